@@ -1,0 +1,235 @@
+"""connect() and attach(): a DuckDB connection whose SQL knows predict().
+
+A `Connection` is a thin face: the statements that it is given are rewritten and passed on, everything else is the
+DuckDB connection's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import duckdb
+
+from sqlinfer.engines import Engine, open_engine
+from sqlinfer.errors import MissingFeature, SqlinferError
+from sqlinfer.models.registry import Registry
+from sqlinfer.models.signature import Signature
+from sqlinfer.sql.bind import Function, TypedCall
+from sqlinfer.sql.rewrite import Rewritten, rewrite
+
+__all__ = ["Connection", "attach", "connect"]
+
+RegistryLike = Registry | str | os.PathLike[str] | None
+
+
+def connect(
+    path: str | os.PathLike[str] = ":memory:",
+    *,
+    registry: RegistryLike = None,
+    engine: str = "auto",
+    read_only: bool = False,
+    **options: Any,
+) -> Connection:
+    """Open a DuckDB database with predict() in its SQL.
+
+    ``registry``: the folder of models, else ``$SQLINFER_HOME``, else ``~/.sqlinfer``. ``engine``: auto, native or
+    arrow. ``options`` are DuckDB's own, as in ``connect("db.duckdb", threads=2)``.
+    """
+    con = duckdb.connect(str(path), read_only=read_only, config={"allow_unsigned_extensions": "true", **options})
+    try:
+        return attach(con, registry=registry, engine=engine)
+    except BaseException:
+        con.close()
+        raise
+
+
+def attach(
+    con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto"
+) -> Connection:
+    """Give predict() to a connection that somebody else opened. What comes back is used in its place."""
+    registry = registry if isinstance(registry, Registry) else Registry(registry)
+    # DuckDB looks for DataFrames named in SQL in the frame that calls it; here that is one frame further out.
+    con.execute("SET python_scan_all_frames = true")
+    return Connection(con, registry, open_engine(engine, con, registry))
+
+
+class Connection:
+    """A DuckDB connection with predict(), predict_proba(), infer() and predict_<model>() in its SQL.
+
+    Raises SqlinferError, with the place in the SQL underlined, where a call cannot be understood; after any error
+    the connection goes on working.
+    """
+
+    def __init__(self, con: duckdb.DuckDBPyConnection, registry: Registry, engine: Engine) -> None:
+        self._con = con
+        self._registry = registry
+        self._engine = engine
+        self._models = _Models(registry)
+        engine.prepare(con)
+        self._offer_defaults()
+
+    @property
+    def engine(self) -> str:
+        """The engine that computes predictions: ``native`` or ``arrow``."""
+        return self._engine.name
+
+    @property
+    def registry(self) -> Registry:
+        return self._registry
+
+    @property
+    def duckdb(self) -> duckdb.DuckDBPyConnection:
+        """The connection below, for libraries that insist on DuckDB's own type."""
+        return self._con
+
+    def execute(self, query: Any, parameters: Any = None) -> Connection:
+        self._run(self._con.execute, query, *([] if parameters is None else [parameters]))
+        return self
+
+    def executemany(self, query: Any, parameters: Any = None) -> Connection:
+        self._run(self._con.executemany, query, *([] if parameters is None else [parameters]))
+        return self
+
+    def sql(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
+        relation: duckdb.DuckDBPyRelation = self._run(self._con.sql, query, **options)
+        return relation
+
+    def query(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
+        return self.sql(query, **options)
+
+    def from_query(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
+        return self.sql(query, **options)
+
+    def cursor(self) -> Connection:
+        return Connection(self._con.cursor(), self._registry, self._engine)
+
+    def duplicate(self) -> Connection:
+        return self.cursor()
+
+    def rewritten(self, query: str) -> str:
+        """The SQL that DuckDB is given for ``query``."""
+        return self._rewrite(query).text
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._con.close()
+
+    def __repr__(self) -> str:
+        return f"<sqlinfer.Connection engine={self.engine} registry={str(self._registry.home)!r}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        attribute = getattr(self._con, name)
+        return self._translating(attribute) if callable(attribute) else attribute
+
+    def _run(self, method: Callable[..., Any], query: Any, *args: Any, **options: Any) -> Any:
+        if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
+            return self._translating(method)(query, *args, **options)
+        rewritten = self._rewrite(query)
+        for call in rewritten.calls:
+            self._engine.ensure(call.function, self._registry.get(call.function.reference))
+        try:
+            return method(rewritten.text, *args, **options)
+        except duckdb.Error as error:
+            again = self._second_try(query, rewritten, error)
+            if again is None:
+                raise self._translated(error, query, rewritten.calls) from error
+        try:
+            return method(again, *args, **options)
+        except duckdb.Error as error:
+            raise self._translated(error, query, rewritten.calls) from error
+
+    def _rewrite(self, query: str, *, spread_rows: bool = True) -> Rewritten:
+        return rewrite(query, self._models, spread_rows=spread_rows)
+
+    def _second_try(self, query: str, rewritten: Rewritten, error: duckdb.Error) -> str | None:
+        """The text to try after a failed binding: a lone name may have been a column and not the table of that name,
+        and a view may call the function of a model that was registered after this connection was opened."""
+        if isinstance(error, duckdb.BinderException):
+            plain = self._rewrite(query, spread_rows=False).text
+            return plain if plain != rewritten.text else None
+        missing = re.search(r"Function with name (.+?) does not exist", str(error))
+        if isinstance(error, duckdb.CatalogException) and missing:
+            try:
+                function = Function.parse(missing[1].strip('"'))
+                self._engine.ensure(function, self._registry.get(function.reference))
+            except (SqlinferError, ValueError):
+                return None
+            return rewritten.text
+        return None
+
+    def _translating(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def call(*args: Any, **options: Any) -> Any:
+            try:
+                result = method(*args, **options)
+            except duckdb.Error as error:
+                raise self._translated(error, "", []) from error
+            return self if result is self._con else result
+
+        return call
+
+    def _translated(self, error: duckdb.Error, query: str, calls: list[TypedCall]) -> BaseException:
+        """The error as its cause raised it, underlined in the user's own text; DuckDB's own errors stay as they are."""
+        failure = self._engine.failure(str(error))
+        if failure is not None:
+            function, cause = failure
+            for typed in calls:
+                if typed.function == function and isinstance(cause, SqlinferError):
+                    cause.at(query, typed.call.start, typed.call.end)
+                    break
+            return cause
+        missing = _missing_column(str(error))
+        for typed in calls:
+            names = self._models.signature(typed.function).feature_names
+            if typed.by_name and missing is not None and missing in [name.lower() for name in names]:
+                feature = next(name for name in names if name.lower() == missing)
+                reference = str(typed.function.reference)
+                return MissingFeature.of(reference, [feature], names).at(query, typed.call.start, typed.call.end)
+        return error
+
+    def _offer_defaults(self) -> None:
+        """predict_<model> for every model, so that views and macros of an earlier day find theirs."""
+        for name in self._registry.names():
+            function = Function.parse(f"predict_{name}")
+            try:
+                self._engine.ensure(function, self._registry.get(function.reference))
+            except SqlinferError:
+                continue  # a damaged model says so when it is asked for; it must not close the database to the others
+
+
+def _missing_column(message: str) -> str | None:
+    for pattern in (
+        r'does not have a column named "(.+?)"',
+        r'Referenced column "(.+?)" not found',
+        r'Could not find key "(.+?)" in struct',
+    ):
+        found = re.search(pattern, message)
+        if found:
+            return found[1].lower()
+    return None
+
+
+class _Models:
+    """The registry as the rewriting of SQL sees it."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+
+    def has(self, name: str) -> bool:
+        return bool(self._registry.aliases(name))
+
+    def signature(self, function: Function) -> Signature:
+        model = self._registry.get(function.reference)
+        model.call(function.call)
+        return model.manifest.signature

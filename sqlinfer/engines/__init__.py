@@ -1,0 +1,40 @@
+"""How a typed call reaches an engine. Engines know nothing of one another."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import duckdb
+
+from sqlinfer.engines.arrow import ArrowEngine
+from sqlinfer.errors import EngineError
+from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.sql.bind import Function
+
+__all__ = ["Engine", "open_engine"]
+
+
+class Engine(Protocol):
+    """The typed functions of one database; a connection and its cursors share it."""
+
+    @property
+    def name(self) -> str: ...
+
+    def ensure(self, function: Function, model: StoredModel) -> None:
+        """Let the database have ``function``, running ``model``."""
+        ...
+
+    def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Give a connection or cursor what it needs of its own."""
+        ...
+
+    def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
+        """The exception behind an error message of DuckDB's, if one of the engine's functions raised it."""
+        ...
+
+
+def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry) -> Engine:
+    """``auto``, ``arrow`` or ``native``. Raises EngineError."""
+    if name in ("auto", "arrow"):
+        return ArrowEngine(con, registry)
+    raise EngineError(f"there is no engine {name!r}: write 'auto', 'native' or 'arrow'")

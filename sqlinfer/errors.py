@@ -1,0 +1,216 @@
+"""Every exception that sqlinfer raises, and the one place where their messages are phrased.
+
+    SqlinferError
+    ├── BadReference        (ValueError)       the text does not name a model
+    ├── ModelNotFound       (LookupError)      no such model, version or alias
+    ├── CallError           (ValueError)       a predict() call that cannot be understood
+    ├── FeatureError        (ValueError)       the features given are not the features of the model
+    │   ├── MissingFeature  (LookupError)
+    │   ├── UnknownFeature  (LookupError)
+    │   ├── FeatureCount    (TypeError)
+    │   ├── FeatureType     (TypeError)
+    │   └── NullFeature
+    ├── InvalidModel        (ValueError)       the file is not a model that can be run
+    ├── UntrustedModel      (PermissionError)  loading it would run code, and nobody allowed that
+    ├── ConversionFailed    (ValueError)       the estimator has no faithful ONNX form
+    ├── ProofFailed         (ValueError)       SQL does not answer what the model answered
+    ├── RegistryError       (OSError)          the folder of models cannot be read or written
+    ├── ModelFailed         (RuntimeError)     ONNX Runtime refused the rows
+    ├── EngineError         (RuntimeError)     the engine that was asked for is not available
+    └── MissingExtra        (ImportError)      an optional package is not installed
+
+Each message says what happened, where, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "BadReference",
+    "CallError",
+    "ConversionFailed",
+    "EngineError",
+    "FeatureCount",
+    "FeatureError",
+    "FeatureType",
+    "InvalidModel",
+    "MissingExtra",
+    "MissingFeature",
+    "ModelFailed",
+    "ModelNotFound",
+    "NullFeature",
+    "ProofFailed",
+    "RegistryError",
+    "SqlinferError",
+    "UnknownFeature",
+    "UntrustedModel",
+]
+
+
+class SqlinferError(Exception):
+    """Base of all errors of sqlinfer. ``excerpt`` is the place in the SQL, underlined, once it is known."""
+
+    excerpt: str | None = None
+
+    def at(self, sql: str, start: int, end: int) -> SqlinferError:
+        """Point at ``sql[start:end]``; the first place that is named stays."""
+        if self.excerpt is None:
+            self.excerpt = underline(sql, start, end)
+        return self
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{message}\n\n{self.excerpt}" if self.excerpt else message
+
+
+class BadReference(SqlinferError, ValueError):
+    @classmethod
+    def of(cls, text: str) -> BadReference:
+        return cls(
+            f"{text!r} does not name a model: write 'name', 'name/3' (a version) or 'name@champion' (an alias); "
+            "names match [A-Za-z_][A-Za-z0-9_]* and have at most 63 characters"
+        )
+
+
+class ModelNotFound(SqlinferError, LookupError):
+    @classmethod
+    def name(cls, name: str, existing: Iterable[str], home: object) -> ModelNotFound:
+        existing = sorted(existing)
+        if not existing:
+            return cls(
+                f"no model named {name!r}: the registry {home} is empty; add one with 'sqlinfer register NAME FILE'"
+            )
+        return cls(f"no model named {name!r} in {home}; {suggest(name, existing, 'models')}")
+
+    @classmethod
+    def version(cls, name: str, version: int, existing: Iterable[int]) -> ModelNotFound:
+        listed = ", ".join(str(v) for v in sorted(existing)) or "none"
+        return cls(f"model {name!r} has no version {version}; versions: {listed}")
+
+    @classmethod
+    def alias(cls, name: str, alias: str, existing: Iterable[str]) -> ModelNotFound:
+        return cls(f"model {name!r} has no alias {alias!r}; {suggest(alias, sorted(existing), 'aliases')}")
+
+    @classmethod
+    def answer(cls, reference: str, call: str, offers: Iterable[str]) -> ModelNotFound:
+        return cls(f"model {reference!r} has no {call}(): it answers {', '.join(f'{o}()' for o in offers)}")
+
+
+class CallError(SqlinferError, ValueError):
+    pass
+
+
+class FeatureError(SqlinferError, ValueError):
+    pass
+
+
+class MissingFeature(FeatureError, LookupError):
+    @classmethod
+    def of(cls, model: str, missing: list[str], expected: list[str]) -> MissingFeature:
+        word = "feature" if len(missing) == 1 else "features"
+        return cls(f"model {model!r} needs the {word} {named(missing)}, not given; it takes: {named(expected)}")
+
+
+class UnknownFeature(FeatureError, LookupError):
+    @classmethod
+    def of(cls, model: str, name: str, expected: list[str]) -> UnknownFeature:
+        return cls(f"model {model!r} has no feature {name!r}; {suggest(name, expected, 'it takes')}")
+
+    @classmethod
+    def twice(cls, model: str, name: str) -> UnknownFeature:
+        return cls(f"model {model!r}: the feature {name!r} is given twice; give each feature once")
+
+
+class FeatureCount(FeatureError, TypeError):
+    @classmethod
+    def of(cls, model: str, given: int, expected: list[str]) -> FeatureCount:
+        return cls(
+            f"model {model!r} takes {len(expected)} features, {given} given; it takes, in this order: {named(expected)}"
+        )
+
+    @classmethod
+    def width(cls, model: str, row: int, given: int, expected: int) -> FeatureCount:
+        return cls(f"model {model!r} takes a list of {expected} values; row {row + 1} of the batch has {given}")
+
+
+class FeatureType(FeatureError, TypeError):
+    @classmethod
+    def of(cls, model: str, feature: str, given: str, expected: str, fix: str) -> FeatureType:
+        return cls(f"model {model!r}: feature {feature!r} is {expected}, but the argument is {given}; {fix}")
+
+
+class NullFeature(FeatureError):
+    @classmethod
+    def of(cls, model: str, feature: str) -> NullFeature:
+        return cls(
+            f"model {model!r}: feature {feature!r} is NULL and its null policy is 'error'; "
+            f"filter with WHERE {feature} IS NOT NULL, or register with another policy"
+        )
+
+
+class InvalidModel(SqlinferError, ValueError):
+    pass
+
+
+class UntrustedModel(SqlinferError, PermissionError):
+    @classmethod
+    def pickle(cls, path: object) -> UntrustedModel:
+        return cls(
+            f"{path} is a pickle: loading it runs the code that it holds. If you trust who wrote it, "
+            "say so with --trust (CLI) or trust=True (Python)"
+        )
+
+
+class ConversionFailed(SqlinferError, ValueError):
+    pass
+
+
+class ProofFailed(SqlinferError, ValueError):
+    pass
+
+
+class RegistryError(SqlinferError, OSError):
+    pass
+
+
+class ModelFailed(SqlinferError, RuntimeError):
+    pass
+
+
+class EngineError(SqlinferError, RuntimeError):
+    pass
+
+
+class MissingExtra(SqlinferError, ImportError):
+    @classmethod
+    def of(cls, package: str, extra: str, purpose: str) -> MissingExtra:
+        return cls(f"{purpose} needs the package {package!r}: pip install 'sqlinfer[{extra}]'")
+
+
+def named(names: Iterable[object], most: int = 40) -> str:
+    """A list for a message: all names, or the first ``most`` and how many more there are."""
+    names = [str(n) for n in names]
+    more = f", … ({len(names) - most} more)" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def suggest(word: str, existing: Iterable[str], what: str) -> str:
+    existing = list(existing)
+    close = get_close_matches(word.lower(), existing, n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}{what}: {named(existing) or 'none'}"
+
+
+def underline(sql: str, start: int, end: int) -> str:
+    """The line of ``sql`` that holds ``start``, with carets below ``[start, end)``; long lines are cut around it."""
+    first = sql.rfind("\n", 0, start) + 1
+    stop = sql.find("\n", start)
+    stop = len(sql) if stop < 0 else stop
+    left = max(first, start - 60)
+    right = min(stop, max(end, start + 1) + 40)
+    lead = f"LINE {sql.count(chr(10), 0, start) + 1}: " + ("…" if left > first else "")
+    tail = "…" if right < stop else ""
+    carets = "^" * max(1, min(end, stop) - start)
+    return f"{lead}{sql[left:right]}{tail}\n{' ' * (len(lead) + start - left)}{carets}"

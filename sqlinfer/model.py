@@ -1,0 +1,112 @@
+"""A registered model as Python sees it."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pyarrow as pa
+
+from sqlinfer.connection import RegistryLike
+from sqlinfer.errors import MissingFeature
+from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.sample import to_table
+from sqlinfer.runtime.predictor import Predictor
+from sqlinfer.runtime.session import sessions
+
+__all__ = ["Model", "load"]
+
+
+def load(reference: str, *, registry: RegistryLike = None) -> Model:
+    """The model that ``reference`` means now: 'churn', 'churn/3' or 'churn@champion'. Raises ModelNotFound."""
+    store = registry if isinstance(registry, Registry) else Registry(registry)
+    return Model(store.get(reference), store)
+
+
+class Model:
+    """One version of a registered model. It shows itself in a notebook, and predicts without SQL."""
+
+    def __init__(self, stored: StoredModel, registry: Registry) -> None:
+        self._stored = stored
+        self._registry = registry
+        self.manifest = stored.manifest
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> int:
+        return self.manifest.version
+
+    @property
+    def aliases(self) -> list[str]:
+        return sorted(a for a, version in self._registry.aliases(self.name).items() if version == self.version)
+
+    def predict(self, data: Any) -> Any:
+        """The answers for the rows of a DataFrame, an Arrow table or a matrix; features are found by name.
+
+        A pandas DataFrame gets a Series with its index, everything else an Arrow array. Raises FeatureError.
+        """
+        return self._answer("predict", data)
+
+    def predict_proba(self, data: Any) -> Any:
+        """As `predict`, with a map from each class to its probability. Raises ModelNotFound without classes."""
+        return self._answer("predict_proba", data)
+
+    def infer(self, data: Any) -> Any:
+        """As `predict`, with every output of the graph by name."""
+        return self._answer("infer", data)
+
+    def alias(self, alias: str) -> Model:
+        """Let ``name@alias`` mean this version; ``model.alias('default')`` promotes it."""
+        self._registry.alias(self.name, alias, self.version)
+        return self
+
+    def _answer(self, call: str, data: Any) -> Any:
+        manifest = self.manifest
+        how = self._stored.call(call)
+        names = manifest.signature.feature_names
+        table = to_table(data, names if not hasattr(data, "columns") and hasattr(data, "ndim") else None)
+        lower = {name.lower(): name for name in table.column_names}
+        missing = [name for name in names if name.lower() not in lower]
+        if missing:
+            raise MissingFeature.of(self.name, missing, names)
+        columns = [table.column(lower[name.lower()]) for name in names]
+        session = sessions.get(self._stored.onnx, manifest.sha256, manifest.name)
+        answers: pa.Array = Predictor(self.name, manifest.signature, how, session)(*columns)
+        if type(data).__module__.startswith("pandas"):
+            series = answers.to_pandas()
+            series.index = data.index
+            series.name = call
+            return series
+        return answers
+
+    def __repr__(self) -> str:
+        return f"<sqlinfer.Model {self.name}/{self.version} {self._sql()}>"
+
+    def _sql(self) -> str:
+        signature = self.manifest.signature
+        features = ", ".join(f"{f.name} {f.type}" for f in signature.features[:12])
+        more = ", …" if len(signature.features) > 12 else ""
+        return f"predict({features}{more}) → {signature.calls['predict'].type}"
+
+    def _repr_html_(self) -> str:
+        """A card: what it is, what it takes, what it gives."""
+        manifest, signature = self.manifest, self.manifest.signature
+        rows = "".join(
+            f"<tr><td>{html.escape(f.name)}</td><td>{html.escape(f.type)}</td><td>{html.escape(str(f.null))}</td></tr>"
+            for f in signature.features
+        )
+        facts = " · ".join(
+            html.escape(text)
+            for text in (manifest.task, manifest.source.framework, manifest.source.model, manifest.created)
+        )
+        aliases = "".join(f" <code>@{html.escape(alias)}</code>" for alias in self.aliases)
+        return (
+            f"<div><b>{html.escape(self.name)}</b>/{self.version}{aliases}<br><small>{facts}</small><br>"
+            f"<code>predict('{html.escape(self.name)}', …)</code> → <code>"
+            f"{html.escape(signature.calls['predict'].type)}</code>"
+            f"<details><summary>{len(signature.features)} features</summary><table><thead><tr><th>feature</th>"
+            f"<th>type</th><th>NULL</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
+        )

@@ -1,0 +1,37 @@
+"""A framework's model → candidates for its ONNX form, the most faithful first.
+
+A conversion is believed when it is proven, not when it is written: registration takes the first candidate whose
+answers are the original's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlinfer.errors import ConversionFailed
+from sqlinfer.models.convert.original import Candidate, Original
+from sqlinfer.models.sample import Sample
+
+__all__ = ["Candidate", "Original", "open_original"]
+
+
+def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candidate]]:
+    """The model as something that answers, and its candidates. Raises ConversionFailed or MissingExtra."""
+    families = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    if families & {"xgboost", "lightgbm"}:
+        from sqlinfer.models.convert import boosting
+
+        return boosting.open_original(model, sample)
+    if "sklearn" in families:
+        from sqlinfer.models.convert import sklearn
+
+        return sklearn.open_original(model, sample)
+    if "torch" in families:
+        from sqlinfer.models.convert import torch
+
+        return torch.open_original(model, sample)
+    raise ConversionFailed(
+        f"a {type(model).__module__}.{type(model).__name__} cannot be registered: give a scikit-learn estimator, an "
+        "XGBoost or LightGBM model, a torch module, or the path of an .onnx file"
+    )

@@ -1,0 +1,199 @@
+"""A graph, and how it was seen to behave → its signature: features, outputs, and what each call answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlinfer.errors import BadReference, FeatureError, InvalidModel
+from sqlinfer.models.convert.labels import label_type_of
+from sqlinfer.models.inspect import Graph
+from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, Tensor, quoted
+from sqlinfer.types import DTYPES, nested
+
+__all__ = ["Seen", "describe", "features_of", "null_policies", "task_of"]
+
+# Above this width a matrix is an embedding or an image: one list, not that many arguments.
+_MOST_COLUMNS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An output as it came out of the graph: NumPy dtype name in ONNX's words, and shape; None is an axis that varies."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Feature]:
+    """The features of a graph: one for each column of a [batch, k] input, one for every other input.
+
+    ``names``, else the file's own metadata, else the names of the inputs, else f0 … fk. Raises FeatureError.
+    """
+    names = list(names or _names_in_metadata(graph))
+    features: list[Feature] = []
+    for tensor in graph.inputs:
+        features += _tensor_features(tensor)
+    if len(graph.inputs) == 1 and len(features) > 1:
+        features = [_renamed(f, f"f{i}") for i, f in enumerate(features)]
+    if names:
+        if len(names) != len(features):
+            raise FeatureError(f"{len(names)} feature names given for a model of {len(features)} features")
+        features = [_renamed(feature, name) for feature, name in zip(features, names, strict=True)]
+    seen = [feature.name.lower() for feature in features]
+    twice = next((name for name in seen if seen.count(name) > 1), None)
+    if twice is not None:
+        raise FeatureError(f"two features are called {twice!r} (SQL ignores case); give names that differ")
+    return features
+
+
+def null_policies(
+    features: Sequence[Feature], given: str | Mapping[str, Any] | None, default: str
+) -> list[Feature]:
+    """The features with their null policies: as given for all or by name, else ``default`` where it applies."""
+    known = {feature.name.lower() for feature in features}
+    by_name = {name.lower(): value for name, value in given.items()} if isinstance(given, Mapping) else {}
+    unknown = set(by_name) - known
+    if unknown:
+        raise FeatureError(f"a null policy is given for {sorted(unknown)[0]!r}, which is no feature")
+    result = []
+    for feature in features:
+        wanted = by_name.get(feature.name.lower(), None if isinstance(given, Mapping) else given)
+        policy = _policy(feature, wanted) if wanted is not None else NullPolicy()
+        if wanted is None and default == "nan" and feature.type in ("FLOAT", "DOUBLE"):
+            policy = NullPolicy("nan")
+        result.append(_with_policy(feature, policy))
+    return result
+
+
+def describe(
+    graph: Graph,
+    features: Sequence[Feature],
+    seen: Mapping[str, Seen],
+    *,
+    labels: Sequence[Label] = (),
+    label_type: str | None = None,
+) -> Signature:
+    """Raises InvalidModel when no output follows the batch."""
+    outputs = tuple(
+        Output(name, seen[name].dtype, seen[name].shape, _sql_type(seen[name])) for name in graph.outputs if name in seen
+    )
+    if not outputs:
+        raise InvalidModel(
+            "no output of the model has one answer for each row (a first axis that follows the batch), "
+            "so there is nothing that SQL could show; export the model with a batch axis"
+        )
+    labels = tuple(labels or graph.labels)
+    label_type = (label_type or label_type_of(labels)) if labels else None
+    fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
+    batch = Batch(fixed=fixed.pop() if len(fixed) == 1 else None)
+    calls = _calls(outputs, labels, label_type)
+    return Signature(tuple(features), graph.inputs, outputs, calls, labels, label_type, batch)
+
+
+def task_of(signature: Signature) -> str:
+    if signature.labels:
+        return "classification"
+    return "regression" if signature.calls["predict"].type in ("FLOAT", "DOUBLE") else "other"
+
+
+def _calls(outputs: tuple[Output, ...], labels: tuple[Label, ...], label_type: str | None) -> dict[str, Call]:
+    label = _label_output(outputs, labels)
+    scores = next((o for o in outputs if labels and _is_scores(o, len(labels)) and o is not label), None)
+    calls = {}
+    if label is not None and labels:
+        calls["predict"] = Call(str(label_type), "label", (label.name,))
+    elif label is not None:
+        calls["predict"] = Call(label.type, "tensor", (label.name,))
+    elif scores is not None:
+        calls["predict"] = Call(str(label_type), "argmax", (scores.name,))
+    elif len(outputs) == 1:
+        calls["predict"] = Call(outputs[0].type, "tensor", (outputs[0].name,))
+    if scores is not None:
+        element = DTYPES[scores.dtype].sql
+        calls["predict_proba"] = Call(f"MAP({label_type}, {element})", "map", (scores.name,))
+    everything = Call(
+        "STRUCT(" + ", ".join(f"{quoted(o.name)} {o.type}" for o in outputs) + ")",
+        "struct",
+        tuple(o.name for o in outputs),
+    )
+    calls.setdefault("predict", everything)
+    calls["infer"] = everything
+    return calls
+
+
+def _label_output(outputs: tuple[Output, ...], labels: tuple[Label, ...]) -> Output | None:
+    """The output of class or cluster labels: one integer or text a row, beside scores or called label."""
+    plain = [o for o in outputs if o.type in ("VARCHAR", "BIGINT", "INTEGER")]
+    if labels:
+        kind = "VARCHAR" if isinstance(labels[0], str) else "BIGINT"
+        plain = [o for o in plain if o.type == kind]
+        return plain[0] if plain else None
+    return next((o for o in plain if len(outputs) > 1 and "label" in o.name.lower()), None)
+
+
+def _is_scores(output: Output, classes: int) -> bool:
+    return output.dtype in ("float32", "float64", "float16") and output.shape[1:] == (classes,)
+
+
+def _sql_type(seen: Seen) -> str:
+    element = DTYPES[seen.dtype].sql
+    axes = seen.shape[1:]
+    return element if axes in ((), (1,)) else nested(element, axes)
+
+
+def _tensor_features(tensor: Tensor) -> list[Feature]:
+    element = DTYPES[tensor.dtype]
+    axes = tensor.shape[1:]
+    if not axes:
+        return [Feature(tensor.name, element.sql, tensor.name)]
+    if len(axes) == 1 and axes[0] is not None and axes[0] <= _MOST_COLUMNS:
+        if axes[0] == 1:
+            return [Feature(tensor.name, element.sql, tensor.name, 0)]
+        return [Feature(f"{tensor.name}_{i}", element.sql, tensor.name, i) for i in range(axes[0])]
+    return [Feature(tensor.name, nested(element.sql, axes), tensor.name)]
+
+
+def _renamed(feature: Feature, name: str) -> Feature:
+    if not name:
+        raise BadReference("a feature needs a name")
+    return Feature(name, feature.type, feature.tensor, feature.column, feature.null)
+
+
+def _with_policy(feature: Feature, policy: NullPolicy) -> Feature:
+    return Feature(feature.name, feature.type, feature.tensor, feature.column, policy)
+
+
+def _policy(feature: Feature, wanted: Any) -> NullPolicy:
+    if isinstance(wanted, NullPolicy):
+        return wanted
+    if wanted in ("null", "error"):
+        return NullPolicy(wanted)
+    is_float = feature.type.split("[")[0] in ("FLOAT", "DOUBLE")
+    if wanted == "nan":
+        if not is_float:
+            raise FeatureError(f"feature {feature.name!r} is {feature.type}, which has no NaN; give a value instead")
+        return NullPolicy("nan")
+    text = feature.type == "VARCHAR"
+    if isinstance(wanted, str) and not text:
+        try:
+            wanted = json.loads(wanted)
+        except ValueError:
+            wanted = None
+    if not isinstance(wanted, str if text else (int, float, bool)):
+        raise FeatureError(
+            f"feature {feature.name!r} ({feature.type}): the null policy is 'null', 'nan', 'error' or a value of its type"
+        )
+    return NullPolicy("value", wanted)
+
+
+def _names_in_metadata(graph: Graph) -> list[str]:
+    """Names that exporters leave in the file: a JSON list under ``feature_names``, or a comma-separated text."""
+    text = graph.metadata.get("feature_names", "")
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = text.split(",") if text else []
+    return [str(name).strip() for name in names] if isinstance(names, list) else []

@@ -1,0 +1,185 @@
+"""ONNX bytes → what can be known of the graph without running it.
+
+Reads with the `onnx` package, which checks the file and keeps external data inside the model's own folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, numpy_helper
+
+from sqlinfer.errors import InvalidModel
+from sqlinfer.models.signature import Label, Tensor
+from sqlinfer.types import DTYPES
+
+__all__ = ["Graph", "inspect_file", "inspect_graph"]
+
+# A protobuf message cannot be larger; a model with more weights keeps them in external files.
+_LARGEST = 2**31 - 1
+_CLASSIFIERS = {"TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier", "ZipMap"}
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """An ONNX graph that is ready to be stored: self-contained, without ZipMap.
+
+    ``labels`` are the classes in the order of the score columns, where the graph says so.
+    ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
+    """
+
+    content: bytes
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    labels: tuple[Label, ...]
+    takes_nan: bool
+    metadata: dict[str, str]
+    producer: str
+
+
+def inspect_file(path: Path) -> Graph:
+    """Read an .onnx file. Raises InvalidModel."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidModel(f"{path} cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise InvalidModel(f"{path} is empty; export the model again")
+    model = _parse(content, path)
+    try:
+        onnx.load_external_data_for_model(model, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise InvalidModel(
+            f"{path} keeps its weights in external files that cannot be loaded ({error}); "
+            "they must lie in the folder of the model"
+        ) from error
+    return inspect_graph(model, path)
+
+
+def inspect_graph(model: onnx.ModelProto, origin: object) -> Graph:
+    """Check a graph, strip what stands between its classes and SQL, and read what it says of itself."""
+    try:
+        if model.ByteSize() > _LARGEST:
+            raise InvalidModel(f"{origin} has more than 2 GB of weights, which one ONNX file cannot hold")
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        if isinstance(error, InvalidModel):
+            raise
+        # Operators of other domains and newer opsets are ONNX Runtime's to judge; a broken structure is not.
+        if not model.graph.node or not model.graph.output:
+            raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
+    labels = _labels(model)
+    _strip_zipmap(model)
+    return Graph(
+        content=model.SerializeToString(),
+        inputs=_inputs(model.graph, origin),
+        outputs=tuple(dict.fromkeys(output.name for output in model.graph.output)),
+        labels=labels,
+        takes_nan=any(_handles_missing(node) for node in model.graph.node),
+        metadata={entry.key: entry.value for entry in model.metadata_props},
+        producer=f"{model.producer_name} {model.producer_version}".strip() or "ONNX",
+    )
+
+
+def _parse(content: bytes, origin: object) -> onnx.ModelProto:
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError) as error:
+        raise InvalidModel(f"{origin} is not an ONNX file, or it is cut short ({_first_line(error)})") from error
+    if not model.graph.node:
+        raise InvalidModel(f"{origin} is not an ONNX model: it holds no graph")
+    return model
+
+
+def _inputs(graph: onnx.GraphProto, origin: object) -> tuple[Tensor, ...]:
+    constants = {tensor.name for tensor in graph.initializer}
+    inputs = []
+    for value in graph.input:
+        if value.name in constants:
+            continue
+        if value.type.WhichOneof("value") != "tensor_type":
+            raise InvalidModel(f"{origin}: input {value.name!r} is no tensor; only tensors can be made from columns")
+        tensor = value.type.tensor_type
+        dtype = _dtype(tensor.elem_type)
+        if dtype not in DTYPES:
+            raise InvalidModel(f"{origin}: input {value.name!r} has the element type {dtype}, which SQL does not have")
+        if not tensor.shape.dim:
+            raise InvalidModel(
+                f"{origin}: input {value.name!r} has no batch axis: its shape is {_shape_text(tensor.shape)}; "
+                "export the model with a first axis for the rows"
+            )
+        shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim)
+        inputs.append(Tensor(value.name, dtype, shape))
+    if not inputs:
+        raise InvalidModel(f"{origin} takes no input, so there is nothing to predict from")
+    return tuple(inputs)
+
+
+def _strip_zipmap(model: onnx.ModelProto) -> None:
+    """Let each ZipMap's scores leave the graph as the tensor they were: maps are slow, and SQL has its own."""
+    graph = model.graph
+    for node in [node for node in graph.node if node.op_type == "ZipMap"]:
+        scores, zipped = node.input[0], node.output[0]
+        graph.node.remove(node)
+        for output in graph.output:
+            if output.name == zipped:
+                output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, TensorProto.FLOAT, [None, None]))
+                producer = next((n for n in graph.node if scores in n.output), None)
+                doubles = producer is not None and producer.op_type == "Cast" and producer.attribute[0].i == TensorProto.DOUBLE
+                if doubles:
+                    output.type.tensor_type.elem_type = TensorProto.DOUBLE
+        graph.node.append(onnx.helper.make_node("Identity", [scores], [zipped], name=f"scores_{zipped}"))
+
+
+def _labels(model: onnx.ModelProto) -> tuple[Label, ...]:
+    """Class labels, from ZipMap, a classifier node, or the table that label indices are looked up in."""
+    nodes = sorted(model.graph.node, key=lambda node: node.op_type != "ZipMap")
+    for node in nodes:
+        if node.op_type in _CLASSIFIERS:
+            for attribute in node.attribute:
+                if attribute.name.startswith("classlabels"):
+                    texts = [text.decode() for text in attribute.strings]
+                    if texts or attribute.ints:
+                        return tuple(texts or attribute.ints)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in _upstream(model.graph, {output.name for output in model.graph.output}, {"Cast", "Reshape", "Squeeze", "Identity"}):
+        if node.op_type == "ArrayFeatureExtractor" and node.input[0] in constants:
+            table = numpy_helper.to_array(constants[node.input[0]]).ravel()
+            return tuple(x.decode() if isinstance(x, bytes) else x for x in table.tolist())
+    return ()
+
+
+def _upstream(graph: onnx.GraphProto, names: set[str], through: set[str]) -> Iterable[onnx.NodeProto]:
+    """The nodes that make ``names``, looking through those that only change a value's form."""
+    producers = {output: node for node in graph.node for output in node.output}
+    waiting = [producers[name] for name in names if name in producers]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if node.op_type in through:
+            waiting += [producers[name] for name in node.input[:1] if name in producers]
+
+
+def _handles_missing(node: onnx.NodeProto) -> bool:
+    if node.op_type == "Imputer":
+        return True
+    return any(a.name == "nodes_missing_value_tracks_true" and any(a.ints) for a in node.attribute)
+
+
+def _dtype(elem_type: int) -> str:
+    if elem_type == TensorProto.STRING:
+        return "string"
+    name = str(TensorProto.DataType.Name(elem_type)).lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)
+
+
+def _shape_text(shape: onnx.TensorShapeProto) -> str:
+    return str([d.dim_param or d.dim_value for d in shape.dim])
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,168 @@
+"""model.json: everything that is known of one version of a model, written once, read by Python and by the extension.
+
+The fields, in the order in which they are written:
+
+    format      1. A reader refuses a number that it does not know.
+    name        "churn", lower case.
+    version     1, 2, 3 …
+    created     UTC, ISO 8601, to the second.
+    sha256      of model.onnx beside it, hex.
+    source      {"framework": "scikit-learn 1.9.1", "model": "Pipeline", "converter": "skl2onnx 1.20.0",
+                 "sqlinfer": "0.1.0"}; texts for people.
+    task        "classification", "regression", "clustering" or "other".
+    features    in the order of positional arguments, each
+                  name     as the user calls it; compared without case
+                  type     SQL type: "DOUBLE", "VARCHAR", "FLOAT[64]", "FLOAT[]" …
+                  null     "null" | "nan" | "error" | {"value": 0}
+                  tensor   the graph input that it goes to
+                  column   its column in that tensor of shape [batch, k], or null when it is the whole tensor
+    inputs      the graph inputs, each: name, dtype ("float32", "int64", "string" …: the names of `types.DTYPES`),
+                shape ([null, 30]: the batch axis first, null is a free axis)
+    outputs     the graph outputs that follow the batch, as seen when the model ran: name, dtype, shape, type (SQL)
+    labels      {"type": "VARCHAR", "values": ["no", "yes"]} in the order of the probability columns, or null.
+                A label output holds these values (as int64 0 and 1 when the type is BOOLEAN).
+    calls       {"predict": …, "predict_proba": …, "infer": …}; predict_proba only where there are classes. Each:
+                  type     SQL type of the answer
+                  decode   "tensor"  the one output as it is: [batch] and [batch, 1] are scalars,
+                                     [batch, k] an array or list (row-major)
+                           "label"   the one output, read as a class label
+                           "argmax"  the label whose column in the one output is highest (the first of equals)
+                           "map"     the one output [batch, classes] as MAP from label to score
+                           "struct"  every output in `outputs`, each decoded as "tensor", by name
+                  outputs  names of the graph outputs to compute
+    batch       {"fixed": null or n: the graph takes exactly n rows at a time, pad and cut;
+                 "most": null or n: never more than n rows at a time}
+    kernel      "onnx"; a reader that knows a faster one for this model may use it.
+    proof       {"rows": [[…], …] feature values in feature order, null is NULL;
+                 "answers": {"predict": […], …} the original model's answers to them;
+                 "tolerance": largest accepted difference, relative to max(1, |answer|)}
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlinfer.errors import RegistryError
+from sqlinfer.models.signature import Batch, Call, Feature, NullPolicy, Output, Signature, Tensor
+
+__all__ = ["FORMAT", "Manifest", "Proof", "Source"]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    framework: str
+    model: str
+    converter: str | None
+    sqlinfer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Rows of feature values and, for each call, the original model's answers to them, as JSON values."""
+
+    rows: tuple[tuple[Any, ...], ...]
+    answers: dict[str, list[Any]]
+    tolerance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    name: str
+    version: int
+    created: str
+    sha256: str
+    source: Source
+    task: str
+    signature: Signature
+    proof: Proof
+    kernel: str = "onnx"
+
+    def to_json(self) -> str:
+        signature = self.signature
+        labels = {"type": signature.label_type, "values": list(signature.labels)} if signature.label_type else None
+        fields = {
+            "format": FORMAT,
+            "name": self.name,
+            "version": self.version,
+            "created": self.created,
+            "sha256": self.sha256,
+            "source": asdict(self.source),
+            "task": self.task,
+            "features": [
+                {
+                    "name": f.name,
+                    "type": f.type,
+                    "null": {"value": f.null.value} if f.null.kind == "value" else f.null.kind,
+                    "tensor": f.tensor,
+                    "column": f.column,
+                }
+                for f in signature.features
+            ],
+            "inputs": [asdict(tensor) for tensor in signature.inputs],
+            "outputs": [asdict(output) for output in signature.outputs],
+            "labels": labels,
+            "calls": {name: asdict(call) for name, call in signature.calls.items()},
+            "batch": asdict(signature.batch),
+            "kernel": self.kernel,
+            "proof": {"rows": self.proof.rows, "answers": self.proof.answers, "tolerance": self.proof.tolerance},
+        }
+        return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Raises RegistryError for a file that is missing, damaged, or of a format that this version does not know."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise RegistryError(f"{path} cannot be read ({error}); register the model again") from error
+        found = fields.get("format") if isinstance(fields, dict) else None
+        if found != FORMAT:
+            raise RegistryError(
+                f"{path} has format {found!r}, this sqlinfer knows format {FORMAT}; "
+                "upgrade sqlinfer, or register the model again"
+            )
+        try:
+            return cls._from_json(fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RegistryError(f"{path} is damaged ({error!r}); register the model again") from error
+
+    @classmethod
+    def _from_json(cls, fields: dict[str, Any]) -> Manifest:
+        labels = fields["labels"]
+        signature = Signature(
+            features=tuple(
+                Feature(f["name"], f["type"], f["tensor"], f["column"], _null_policy(f["null"]))
+                for f in fields["features"]
+            ),
+            inputs=tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in fields["inputs"]),
+            outputs=tuple(Output(o["name"], o["dtype"], tuple(o["shape"]), o["type"]) for o in fields["outputs"]),
+            calls={
+                name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()
+            },
+            labels=tuple(labels["values"]) if labels else (),
+            label_type=labels["type"] if labels else None,
+            batch=Batch(fields["batch"]["fixed"], fields["batch"]["most"]),
+        )
+        proof = fields["proof"]
+        return cls(
+            name=fields["name"],
+            version=fields["version"],
+            created=fields["created"],
+            sha256=fields["sha256"],
+            source=Source(**fields["source"]),
+            task=fields["task"],
+            signature=signature,
+            kernel=fields["kernel"],
+            proof=Proof(tuple(tuple(row) for row in proof["rows"]), proof["answers"], proof["tolerance"]),
+        )
+
+
+def _null_policy(field: Any) -> NullPolicy:
+    if isinstance(field, dict):
+        return NullPolicy("value", field["value"])
+    return NullPolicy(field)

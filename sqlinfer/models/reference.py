@@ -1,0 +1,43 @@
+"""A reference names a model: ``churn`` (its alias ``default``), ``churn/3`` (a version), ``churn@champion`` (an alias)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sqlinfer.errors import BadReference
+
+__all__ = ["DEFAULT", "Reference", "check_name"]
+
+DEFAULT = "default"
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
+_REFERENCE = re.compile(rf"({_NAME})(?:/([1-9][0-9]{{0,8}})|@({_NAME}))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Which model, and how its version is found: by number, or by the alias that points to it."""
+
+    name: str
+    version: int | None = None
+    alias: str = DEFAULT
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        match = _REFERENCE.fullmatch(text)
+        if not match:
+            raise BadReference.of(text)
+        name, version, alias = match.groups()
+        return cls(name.lower(), int(version) if version else None, (alias or DEFAULT).lower())
+
+    def __str__(self) -> str:
+        if self.version is not None:
+            return f"{self.name}/{self.version}"
+        return self.name if self.alias == DEFAULT else f"{self.name}@{self.alias}"
+
+
+def check_name(name: str) -> str:
+    """A model or alias name in its one spelling: lower case, as SQL identifiers are case-insensitive."""
+    if not re.fullmatch(_NAME, name, re.ASCII):
+        raise BadReference.of(name)
+    return name.lower()

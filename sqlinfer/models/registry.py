@@ -1,0 +1,267 @@
+"""Where models live: plain files that a person can read, copy and back up.
+
+    <home>/models/churn/aliases.json       {"champion": 2, "default": 1}
+    <home>/models/churn/1/model.onnx
+    <home>/models/churn/1/model.json
+
+A version is written beside its place and renamed into it, and never changes afterwards. Readers never lock.
+A number that was removed is not given again: an empty file ``3.removed`` remembers it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sqlinfer.errors import BadReference, ModelNotFound, RegistryError
+from sqlinfer.models.manifest import Manifest
+from sqlinfer.models.reference import DEFAULT, Reference, check_name
+from sqlinfer.models.signature import Call
+
+try:
+    import fcntl
+except ImportError:  # Windows: writers of one model then rely on the rename alone
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["Registry", "StoredModel", "default_home"]
+
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "model.json"
+ALIASES_FILE = "aliases.json"
+
+
+def default_home() -> Path:
+    return Path(os.environ.get("SQLINFER_HOME") or Path.home() / ".sqlinfer")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """One version of a model: its manifest, and the folder that holds its files."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def onnx(self) -> Path:
+        return self.folder / MODEL_FILE
+
+    def call(self, name: str) -> Call:
+        """How the model answers predict, predict_proba or infer. Raises ModelNotFound where it has no such answer."""
+        calls = self.manifest.signature.calls
+        if name not in calls:
+            raise ModelNotFound.answer(f"{self.manifest.name}/{self.manifest.version}", name, calls)
+        return calls[name]
+
+
+class Registry:
+    """A folder of models. Opening one touches nothing; the folder is made by the first registration."""
+
+    def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
+        self.home = Path(home).expanduser() if home is not None else default_home()
+        self._manifests: dict[Path, tuple[int, StoredModel]] = {}
+
+    def __repr__(self) -> str:
+        return f"Registry({str(self.home)!r})"
+
+    def names(self) -> list[str]:
+        try:
+            return sorted(p.name for p in self._models.iterdir() if p.is_dir() and not p.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RegistryError(f"the registry {self.home} cannot be read: {error}") from error
+
+    def versions(self, name: str) -> list[int]:
+        return sorted(int(p.name) for p in self._entries(name) if p.name.isdigit() and p.is_dir())
+
+    def aliases(self, name: str) -> dict[str, int]:
+        path = self._models / name / ALIASES_FILE
+        try:
+            aliases = json.loads(path.read_text(encoding="utf-8"))
+            return {str(alias): int(version) for alias, version in aliases.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise RegistryError(
+                f"{path} is damaged ({error}); write it as {{\"default\": 1}} with the version you want"
+            ) from error
+
+    def resolve(self, reference: Reference) -> Reference:
+        """The reference with its version found. Raises ModelNotFound."""
+        if reference.version is None:
+            aliases = self.aliases(reference.name)
+            if reference.alias not in aliases:
+                self._require(reference.name)
+                raise ModelNotFound.alias(reference.name, reference.alias, aliases)
+            return Reference(reference.name, aliases[reference.alias])
+        return reference
+
+    def get(self, reference: Reference | str) -> StoredModel:
+        """Raises BadReference, ModelNotFound, or RegistryError where the files are damaged."""
+        asked = Reference.parse(reference) if isinstance(reference, str) else reference
+        found = self.resolve(asked)
+        folder = self._models / found.name / str(found.version)
+        path = folder / MANIFEST_FILE
+        try:
+            changed = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            self._require(found.name)
+            if folder.is_dir():
+                raise RegistryError(f"{path} is missing: the version is damaged; remove it and register again") from None
+            raise ModelNotFound.version(found.name, found.version or 0, self.versions(found.name)) from None
+        known = self._manifests.get(path)
+        if known is None or known[0] != changed:
+            known = changed, StoredModel(folder, Manifest.read(path))
+            self._manifests[path] = known
+        return known[1]
+
+    def all(self) -> list[StoredModel]:
+        """Every version that can be read, by name and number; damaged ones show themselves when they are asked for."""
+        models = []
+        for name in self.names():
+            for version in self.versions(name):
+                with suppress(RegistryError, ModelNotFound):
+                    models.append(self.get(Reference(name, version)))
+        return models
+
+    def add(
+        self, name: str, describe: Callable[[int], Manifest], files: Mapping[str, bytes], *, promote: bool = False
+    ) -> StoredModel:
+        """Store a new version; ``describe`` is given its number. The first version becomes the default."""
+        folder = self._models / check_name(name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with self._writing(folder):
+                version = self._next_version(name)
+                place = folder / str(version)
+                manifest = describe(version)
+                draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
+                try:
+                    for file, content in {**files, MANIFEST_FILE: manifest.to_json().encode()}.items():
+                        _write(draft / file, content)
+                    draft.chmod(0o755)
+                    draft.rename(place)
+                finally:
+                    shutil.rmtree(draft, ignore_errors=True)
+                aliases = self.aliases(name)
+                if promote or DEFAULT not in aliases:
+                    self._write_aliases(name, {**aliases, DEFAULT: version})
+        except OSError as error:
+            if isinstance(error, RegistryError):
+                raise
+            with suppress(OSError):
+                folder.rmdir()
+            raise RegistryError(
+                f"the model {name!r} cannot be stored in {self.home}: {error}; nothing was changed"
+            ) from error
+        return StoredModel(place, manifest)
+
+    def alias(self, name: str, alias: str, version: int) -> None:
+        """Let ``name@alias`` mean ``version`` from now on; the alias ``default`` is what the bare name means."""
+        name, alias = check_name(name), check_name(alias)
+        self.get(Reference(name, version))
+        with self._changing(name):
+            self._write_aliases(name, {**self.aliases(name), alias: version})
+
+    def drop_alias(self, name: str, alias: str) -> None:
+        name, alias = check_name(name), check_name(alias)
+        aliases = self.aliases(name)
+        if alias not in aliases:
+            self._require(name)
+            raise ModelNotFound.alias(name, alias, aliases)
+        with self._changing(name):
+            self._write_aliases(name, {a: v for a, v in self.aliases(name).items() if a != alias})
+
+    def remove(self, reference: Reference | str) -> None:
+        """Remove one version (``churn/3``), or a model with all its versions (``churn``)."""
+        asked = Reference.parse(reference) if isinstance(reference, str) else reference
+        if asked.version is None and asked.alias != DEFAULT:
+            raise BadReference(
+                f"{str(asked)!r} is an alias: remove the version (churn/3), or the alias with 'sqlinfer alias --drop'"
+            )
+        self._require(asked.name)
+        folder = self._models / asked.name
+        with self._changing(asked.name):
+            if asked.version is None:
+                self._discard(folder)
+                return
+            if asked.version not in self.versions(asked.name):
+                raise ModelNotFound.version(asked.name, asked.version, self.versions(asked.name))
+            pointing = [alias for alias, version in self.aliases(asked.name).items() if version == asked.version]
+            if pointing and self.versions(asked.name) != [asked.version]:
+                raise RegistryError(
+                    f"{asked} is what {', '.join(pointing)} means; point it elsewhere first: "
+                    f"sqlinfer alias {asked.name} {pointing[0]} VERSION"
+                )
+            if pointing:
+                self._discard(folder)
+                return
+            (folder / f"{asked.version}.removed").touch()
+            self._discard(folder / str(asked.version))
+
+    @property
+    def _models(self) -> Path:
+        return self.home / "models"
+
+    def _entries(self, name: str) -> list[Path]:
+        try:
+            return list((self._models / name).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise RegistryError(f"the registry {self.home} cannot be read: {error}") from error
+
+    def _require(self, name: str) -> None:
+        if not (self._models / name).is_dir():
+            raise ModelNotFound.name(name, self.names(), self.home)
+
+    def _next_version(self, name: str) -> int:
+        numbers = [p.name.removesuffix(".removed") for p in self._entries(name)]
+        return max((int(n) for n in numbers if n.isdigit()), default=0) + 1
+
+    def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
+        path = self._models / name / ALIASES_FILE
+        draft = path.with_name(f".aliases-{os.getpid()}")
+        _write(draft, (json.dumps(dict(sorted(aliases.items()))) + "\n").encode())
+        draft.replace(path)
+
+    def _discard(self, folder: Path) -> None:
+        # One rename takes it out of sight whole; a reader that has the files open goes on reading them.
+        trash = Path(tempfile.mkdtemp(prefix=".removed-", dir=self._models))
+        folder.rename(trash / folder.name)
+        shutil.rmtree(trash, ignore_errors=True)
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[None]:
+        try:
+            with self._writing(self._models / name):
+                yield
+        except OSError as error:
+            if isinstance(error, RegistryError):
+                raise
+            raise RegistryError(f"the registry {self.home} cannot be changed: {error}") from error
+
+    @contextmanager
+    def _writing(self, folder: Path) -> Iterator[None]:
+        with open(folder / ".lock", "wb") as lock:
+            _lock(lock)
+            yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,129 @@
+"""Sample rows: what a user gives to name and type the features, and to prove the model with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sqlinfer import types
+from sqlinfer.errors import FeatureError
+
+__all__ = ["Sample", "to_table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Rows as an Arrow table; ``as_array`` when the user's own form was a bare matrix."""
+
+    table: pa.Table
+    as_array: bool = False
+
+    @classmethod
+    def of(cls, data: Any, names: list[str] | None = None) -> Sample:
+        """From a DataFrame (pandas, polars), an Arrow table, a DuckDB relation or a NumPy matrix. Raises FeatureError."""
+        as_array = isinstance(data, np.ndarray) or _is_sparse(data)
+        table = to_table(data, names)
+        for field in table.schema:
+            if not types.is_numeric(field.type) and not _is_plain(field.type):
+                raise FeatureError(
+                    f"the sample's column {field.name!r} is {types.sql_name(field.type)}, which no feature can be; "
+                    "leave it out, or turn it into numbers or text first"
+                )
+        return cls(table, as_array)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.table.column_names)
+
+    def head(self, rows: int) -> Sample:
+        return Sample(self.table.slice(0, rows), self.as_array)
+
+    def spread(self, rows: int) -> Sample:
+        """At most ``rows`` rows, taken evenly from the whole sample."""
+        if len(self.table) <= rows:
+            return self
+        positions = np.linspace(0, len(self.table) - 1, rows).astype(np.int64)
+        return Sample(self.table.take(pa.array(positions)), self.as_array)
+
+    def sql_type(self, name: str) -> str:
+        """The SQL type of a column: a float stays what it is, other numbers are BIGINT, unless they have NULLs."""
+        column = self.table.column(name)
+        if pa.types.is_boolean(column.type):
+            return "BOOLEAN" if not column.null_count else "DOUBLE"
+        if pa.types.is_float32(column.type) or pa.types.is_float16(column.type):
+            return "FLOAT"
+        if pa.types.is_integer(column.type) and not column.null_count:
+            return "BIGINT"
+        return "DOUBLE" if types.is_numeric(column.type) else "VARCHAR"
+
+    def native(self) -> Any:
+        """The rows as the framework was given them: a matrix, or a pandas DataFrame."""
+        if self.as_array:
+            columns = [column.to_numpy(zero_copy_only=False) for column in self.table.columns]
+            return np.column_stack(columns)
+        return self.table.to_pandas()
+
+
+def to_table(data: Any, names: list[str] | None = None) -> pa.Table:
+    """Any of the usual forms of rows as an Arrow table; a matrix without names has the columns f0, f1 …"""
+    if _is_sparse(data):
+        data = data.toarray()
+    if isinstance(data, np.ndarray):
+        matrix = data.reshape(len(data), -1) if data.ndim != 2 else data
+        names = names or [f"f{i}" for i in range(matrix.shape[1])]
+        if len(names) != matrix.shape[1]:
+            raise FeatureError(f"{len(names)} feature names for {matrix.shape[1]} columns")
+        return pa.table({name: matrix[:, i] for i, name in enumerate(names)})
+    if isinstance(data, (str, Path)):
+        return _read(Path(data))
+    table = _from_frame(data)
+    return table.rename_columns(names) if names else table
+
+
+def _from_frame(data: Any) -> pa.Table:
+    if isinstance(data, pa.Table):
+        return data
+    if isinstance(data, pa.RecordBatch):
+        return pa.Table.from_batches([data])
+    module = type(data).__module__.split(".")[0]
+    if module == "pandas":
+        frame = data.to_frame() if data.ndim == 1 else data
+        return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False).replace_schema_metadata(None)
+    for method in ("to_arrow_table", "to_arrow", "fetch_arrow_table"):
+        if hasattr(data, method):
+            return getattr(data, method)()
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.table(data)
+    if isinstance(data, dict):
+        return pa.table(data)
+    if isinstance(data, list) and data and isinstance(data[0], dict):
+        return pa.Table.from_pylist(data)
+    raise FeatureError(
+        f"rows cannot be read from a {type(data).__name__}: give a DataFrame, an Arrow table or a NumPy matrix"
+    )
+
+
+def _read(path: Path) -> pa.Table:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    try:
+        if path.suffix in (".csv", ".tsv"):
+            options = pyarrow.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
+            return pyarrow.csv.read_csv(path, parse_options=options)
+        return pyarrow.parquet.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise FeatureError(f"the sample {path} cannot be read as CSV or Parquet: {error}") from error
+
+
+def _is_plain(arrow: pa.DataType) -> bool:
+    text = pa.types.is_dictionary(arrow) and types.is_text(arrow.value_type)
+    return text or types.is_text(arrow) or types.is_list(arrow) or types.is_bytes(arrow)
+
+
+def _is_sparse(data: Any) -> bool:
+    return type(data).__module__.startswith("scipy.sparse")

@@ -1,0 +1,108 @@
+"""What a model takes and gives, in the words of SQL and in the words of the graph."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Batch", "Call", "Decode", "Feature", "NullPolicy", "Output", "Signature", "Tensor", "quoted"]
+
+Decode = Literal["tensor", "label", "argmax", "map", "struct"]
+Label = str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class NullPolicy:
+    """What a NULL does: ``null`` (the answer is NULL), ``nan``, ``error``, or ``value`` (stands in for it)."""
+
+    kind: Literal["null", "nan", "error", "value"] = "null"
+    value: float | int | str | bool | None = None
+
+    def __str__(self) -> str:
+        return repr(self.value) if self.kind == "value" else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One argument of predict(): its SQL type and where it goes.
+
+    ``column`` is the column of a tensor of shape [batch, k]; None when the feature is the whole tensor.
+    """
+
+    name: str
+    type: str
+    tensor: str
+    column: int | None = None
+    null: NullPolicy = NullPolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One input of the graph. ``shape`` holds the batch axis first; None is a free axis."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of the graph, as it was seen to behave: ``shape`` as in `Tensor`, ``type`` its SQL type."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One of predict, predict_proba, infer: which outputs it needs, how they become an answer, and its SQL type.
+
+    ``decode``: *tensor* one output as it is; *label* one output of class labels; *argmax* the class with the
+    highest of the scores; *map* scores keyed by class; *struct* all outputs by name.
+    """
+
+    type: str
+    decode: Decode
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How rows may be put together. ``fixed``: the graph takes exactly that many rows at a time.
+    ``most``: more rows at once would change the answers, or are not possible."""
+
+    fixed: int | None = None
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    features: tuple[Feature, ...]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Output, ...]
+    calls: dict[str, Call]
+    labels: tuple[Label, ...] = ()
+    label_type: str | None = None
+    batch: Batch = Batch()
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @property
+    def takes_list(self) -> bool:
+        """Whether all features are the columns of one tensor, so that one list can stand for them."""
+        return len(self.inputs) == 1 and all(feature.column is not None for feature in self.features)
+
+    def input(self, name: str) -> Tensor:
+        return next(tensor for tensor in self.inputs if tensor.name == name)
+
+    def output(self, name: str) -> Output:
+        return next(output for output in self.outputs if output.name == name)
+
+
+def quoted(identifier: str) -> str:
+    """An identifier as SQL takes it in any case: double-quoted."""
+    return '"' + identifier.replace('"', '""') + '"'

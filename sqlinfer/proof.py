@@ -1,0 +1,148 @@
+"""Do two sets of answers say the same? The measure that registration and `verify` hold a model to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sqlinfer.models.signature import Signature
+
+__all__ = ["Difference", "compare", "json_values", "tolerance_of"]
+
+_SINGLE = 1e-4
+_DOUBLE = 1e-7
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``largest`` is relative to the largest answer; ``text`` says in words what was found."""
+
+    rows: int
+    largest: float
+    passed: bool
+    text: str
+
+
+def tolerance_of(signature: Signature) -> float:
+    """Single precision sums in another order differ in the last digits; double precision far less."""
+    single = any(output.dtype in ("float32", "float16", "bfloat16") for output in signature.outputs)
+    return _SINGLE if single else _DOUBLE
+
+
+def compare(given: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> Difference:
+    """Answers by call: labels must be equal, numbers nearly. A label may differ only where its two best classes tie."""
+    calls = [call for call in expected if call in given]
+    ties = _ties(expected.get("predict_proba"), tolerance)
+    largest, rows = 0.0, 0
+    for call in calls:
+        ours, theirs = list(given[call]), list(expected[call])
+        rows = max(rows, len(theirs))
+        if len(ours) != len(theirs):
+            return Difference(rows, math.inf, False, f"{call}: {len(ours)} answers for {len(theirs)} rows")
+        if theirs and _is_label(theirs[0]):
+            wrong = [i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if not _same(a, b) and i not in ties]
+            if wrong:
+                i = wrong[0]
+                return Difference(
+                    rows,
+                    math.inf,
+                    False,
+                    f"{call} differs in {len(wrong)} of {rows} rows; row {i + 1}: {ours[i]!r}, the original says "
+                    f"{_plain(theirs[i])!r}",
+                )
+            continue
+        size, row = _largest(ours, theirs)
+        largest = max(largest, size)
+        if not size <= tolerance:
+            text = (
+                f"{call} differs by {size:.2g} of the largest answer (accepted: {tolerance:.0e}); "
+                f"row {row + 1}: {_brief(ours[row])}, the original says {_brief(theirs[row])}"
+            )
+            return Difference(rows, size, False, text)
+    return Difference(rows, largest, True, f"{rows} rows, largest difference {largest:.1e} (accepted: {tolerance:.0e})")
+
+
+def json_values(values: Sequence[Any]) -> list[Any]:
+    """Values as JSON has them: NaN is null, as NULL stands for it in SQL; bytes are lists of numbers."""
+    return [_json(value) for value in values]
+
+
+def _json(value: Any) -> Any:
+    value = _plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else math.copysign(1.7976931348623157e308, value)
+    if isinstance(value, (list, tuple, bytes)):
+        return [_json(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    return value if isinstance(value, (str, int, float, bool)) or value is None else float(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(_plain(value), (str, bool, int))
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    ours, theirs = _plain(ours), _plain(theirs)
+    return bool(ours == theirs) or (ours is None and _is_nan(theirs))
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _ties(proba: Any, tolerance: float) -> set[int]:
+    if proba is None:
+        return set()
+    rows = [_numbers(row) for row in proba]
+    best = [np.sort(row)[-2:] for row in rows]
+    return {i for i, top in enumerate(best) if len(top) == 2 and top[1] - top[0] <= tolerance}
+
+
+def _largest(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[float, int]:
+    """The largest difference, relative to the largest answer of all, and its row."""
+    scale = max((float(np.max(np.abs(n))) for n in map(_numbers, theirs) if n.size and np.isfinite(n).all()), default=1.0)
+    worst, row = 0.0, 0
+    for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        x, y = _numbers(a), _numbers(b)
+        if x.shape != y.shape or _texts(a) != _texts(b):
+            return math.inf, i
+        both_nan = np.isnan(x) & np.isnan(y)
+        equal = both_nan | (x == y)
+        gap = float(np.max(np.where(equal, 0.0, np.abs(x - y)), initial=0.0)) / (scale or 1.0)
+        if not gap <= worst:
+            worst, row = (math.inf if math.isnan(gap) else gap), i
+    return worst, row
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """The numbers in an answer, laid flat; NULL is NaN."""
+    leaves = [leaf for leaf in _flatten(_plain(value)) if not isinstance(leaf, str)]
+    return np.array([np.nan if leaf is None else float(leaf) for leaf in leaves], dtype=np.float64)
+
+
+def _texts(value: Any) -> list[str]:
+    return [leaf for leaf in _flatten(_plain(value)) if isinstance(leaf, str)]
+
+
+def _flatten(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return [leaf for item in value for leaf in _flatten(_plain(item))]
+    if isinstance(value, dict):
+        return [leaf for item in value.values() for leaf in _flatten(_plain(item))]
+    return [value]
+
+
+def _brief(value: Any) -> str:
+    text = repr(_plain(value))
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,282 @@
+"""register(): convert, inspect, prove through SQL, store. Everything that a query needs to know is worked out here.
+
+A model is stored only when SQL answers what the original answers on the sample rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sqlinfer.connection import RegistryLike, connect
+from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError
+from sqlinfer.model import Model
+from sqlinfer.models.convert import Candidate, Original, open_original
+from sqlinfer.models.convert.pickled import load_pickle
+from sqlinfer.models.describe import describe, features_of, null_policies, task_of
+from sqlinfer.models.inspect import Graph, inspect_file, inspect_graph
+from sqlinfer.models.manifest import Manifest, Proof, Source
+from sqlinfer.models.reference import Reference, check_name
+from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
+from sqlinfer.models.sample import Sample
+from sqlinfer.models.signature import Batch, Feature, NullPolicy, Signature
+from sqlinfer.proof import Difference, compare, json_values, tolerance_of
+from sqlinfer.runtime.probe import Probe, observe, synthetic_rows
+from sqlinfer.runtime.session import Session
+from sqlinfer.version import __version__
+
+__all__ = ["register", "verify"]
+
+_PROVEN_ROWS = 1000
+_STORED_ROWS = 16
+_STORED_VALUES = 20_000
+_TEXTS_FOR_NULL = ("", "nan", "None", "missing")
+
+
+def register(
+    name: str,
+    model: Any,
+    *,
+    sample: Any = None,
+    features: Sequence[str] | None = None,
+    labels: Sequence[Any] | None = None,
+    null: str | Mapping[str, Any] | None = None,
+    registry: RegistryLike = None,
+    promote: bool = False,
+    trust: bool = False,
+) -> Model:
+    """Store ``model`` as a new version of ``name`` and return it.
+
+    ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost or LightGBM model, a torch module, or the path
+    of an .onnx file or (with ``trust=True``, since loading runs its code) of a pickled estimator.
+    ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
+    ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores.
+    ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
+    ``promote``: let the bare name mean this version; the first version always does.
+
+    Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
+    """
+    name = check_name(name)
+    store = registry if isinstance(registry, Registry) else Registry(registry)
+    draft = _from_file if isinstance(model, (str, os.PathLike)) else _from_object
+    if isinstance(model, (str, os.PathLike)) and Path(model).suffix in (".pkl", ".pickle", ".joblib"):
+        model, draft = load_pickle(Path(model), trust=trust), _from_object
+    rows = None if sample is None else Sample.of(sample, list(features) if features else None)
+    prepared = draft(name, model, rows, features, labels, null)
+    stored = store.add(name, prepared.manifest, {MODEL_FILE: prepared.graph.content}, promote=promote)
+    return Model(stored, store)
+
+
+def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:
+    """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed."""
+    store = registry if isinstance(registry, Registry) else Registry(registry)
+    model = store.get(reference)
+    manifest = model.manifest
+    digest = hashlib.sha256(model.onnx.read_bytes()).hexdigest() if model.onnx.exists() else "missing"
+    if digest != manifest.sha256:
+        raise ProofFailed(f"{model.onnx} is not the file that was registered (sha256 {digest[:12]}…); register it again")
+    where = Reference(manifest.name, manifest.version)
+    table = _proof_table(manifest.signature.features, manifest.proof.rows)
+    return _prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)
+
+
+class _Prepared:
+    """A proven model, before it has a version number."""
+
+    def __init__(self, name: str, graph: Graph, signature: Signature, source: Source, task: str, proof: Proof) -> None:
+        self.name = name
+        self.graph = graph
+        self.signature = signature
+        self.source = source
+        self.task = task
+        self.proof = proof
+        self._sha256 = hashlib.sha256(graph.content).hexdigest()
+
+    def manifest(self, version: int) -> Manifest:
+        return Manifest(
+            name=self.name,
+            version=version,
+            created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            sha256=self._sha256,
+            source=self.source,
+            task=self.task,
+            signature=self.signature,
+            proof=self.proof,
+        )
+
+
+def _from_file(
+    name: str, path: Any, sample: Sample | None, names: Any, labels: Any, null: Any
+) -> _Prepared:
+    """An .onnx file: what ONNX Runtime answers for the file as it came is what SQL must answer."""
+    graph = inspect_file(Path(path))
+    features = features_of(graph, names or (_fitting_names(graph, sample)))
+    features = null_policies(features, null, "nan" if graph.takes_nan else "null")
+    session = Session(graph.content, name)
+    signature = describe(graph, features, observe(session, graph), labels=tuple(labels or ()))
+    table = sample.spread(_PROVEN_ROWS).table if sample else synthetic_rows(signature)
+    probe = Probe(name, signature, session)
+    signature = replace(signature, batch=_batch_rule(probe, table))
+    answers = Probe(name, signature, session).answers(table)
+    source = Source(graph.producer, Path(path).name, None, __version__)
+    prepared = _Prepared(name, graph, signature, source, task_of(signature), _proof(signature, table, answers))
+    _prove_prepared(prepared, table, answers)
+    return prepared
+
+
+def _from_object(
+    name: str, model: Any, sample: Sample | None, names: Any, labels: Any, null: Any
+) -> _Prepared:
+    """An estimator: the first candidate that answers what the estimator answers."""
+    if sample is None:
+        raise ConversionFailed(
+            "sample rows are needed to name and type the features: register(name, model, sample=X_train)"
+        )
+    original, candidates = open_original(model, sample)
+    if labels is not None:
+        original = replace(original, labels=tuple(labels))
+    failure: SqlinferError | None = None
+    for candidate in candidates:
+        try:
+            return _candidate(name, original, candidate, sample, null)
+        except (InvalidModel, ProofFailed) as error:
+            failure = failure or type(error)(f"{error} (as {candidate.note})")
+    raise failure or ConversionFailed(f"no candidate for {original.model}")
+
+
+def _candidate(name: str, original: Original, candidate: Candidate, sample: Sample, null: Any) -> _Prepared:
+    graph = inspect_graph(candidate.model, original.model)
+    features = [Feature(n, type, tensor, column) for n, type, tensor, column in candidate.features]
+    session = Session(graph.content, name)
+    signature = describe(
+        graph, features, observe(session, graph), labels=original.labels, label_type=original.label_type
+    )
+    rows = sample.spread(_PROVEN_ROWS)
+    expected = original.answers(rows)
+    signature = replace(signature, features=tuple(null_policies(features, null, "null")))
+    if null is None:
+        signature = _learn_null_policies(name, original, signature, session, sample)
+    probe = Probe(name, signature, session)
+    signature = replace(signature, batch=_batch_rule(probe, rows.table))
+    source = Source(original.framework, original.model, original.converter, __version__)
+    prepared = _Prepared(name, graph, signature, source, original.task, _proof(signature, rows.table, expected))
+    _prove_prepared(prepared, rows.table, expected)
+    return prepared
+
+
+def _learn_null_policies(
+    name: str, original: Original, signature: Signature, session: Session, sample: Sample
+) -> Signature:
+    """Give NULL to the estimator, one feature at a time: where it answers, and the graph answers the same for some
+    stand-in, that is the policy. An estimator that refuses leaves the default: the answer is NULL."""
+    rows = sample.spread(4)
+    for i, feature in enumerate(signature.features):
+        table = _without(rows.table, feature.name)
+        try:
+            expected = original.answers(Sample(table, sample.as_array))
+        except Exception:  # an estimator that does not take missing values says so in its own way
+            continue
+        for policy in _stand_ins(feature, sample):
+            features = list(signature.features)
+            features[i] = replace(feature, null=policy)
+            trial = replace(signature, features=tuple(features))
+            try:
+                answers = Probe(name, trial, session).answers(table)
+            except SqlinferError:
+                continue
+            if compare(answers, expected, tolerance_of(trial)).passed:
+                signature = trial
+                break
+    return signature
+
+
+def _stand_ins(feature: Feature, sample: Sample) -> list[NullPolicy]:
+    if feature.type in ("FLOAT", "DOUBLE"):
+        return [NullPolicy("nan")]
+    if feature.type == "VARCHAR":
+        return [NullPolicy("value", text) for text in _TEXTS_FOR_NULL]
+    return []
+
+
+def _without(table: pa.Table, name: str) -> pa.Table:
+    i = table.column_names.index(name)
+    field = table.schema.field(i)
+    if pa.types.is_dictionary(field.type):
+        field = field.with_type(pa.string())
+    return table.set_column(i, field, pa.nulls(len(table), field.type))
+
+
+def _batch_rule(probe: Probe, table: pa.Table) -> Batch:
+    """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row."""
+    batch = probe.signature.batch
+    few = table.slice(0, 8)
+    if batch.fixed is not None or len(few) < 2:
+        return batch
+    together = probe.answers(few)
+    alone = [probe.answers(few.slice(i, 1)) for i in range(len(few))]
+    joined = {call: [value for one in alone for value in one[call]] for call in together}
+    same = compare(together, joined, tolerance_of(probe.signature)).passed
+    return batch if same else replace(batch, most=1)
+
+
+def _prove_prepared(prepared: _Prepared, table: pa.Table, answers: Mapping[str, Any]) -> None:
+    """Through SQL, in a registry of its own that is thrown away: a model that fails its proof was never there."""
+    with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
+        trial = Registry(folder)
+        trial.add(prepared.name, prepared.manifest, {MODEL_FILE: prepared.graph.content})
+        _prove(Reference(prepared.name), table, answers, tolerance_of(prepared.signature), trial, "auto")
+
+
+def _prove(
+    reference: Reference, table: pa.Table, answers: Mapping[str, Any], tolerance: float, registry: Registry, engine: str
+) -> Difference:
+    model: StoredModel = registry.get(reference)
+    asked = {call: answers[call] for call in model.manifest.signature.calls if call in answers}
+    if not len(table) or not asked:
+        return Difference(0, 0.0, True, "nothing to compare")
+    with connect(registry=registry, engine=engine) as con:
+        con.register("proof", table.select(model.manifest.signature.feature_names))
+        given = {
+            call: [row[0] for row in con.execute(f"SELECT {call}('{reference}', proof) FROM proof").fetchall()]
+            for call in asked
+        }
+    difference = compare(given, asked, tolerance)
+    if not difference.passed:
+        raise ProofFailed(f"SQL does not answer what the model {str(reference)!r} answers: {difference.text}")
+    return difference
+
+
+def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any]) -> Proof:
+    width = sum(_values_in(table.column(feature.name)) for feature in signature.features)
+    count = max(1, min(_STORED_ROWS, _STORED_VALUES // max(width, 1)))
+    columns = [json_values(table.column(f.name).slice(0, count).to_pylist()) for f in signature.features]
+    kept = {call: json_values(list(values[:count])) for call, values in answers.items() if call in signature.calls}
+    return Proof(tuple(zip(*columns, strict=True)), kept, tolerance_of(signature))
+
+
+def _values_in(column: pa.ChunkedArray) -> int:
+    first = column[0].as_py() if len(column) else None
+    return len(str(first)) // 8 + 1 if isinstance(first, (list, bytes)) else 1
+
+
+def _proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in features]
+    return pa.table({f.name: pa.array(list(column)) for f, column in zip(features, columns, strict=True)})
+
+
+def _fitting_names(graph: Graph, sample: Sample | None) -> list[str] | None:
+    return sample.names if sample is not None and sum(_width(t.shape) for t in graph.inputs) == len(sample.names) else None
+
+
+def _width(shape: Sequence[int | None]) -> int:
+    return shape[1] if len(shape) == 2 and shape[1] is not None else 1
+
+

@@ -1,0 +1,80 @@
+"""Output tensors → one Arrow column, of the type that the manifest promises."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from sqlinfer.models.signature import Call, Output, Signature
+from sqlinfer.types import DTYPES, arrow_type, by_sql, split_nested
+
+__all__ = ["answer", "answer_type"]
+
+
+def answer(signature: Signature, call: Call, tensors: list[np.ndarray]) -> pa.Array:
+    """The rows' answers from the tensors of ``call.outputs``, each [rows, …]."""
+    if call.decode == "struct":
+        fields = [
+            _column(signature.output(name), tensor) for name, tensor in zip(call.outputs, tensors, strict=True)
+        ]
+        return pa.StructArray.from_arrays(fields, list(call.outputs))
+    tensor = tensors[0]
+    if call.decode == "label":
+        return _labels(signature, tensor.reshape(len(tensor)))
+    if call.decode == "argmax":
+        labels = pa.array(signature.labels, by_sql(str(signature.label_type)).arrow)
+        return labels.take(pa.array(np.argmax(tensor.reshape(len(tensor), -1), axis=1)))
+    if call.decode == "map":
+        return _map(signature, tensor.reshape(len(tensor), -1))
+    return _column(signature.output(call.outputs[0]), tensor)
+
+
+def answer_type(signature: Signature, call: Call) -> pa.DataType:
+    """The Arrow type of `answer`, for a batch without rows."""
+    if call.decode == "struct":
+        return pa.struct([(name, arrow_type(signature.output(name).type)) for name in call.outputs])
+    if call.decode in ("label", "argmax"):
+        return by_sql(str(signature.label_type or call.type)).arrow
+    if call.decode == "map":
+        scores = DTYPES[signature.output(call.outputs[0]).dtype].arrow
+        return pa.map_(by_sql(str(signature.label_type)).arrow, scores)
+    return arrow_type(signature.output(call.outputs[0]).type)
+
+
+def _labels(signature: Signature, values: np.ndarray) -> pa.Array:
+    if signature.label_type == "BOOLEAN":
+        return pa.array(values != 0)
+    if values.dtype == object:
+        return pa.array(values, pa.string())
+    return pa.array(values.astype(np.int64, copy=False))
+
+
+def _map(signature: Signature, scores: np.ndarray) -> pa.Array:
+    rows, classes = scores.shape
+    labels = pa.array(signature.labels, by_sql(str(signature.label_type)).arrow)
+    keys = labels.take(pa.array(np.tile(np.arange(classes), rows)))
+    offsets = pa.array(np.arange(0, rows * classes + 1, classes, dtype=np.int32))
+    return pa.MapArray.from_arrays(offsets, keys, _flat(scores))
+
+
+def _column(output: Output, tensor: np.ndarray) -> pa.Array:
+    _, axes = split_nested(output.type)
+    array = _flat(tensor)
+    sizes = tensor.shape[1:]
+    for depth in range(len(axes) - 1, -1, -1):
+        if axes[depth] is not None:
+            array = pa.FixedSizeListArray.from_arrays(array, axes[depth])
+        else:
+            lists = len(tensor) * int(np.prod(sizes[:depth], dtype=np.int64))
+            offsets = np.arange(lists + 1, dtype=np.int32) * np.int32(sizes[depth])
+            array = pa.ListArray.from_arrays(pa.array(offsets), array)
+    return array
+
+
+def _flat(tensor: np.ndarray) -> pa.Array:
+    values = np.ascontiguousarray(tensor).ravel()
+    if values.dtype == object:
+        return pa.array(values, pa.string())
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)
+    return pa.array(values)

@@ -1,0 +1,272 @@
+"""Arrow columns → tensors. Pure functions; the hot path.
+
+The types of the arguments are looked at once: they give a `Plan`, which then packs batch after batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sqlinfer import types
+from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature
+from sqlinfer.models.signature import Feature, Signature
+from sqlinfer.runtime.nested import Cells, cells, same_shape
+from sqlinfer.types import DTYPES, ElementType
+
+__all__ = ["Group", "Packed", "Plan", "plan"]
+
+Reader = Callable[[pa.Array], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of one shape. ``rows`` are their positions among the packed rows; None means all of them, in order."""
+
+    feeds: dict[str, np.ndarray]
+    count: int
+    rows: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """``keep`` marks the rows of the batch that are scored; None means every row."""
+
+    groups: list[Group]
+    count: int
+    keep: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How arguments of certain types become the tensors of a model. ``find`` gives one array per feature."""
+
+    model: str
+    signature: Signature
+    find: Callable[[Sequence[pa.Array]], list[pa.Array]]
+    readers: tuple[Reader, ...]
+    as_list: bool = False
+
+    def pack(self, args: Sequence[pa.Array]) -> Packed:
+        """Raises NullFeature, FeatureCount or FeatureType for rows that the model cannot take."""
+        count = len(args[0])
+        if self.as_list:
+            return self._pack_list(args[0])
+        columns = self.find(args)
+        columns, keep = _apply_nulls(self.model, self.signature.features, columns)
+        if keep is not None:
+            columns = [column.filter(pa.array(keep)) for column in columns]
+            count = int(keep.sum())
+        if count == 0:
+            return Packed([], 0, keep)
+        values = [read(column) for read, column in zip(self.readers, columns, strict=True)]
+        return Packed(_group(self.signature, values, count), count, keep)
+
+    def _pack_list(self, array: pa.Array) -> Packed:
+        """One list per row stands for all features: its values are the columns of the only tensor."""
+        features, tensor = self.signature.features, self.signature.inputs[0]
+        whole = array.is_valid().to_numpy(zero_copy_only=False) if array.null_count else None
+        if whole is not None and any(feature.null.kind == "error" for feature in features):
+            raise NullFeature.of(self.model, features[0].name)
+        if whole is not None:
+            array = array.filter(pa.array(whole))
+        leaves, lengths, _ = cells(array)
+        wrong = np.flatnonzero(lengths != len(features))
+        if wrong.size:
+            raise FeatureCount.width(self.model, int(wrong[0]), int(lengths[wrong[0]]), len(features))
+        keep = whole
+        if leaves.null_count:
+            columns = [leaves.take(pa.array(np.arange(i, len(leaves), len(features)))) for i in range(len(features))]
+            columns, kept = _apply_nulls(self.model, features, columns)
+            if kept is not None:
+                columns = [column.filter(pa.array(kept)) for column in columns]
+                keep = kept if whole is None else _narrow(whole, kept)
+            matrix = np.column_stack([self.readers[0](column) for column in columns])
+        else:
+            matrix = self.readers[0](leaves).reshape(-1, len(features))
+        matrix = np.ascontiguousarray(matrix, dtype=DTYPES[tensor.dtype].numpy)
+        groups = [Group({tensor.name: matrix}, len(matrix))] if len(matrix) else []
+        return Packed(groups, len(matrix), keep)
+
+
+def plan(model: str, signature: Signature, given: Sequence[pa.DataType]) -> Plan:
+    """Arrange arguments of the types ``given``: by position, a row by name, or one list.
+
+    Raises MissingFeature, UnknownFeature, FeatureCount or FeatureType, before any row is read.
+    """
+    features = signature.features
+    if len(given) == 1 and pa.types.is_struct(given[0]):
+        fields = _fields_by_name(model, signature, given[0])
+        found = [given[0].field(i).type for i in fields]
+
+        def find(args: Sequence[pa.Array]) -> list[pa.Array]:
+            # flatten() lets the row's own NULL reach its fields
+            flat = args[0].flatten()
+            return [flat[i] for i in fields]
+
+        return Plan(model, signature, find, _readers(model, signature, found))
+    if len(given) == 1 and signature.takes_list and types.is_list(given[0]):
+        element = DTYPES[signature.inputs[0].dtype]
+        leaf = given[0]
+        while types.is_list(leaf):
+            leaf = leaf.value_type
+        reader = _reader(model, features[0], element, leaf)
+        return Plan(model, signature, list, (reader,), as_list=True)
+    if len(given) != len(features):
+        raise FeatureCount.of(model, len(given), signature.feature_names)
+    return Plan(model, signature, list, _readers(model, signature, given))
+
+
+def _fields_by_name(model: str, signature: Signature, row: pa.StructType) -> list[int]:
+    names = [row.field(i).name.lower() for i in range(row.num_fields)]
+    position = {name: i for i, name in enumerate(names)}
+    wanted = [name.lower() for name in signature.feature_names]
+    missing = [feature.name for feature in signature.features if feature.name.lower() not in position]
+    if missing:
+        raise MissingFeature.of(model, missing, signature.feature_names)
+    twice = [name for name, count in Counter(names).items() if count > 1 and name in wanted]
+    if twice:
+        raise UnknownFeature.twice(model, twice[0])
+    return [position[name] for name in wanted]
+
+
+def _readers(model: str, signature: Signature, given: Sequence[pa.DataType]) -> tuple[Reader, ...]:
+    return tuple(
+        _reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
+        if feature.column is not None or len(signature.input(feature.tensor).shape) == 1
+        else _cell_reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
+        for feature, arrow in zip(signature.features, given, strict=True)
+    )
+
+
+def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataType) -> Reader:
+    """A function from an array of type ``arrow``, without NULLs but those that are NaN, to its NumPy values."""
+    if element.is_string:
+        if pa.types.is_dictionary(arrow):
+            return lambda array: array.dictionary_decode().to_numpy(zero_copy_only=False)
+        if types.is_text(arrow) or pa.types.is_null(arrow):
+            return lambda array: array.to_numpy(zero_copy_only=False)
+        raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, _cast(feature, arrow))
+    if not types.is_numeric(arrow):
+        raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, _cast(feature, arrow))
+    if element.is_float:
+        if pa.types.is_floating(arrow) or pa.types.is_integer(arrow):
+            return lambda array: array.to_numpy(zero_copy_only=False)
+        return lambda array: array.cast(pa.float64()).to_numpy(zero_copy_only=False)
+
+    def exact(array: pa.Array) -> np.ndarray:
+        try:
+            return array.cast(element.arrow).to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid as error:
+            raise FeatureType.of(
+                model,
+                feature.name,
+                f"a {types.sql_name(arrow)} that does not fit ({error})",
+                feature.type,
+                f"write CAST(round({feature.name}) AS {feature.type}) if that is what you mean",
+            ) from error
+
+    if pa.types.is_decimal(arrow):
+        return lambda array: exact(array.cast(pa.decimal128(38, arrow.scale)).cast(pa.int64()))
+    return exact
+
+
+def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataType) -> Reader:
+    """A reader for a feature that is a whole tensor: from lists, arrays or bytes to `Cells`."""
+    leaf = arrow
+    while types.is_list(leaf):
+        leaf = leaf.value_type
+    if types.is_bytes(leaf) and element.dtype == "uint8":
+        leaf = pa.uint8()
+    elif leaf is arrow:
+        raise FeatureType.of(
+            model, feature.name, types.sql_name(arrow), feature.type, "give a list, such as [1.0, 2.0]"
+        )
+    read = _reader(model, feature, element, leaf)
+
+    def read_cells(array: pa.Array) -> Cells:
+        leaves, lengths, shapes = cells(array)
+        if leaves.null_count and not element.is_float:
+            raise NullFeature(f"model {model!r}: feature {feature.name!r} has a NULL inside a list; filter such rows")
+        return Cells(np.asarray(read(leaves)).astype(element.numpy, copy=False), lengths, shapes)
+
+    return read_cells
+
+
+def _cast(feature: Feature, arrow: pa.DataType) -> str:
+    if pa.types.is_temporal(arrow):
+        return f"take the number you mean, such as epoch({feature.name}) or month({feature.name})"
+    if types.is_list(arrow) or pa.types.is_struct(arrow) or pa.types.is_map(arrow):
+        return "give one value for each feature"
+    return f"write CAST({feature.name} AS {feature.type})"
+
+
+def _apply_nulls(
+    model: str, features: Sequence[Feature], columns: list[pa.Array]
+) -> tuple[list[pa.Array], np.ndarray | None]:
+    """Treat NULLs as each feature's policy says; what stays NULL is to be read as NaN."""
+    keep: np.ndarray | None = None
+    columns = list(columns)
+    for i, (feature, column) in enumerate(zip(features, columns, strict=True)):
+        if not column.null_count:
+            continue
+        if feature.null.kind == "null":
+            valid = column.is_valid().to_numpy(zero_copy_only=False)
+            keep = valid if keep is None else keep & valid
+        elif feature.null.kind == "error":
+            raise NullFeature.of(model, feature.name)
+        else:
+            columns[i] = _fill(feature, column)
+    return columns, keep
+
+
+def _fill(feature: Feature, column: pa.Array) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if feature.null.kind == "nan":
+        return pa.nulls(len(column), pa.float64()) if pa.types.is_null(column.type) else column
+    value = pa.scalar(feature.null.value)
+    if pa.types.is_null(column.type):
+        return pa.array([feature.null.value] * len(column))
+    if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type) or pa.types.is_floating(value.type):
+        column = column if types.is_text(column.type) else column.cast(pa.float64())
+    return pc.fill_null(column, value.cast(column.type))
+
+
+def _narrow(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    keep = outer.copy()
+    keep[outer] = inner
+    return keep
+
+
+def _group(signature: Signature, values: list[Any], count: int) -> list[Group]:
+    """Tensors from columns; rows whose cells differ in shape go to different groups."""
+    feeds: dict[str, np.ndarray] = {}
+    ragged: dict[str, Cells] = {}
+    for tensor in signature.inputs:
+        dtype = DTYPES[tensor.dtype].numpy
+        parts = [(f, v) for f, v in zip(signature.features, values, strict=True) if f.tensor == tensor.name]
+        feature, first = parts[0]
+        if isinstance(first, Cells):
+            ragged[tensor.name] = first
+        elif feature.column is None:
+            feeds[tensor.name] = np.asarray(first, dtype)
+        elif len(parts) == 1:
+            feeds[tensor.name] = np.asarray(first, dtype).reshape(count, 1)
+        else:
+            matrix = feeds[tensor.name] = np.empty((count, len(parts)), dtype)
+            for feature, column in parts:
+                matrix[:, feature.column] = column
+    if not ragged:
+        return [Group(feeds, count)]
+    groups = []
+    for rows, shaped in same_shape(signature, ragged, count):
+        picked = {name: feed if rows is None else feed[rows] for name, feed in feeds.items()}
+        groups.append(Group({**picked, **shaped}, count if rows is None else len(rows), rows))
+    return groups

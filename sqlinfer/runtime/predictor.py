@@ -1,0 +1,112 @@
+"""One call of one model: batches of Arrow columns in, a column of answers out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from sqlinfer.models.signature import Call, Signature
+from sqlinfer.runtime.answers import answer, answer_type
+from sqlinfer.runtime.batches import Group, Plan, plan
+from sqlinfer.runtime.memo import Memo
+from sqlinfer.runtime.session import Session
+
+__all__ = ["Predictor"]
+
+# An image model must not take a whole vector of rows at once: inputs of 4 MiB make activations of hundreds.
+_BYTES_PER_RUN = 4 << 20
+# Between runs an interrupted query stops.
+_SECONDS_PER_RUN = 0.25
+
+
+class Predictor:
+    """Call it with one Arrow array per argument; it may be called from any thread."""
+
+    def __init__(self, model: str, signature: Signature, call: Call, session: Session) -> None:
+        self.model = model
+        self.signature = signature
+        self.call = call
+        self.session = session
+        self._outputs = list(dict.fromkeys(call.outputs))
+        self._plans: dict[tuple[pa.DataType, ...], Plan] = {}
+        self._recent = threading.local()
+
+    def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
+        """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
+        arrays = [_one_array(arg) for arg in args]
+        packed = self._plan(arrays).pack(arrays)
+        parts = [self._score(group) for group in packed.groups]
+        if not parts:
+            answers = pa.nulls(0, answer_type(self.signature, self.call))
+        else:
+            answers = parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+        if packed.groups and packed.groups[0].rows is not None:
+            order = np.concatenate([group.rows for group in packed.groups if group.rows is not None])
+            answers = answers.take(pa.array(np.argsort(order)))
+        return answers if packed.keep is None else _spread(answers, packed.keep)
+
+    def check(self, given: Sequence[pa.DataType]) -> None:
+        """Raise FeatureError if arguments of these types are not what the model takes."""
+        plan(self.model, self.signature, given)
+
+    def _plan(self, arrays: Sequence[pa.Array]) -> Plan:
+        given = tuple(array.type for array in arrays)
+        found = self._plans.get(given)
+        if found is None:
+            found = self._plans[given] = plan(self.model, self.signature, given)
+        return found
+
+    def _score(self, group: Group) -> pa.Array:
+        if group.rows is not None:
+            return self._run(group)
+        memo = getattr(self._recent, "memo", None)
+        if memo is None:
+            memo = self._recent.memo = Memo()
+        return memo.score(group, self._run)
+
+    def _run(self, group: Group) -> pa.Array:
+        parts = [
+            answer(self.signature, self.call, self._infer(feeds, rows)) for feeds, rows in self._slices(group)
+        ]
+        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
+
+    def _infer(self, feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
+        fixed = self.signature.batch.fixed
+        if fixed is not None and rows < fixed:
+            feeds = {name: np.concatenate([x, np.repeat(x[-1:], fixed - rows, axis=0)]) for name, x in feeds.items()}
+        tensors = self.session.run(self._outputs, feeds, rows)
+        return [tensor[:rows] for tensor in tensors]
+
+    def _slices(self, group: Group) -> Iterator[tuple[dict[str, np.ndarray], int]]:
+        limit = self._rows_per_run(group)
+        if group.count <= limit:
+            yield group.feeds, group.count
+            return
+        for start in range(0, group.count, limit):
+            stop = min(start + limit, group.count)
+            yield {name: feed[start:stop] for name, feed in group.feeds.items()}, stop - start
+
+    def _rows_per_run(self, group: Group) -> int:
+        batch = self.signature.batch
+        if batch.fixed is not None:
+            return batch.fixed
+        size = sum(feed.nbytes for feed in group.feeds.values()) // group.count
+        limit = max(1, _BYTES_PER_RUN // max(size, 1))
+        if self.session.seconds_per_row:
+            limit = min(limit, max(1, int(_SECONDS_PER_RUN / self.session.seconds_per_row)))
+        return min(limit, batch.most or limit)
+
+
+def _one_array(arg: pa.ChunkedArray | pa.Array) -> pa.Array:
+    if isinstance(arg, pa.ChunkedArray):
+        return arg.chunk(0) if arg.num_chunks == 1 else arg.combine_chunks()
+    return arg
+
+
+def _spread(answers: pa.Array, keep: np.ndarray) -> pa.Array:
+    """Put the answers back at the rows that were scored; the others are NULL."""
+    positions = np.cumsum(keep) - 1
+    return answers.take(pa.array(positions, mask=~keep))

@@ -1,0 +1,106 @@
+"""ONNX Runtime sessions: one per model file, shared by all threads.
+
+DuckDB already runs a query on every core, so a session computes on the thread that calls it. When a single thread
+feeds a heavy model (a small table: DuckDB parallelises by row groups of 122,880 rows), a second session with a
+pool of all cores takes over.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from sqlinfer.errors import InvalidModel, ModelFailed
+
+__all__ = ["Session", "SessionCache", "sessions"]
+
+_FATAL_ONLY = 4  # everything else comes back as an exception
+# A run that takes longer gains more from more threads than it loses by waking them.
+_HEAVY_SECONDS = 0.002
+
+
+def _open(source: bytes | str, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+class Session:
+    """A loaded model. ``run`` may be called from any thread."""
+
+    def __init__(self, source: Path | bytes, name: str) -> None:
+        self.name = name
+        self._source = source if isinstance(source, bytes) else str(source)
+        self._wide: ort.InferenceSession | None = None
+        self._lock = threading.Lock()
+        self._running = 0
+        self.seconds_per_row = 0.0
+        try:
+            self._narrow = _open(self._source, 1)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+            raise InvalidModel(f"ONNX Runtime {ort.__version__} cannot load {name!r}: {brief(error)}") from error
+
+    def run(self, outputs: list[str], feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
+        """The outputs by name. Raises ModelFailed with what ONNX Runtime said."""
+        alone = self._running == 0
+        heavy = self.seconds_per_row * rows > _HEAVY_SECONDS
+        session = self._widened() if alone and heavy else self._narrow
+        self._running += 1
+        started = time.perf_counter()
+        try:
+            result: list[np.ndarray] = session.run(outputs, feeds)
+        except Exception as error:
+            raise ModelFailed(f"model {self.name!r} failed: {brief(error)}") from error
+        finally:
+            self._running -= 1
+        seconds = (time.perf_counter() - started) / max(rows, 1)
+        self.seconds_per_row = seconds if not self.seconds_per_row else 0.9 * self.seconds_per_row + 0.1 * seconds
+        return result
+
+    def _widened(self) -> ort.InferenceSession:
+        cores = os.cpu_count() or 1
+        if cores == 1:
+            return self._narrow
+        if self._wide is None:
+            with self._lock:
+                if self._wide is None:
+                    self._wide = _open(self._source, cores)
+        return self._wide
+
+
+class SessionCache:
+    """The sessions of this process, the least recently used dropped first."""
+
+    def __init__(self, most: int = 32) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+
+    def get(self, path: Path, sha256: str, name: str) -> Session:
+        key = str(path), sha256
+        with self._lock:
+            session = self._sessions.get(key)
+            if session is None:
+                session = self._sessions[key] = Session(path, name)
+            self._sessions.move_to_end(key)
+            while len(self._sessions) > self._most:
+                self._sessions.popitem(last=False)
+            return session
+
+
+sessions = SessionCache()
+
+
+def brief(error: Exception) -> str:
+    """ONNX Runtime's message without its numeric prefix: '[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : …'."""
+    text = str(error).split(" : ", 3)[-1] if str(error).startswith("[ONNXRuntimeError]") else str(error)
+    return " ".join(text.split())[:600]

@@ -1,0 +1,93 @@
+"""A call and the signature of its model → a typed call: which function DuckDB is to run, with which arguments."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.signature import Signature, quoted
+from sqlinfer.sql.calls import Argument, SqlCall
+
+__all__ = ["Function", "TypedCall", "bind"]
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One typed SQL function: a call (predict, predict_proba, infer) of what a reference means."""
+
+    call: str
+    reference: Reference
+
+    @property
+    def name(self) -> str:
+        """``predict_churn``, ``predict_churn/3``, ``predict_churn@champion``; ``predict_proba(churn)`` …"""
+        return f"predict_{self.reference}" if self.call == "predict" else f"{self.call}({self.reference})"
+
+    @classmethod
+    def parse(cls, name: str) -> Function:
+        """The inverse of ``name``. Raises BadReference."""
+        if name.endswith(")") and "(" in name:
+            call, _, reference = name[:-1].partition("(")
+            return cls(call, Reference.parse(reference))
+        return cls("predict", Reference.parse(name.removeprefix("predict_")))
+
+
+@dataclass(frozen=True, slots=True)
+class TypedCall:
+    """``arguments``: spans of the user's own text, each with what to put around it. ``by_name``: the arguments were
+    spread from a row or from the columns in scope, so that DuckDB says which of them it cannot find."""
+
+    function: Function
+    call: SqlCall
+    arguments: list[tuple[str, Argument | None]]
+    by_name: bool = False
+
+
+def bind(
+    call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]
+) -> TypedCall:
+    """Raises CallError or FeatureError where the arguments cannot be those of the model.
+
+    ``is_row(identifier)`` tells whether a lone identifier is a table of the statement, so that only the columns that
+    the model needs are read from it.
+    """
+    names = signature.feature_names
+    arguments = call.arguments
+    if any(argument.name for argument in arguments):
+        return TypedCall(function, call, [("{}", a) for a in _in_order(call, function, signature)])
+    if len(arguments) == 1:
+        (only,) = arguments
+        text = sql[only.start : only.end]
+        if only.kind == "star":
+            return TypedCall(function, call, [(quoted(name), None) for name in names], by_name=True)
+        if only.kind == "row" or (only.kind == "name" and is_row(text.strip('"'))):
+            row = text.removesuffix("*").rstrip().removesuffix(".").rstrip()
+            return TypedCall(function, call, [(f"{row}.{quoted(name)}", None) for name in names], by_name=True)
+    counted = not any(argument.kind in ("unpack", "star", "row") for argument in arguments)
+    if counted and len(arguments) != 1 and len(arguments) != len(names):
+        raise FeatureCount.of(str(function.reference), len(arguments), names)
+    return TypedCall(function, call, [("{}", argument) for argument in arguments])
+
+
+def _in_order(call: SqlCall, function: Function, signature: Signature) -> Iterator[Argument]:
+    """Named arguments in the order of the signature."""
+    model = str(function.reference)
+    if not all(argument.name for argument in call.arguments):
+        raise CallError(
+            f"model {model!r}: name every feature or none; it takes: {', '.join(signature.feature_names)}"
+        )
+    given = {str(argument.name).lower(): argument for argument in call.arguments}
+    counts = Counter(str(argument.name).lower() for argument in call.arguments)
+    names = {name.lower(): name for name in signature.feature_names}
+    for name, count in counts.items():
+        if name not in names:
+            raise UnknownFeature.of(model, name, signature.feature_names)
+        if count > 1:
+            raise UnknownFeature.twice(model, names[name])
+    missing = [name for lower, name in names.items() if lower not in given]
+    if missing:
+        raise MissingFeature.of(model, missing, signature.feature_names)
+    return (given[name] for name in names)

@@ -1,0 +1,189 @@
+"""Find the prediction calls in a SQL text, and where each of their parts stands.
+
+Only tokens are read, so every statement that DuckDB knows can hold a call, and strings, comments and quoted
+identifiers that contain the word predict are what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import sqlglot
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+__all__ = ["Argument", "SqlCall", "find_calls", "relation_names"]
+
+GENERIC = frozenset({"predict", "predict_proba", "infer"})
+_WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
+_OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
+_CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
+_ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
+Kind = Literal["value", "name", "row", "star", "unpack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument: ``[start, end)`` is its value in the text, ``name`` its name if it was given one.
+
+    ``kind``: *name* a plain identifier (a column or a row), *row* ``c.*``, *star* ``*``, *unpack* ``*COLUMNS(…)``.
+    """
+
+    start: int
+    end: int
+    kind: Kind
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SqlCall:
+    """A call and its spans. ``text`` is the constant that names the model; None for ``predict_<model>(…)``."""
+
+    function: str
+    start: int
+    end: int
+    open: int
+    text: str | None
+    text_span: tuple[int, int] | None
+    arguments: list[Argument]
+    inner: list[SqlCall] = field(default_factory=list)
+
+
+class _Dialect(DuckDB):
+    """DuckDB's dialect, where predict(…) is an ordinary function and not BigQuery's PREDICT(MODEL …)."""
+
+    class Parser(DuckDB.Parser):
+        FUNCTIONS = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
+
+
+def find_calls(sql: str) -> list[SqlCall]:
+    """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``.
+
+    A text that cannot be tokenized holds no calls: DuckDB says better what is wrong with it.
+    """
+    if not _WORTH_READING.search(sql):
+        return []
+    try:
+        tokens = sqlglot.tokenize(sql, read=_Dialect)
+    except SqlglotError:
+        return []
+    return list(_calls(tokens, 0, len(tokens)))
+
+
+def relation_names(sql: str) -> frozenset[str]:
+    """The tables and aliases that the statements in ``sql`` name, lower case; empty where sqlglot cannot parse them."""
+    try:
+        trees = sqlglot.parse(sql, read=_Dialect)
+    except (SqlglotError, RecursionError):
+        return frozenset()
+    relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
+    return frozenset(
+        node.alias_or_name.lower() if not isinstance(node, sqlglot.exp.TableAlias) else node.name.lower()
+        for tree in trees
+        if tree
+        for node in tree.find_all(*relations)
+    ) - {""}
+
+
+def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall]:
+    position = first
+    while position < last:
+        if _is_call(tokens, position):
+            close = _matching(tokens, position + 1, last)
+            if close is not None:
+                call = _call(tokens, position, close)
+                if call is not None:
+                    yield call
+                    position = close + 1
+                    continue
+        position += 1
+
+
+def _is_call(tokens: Sequence[Token], i: int) -> bool:
+    token = tokens[i]
+    if i + 1 >= len(tokens) or tokens[i + 1].token_type != TokenType.L_PAREN:
+        return False
+    if token.token_type in (TokenType.STRING, TokenType.NUMBER):
+        return False
+    before = tokens[i - 1] if i else None
+    if before is not None and (before.token_type == TokenType.DOT or before.text.upper() in ("MACRO", "FUNCTION")):
+        return False
+    name = token.text.lower()
+    return name in GENERIC or name.startswith(("predict_", "predict_proba(", "infer("))
+
+
+def _matching(tokens: Sequence[Token], opening: int, last: int) -> int | None:
+    depth = 0
+    for i in range(opening, last):
+        if tokens[i].token_type in _OPENING:
+            depth += 1
+        elif tokens[i].token_type in _CLOSING:
+            depth -= 1
+            if depth == 0:
+                return i
+    return None
+
+
+def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall | None:
+    parts = list(_split(tokens, name + 2, close))
+    function = tokens[name].text.lower()
+    text = span = None
+    if function in GENERIC:
+        first, last = parts[0] if parts else (close, close)
+        if last - first == 1 and tokens[first].token_type == TokenType.STRING:
+            text = tokens[first].text
+        start = tokens[first].start
+        span = start, tokens[max(first, last - 1)].end + 1
+        parts = parts[1:]
+    return SqlCall(
+        function=function,
+        start=tokens[name].start,
+        end=tokens[close].end + 1,
+        open=tokens[name + 1].start,
+        text=text,
+        text_span=span,
+        arguments=[_argument(tokens, first, last) for first, last in parts],
+        inner=list(_calls(tokens, name + 2, close)),
+    )
+
+
+def _split(tokens: Sequence[Token], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """The token ranges between the commas of a call."""
+    depth, start = 0, first
+    for i in range(first, last):
+        if tokens[i].token_type in _OPENING:
+            depth += 1
+        elif tokens[i].token_type in _CLOSING:
+            depth -= 1
+        elif tokens[i].token_type == TokenType.COMMA and depth == 0:
+            yield start, i
+            start = i + 1
+    if start < last:
+        yield start, last
+
+
+def _argument(tokens: Sequence[Token], first: int, last: int) -> Argument:
+    name = None
+    if last - first > 2 and tokens[first + 1].token_type in _ASSIGNS:
+        name = tokens[first].text
+        first += 2
+    if first >= last:  # nothing between two commas: DuckDB's parser says so
+        return Argument(tokens[last].start, tokens[last].start, "value", name)
+    span = tokens[first].start, tokens[last - 1].end + 1
+    return Argument(*span, _kind([token.token_type for token in tokens[first:last]], tokens[first].text), name)
+
+
+def _kind(shape: list[TokenType], text: str) -> Kind:
+    if shape == [TokenType.STAR]:
+        return "star"
+    if shape[0] == TokenType.STAR or text.upper() == "COLUMNS":
+        return "unpack"
+    if shape[-2:] == [TokenType.DOT, TokenType.STAR] and len(shape) == 3:
+        return "row"
+    if len(shape) == 1 and shape[0] not in (TokenType.STRING, TokenType.NUMBER, TokenType.PLACEHOLDER, TokenType.NULL):
+        return "name" if text.isidentifier() or shape[0] == TokenType.IDENTIFIER else "value"
+    return "value"

@@ -1,0 +1,113 @@
+"""Splice typed calls into the user's own text. Outside the calls not a byte changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from sqlinfer.errors import BadReference, CallError, SqlinferError
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.signature import Signature, quoted
+from sqlinfer.sql.bind import Function, TypedCall, bind
+from sqlinfer.sql.calls import GENERIC, SqlCall, find_calls, relation_names
+
+__all__ = ["Models", "Rewritten", "rewrite"]
+
+
+class Models(Protocol):
+    """What rewriting asks of the registry."""
+
+    def has(self, name: str) -> bool: ...
+
+    def signature(self, function: Function) -> Signature:
+        """Raises ModelNotFound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """``text`` for DuckDB, and the typed calls in it (inner ones too)."""
+
+    text: str
+    calls: list[TypedCall]
+
+
+def rewrite(sql: str, models: Models, *, spread_rows: bool = True) -> Rewritten:
+    """Raises SqlinferError with the place underlined.
+
+    ``spread_rows``: read a table's columns one by one where a row is given (``predict('m', t)``), not the whole row.
+    """
+    calls = find_calls(sql)
+    if not calls:
+        return Rewritten(sql, [])
+    return _Rewriting(sql, models, spread_rows).run(calls)
+
+
+class _Rewriting:
+    def __init__(self, sql: str, models: Models, spread_rows: bool) -> None:
+        self.sql = sql
+        self.models = models
+        self.spread_rows = spread_rows
+        self.typed: list[TypedCall] = []
+
+    def run(self, calls: list[SqlCall]) -> Rewritten:
+        text = self._splice(0, len(self.sql), calls)
+        return Rewritten(text, self.typed)
+
+    @cached_property
+    def _relations(self) -> frozenset[str]:
+        return relation_names(self.sql)
+
+    def _splice(self, start: int, end: int, calls: list[SqlCall]) -> str:
+        pieces, position = [], start
+        for call in calls:
+            if start <= call.start and call.end <= end:
+                pieces += [self.sql[position : call.start], self._render(call)]
+                position = call.end
+        return "".join([*pieces, self.sql[position:end]])
+
+    def _render(self, call: SqlCall) -> str:
+        function = self._function(call)
+        if function is None:  # not ours: a function of the user's that is called predict_something
+            return self._splice(call.start, call.end, call.inner)
+        start, end = call.text_span or (call.start, call.open)
+        try:
+            signature = self.models.signature(function)
+        except SqlinferError as error:
+            raise error.at(self.sql, start, end)
+        try:
+            typed = bind(call, function, signature, self.sql, self._is_row)
+        except SqlinferError as error:
+            raise error.at(self.sql, call.start, call.end)
+        self.typed.append(typed)
+        rendered = [
+            before if argument is None else self._splice(argument.start, argument.end, call.inner)
+            for before, argument in typed.arguments
+        ]
+        return f"{_spelled(function.name)}({', '.join(rendered)})"
+
+    def _function(self, call: SqlCall) -> Function | None:
+        if call.function not in GENERIC:
+            try:
+                function = Function.parse(call.function)
+            except BadReference:
+                return None
+            return function if self.models.has(function.reference.name) else None
+        start, end = call.text_span or (call.start, call.end)
+        if call.text is None:
+            raise CallError(
+                f"{call.function}() takes the model's name first, as a constant in quotes: "
+                f"{call.function}('churn', …)"
+            ).at(self.sql, start, end)
+        try:
+            return Function(call.function, Reference.parse(call.text))
+        except BadReference as error:
+            raise error.at(self.sql, start, end)
+
+    def _is_row(self, identifier: str) -> bool:
+        return self.spread_rows and identifier.lower() in self._relations
+
+
+def _spelled(name: str) -> str:
+    return name if name.isidentifier() and name.isascii() else quoted(name)

@@ -1,0 +1,149 @@
+"""One table: ONNX type ↔ NumPy type ↔ Arrow type ↔ DuckDB type.
+
+DuckDB writes an array type innermost first: an ONNX tensor of inner shape [3, 224, 240] is ``FLOAT[240][224][3]``.
+An axis whose length is free is a list: ``FLOAT[]``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+__all__ = ["DTYPES", "ElementType", "arrow_type", "by_sql", "nested", "split_nested", "sql_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class ElementType:
+    """One row of the table. ``dtype`` is ONNX's name; half precision travels through SQL as FLOAT."""
+
+    dtype: str
+    sql: str
+    numpy: np.dtype
+    arrow: pa.DataType
+
+    @property
+    def is_float(self) -> bool:
+        return self.sql in ("FLOAT", "DOUBLE")
+
+    @property
+    def is_string(self) -> bool:
+        return self.sql == "VARCHAR"
+
+
+_TABLE = [
+    ("float32", "FLOAT", np.float32, pa.float32()),
+    ("float64", "DOUBLE", np.float64, pa.float64()),
+    ("float16", "FLOAT", np.float16, pa.float32()),
+    ("bfloat16", "FLOAT", np.float32, pa.float32()),
+    ("int8", "TINYINT", np.int8, pa.int8()),
+    ("int16", "SMALLINT", np.int16, pa.int16()),
+    ("int32", "INTEGER", np.int32, pa.int32()),
+    ("int64", "BIGINT", np.int64, pa.int64()),
+    ("uint8", "UTINYINT", np.uint8, pa.uint8()),
+    ("uint16", "USMALLINT", np.uint16, pa.uint16()),
+    ("uint32", "UINTEGER", np.uint32, pa.uint32()),
+    ("uint64", "UBIGINT", np.uint64, pa.uint64()),
+    ("bool", "BOOLEAN", np.bool_, pa.bool_()),
+    ("string", "VARCHAR", np.object_, pa.string()),
+]
+
+DTYPES: dict[str, ElementType] = {
+    dtype: ElementType(dtype, sql, np.dtype(numpy), arrow) for dtype, sql, numpy, arrow in _TABLE
+}
+
+
+def by_sql(sql: str) -> ElementType:
+    """The element type of a plain SQL type name (``FLOAT`` → float32). Raises KeyError."""
+    return next(t for t in DTYPES.values() if t.sql == sql)
+
+
+def nested(sql: str, axes: Sequence[int | None]) -> str:
+    """``nested("FLOAT", [3, None])`` → ``FLOAT[][3]``: inner axes of a tensor, outermost first."""
+    return sql + "".join("[]" if axis is None else f"[{axis}]" for axis in reversed(axes))
+
+
+def split_nested(sql: str) -> tuple[str, list[int | None]]:
+    """The inverse of `nested`: ``FLOAT[][3]`` → ``("FLOAT", [3, None])``."""
+    base = sql.split("[", 1)[0]
+    axes = [int(n) if n else None for n in re.findall(r"\[(\d*)\]", sql)]
+    return base, axes[::-1]
+
+
+_SQL_NAMES = {
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.uint8(): "UTINYINT",
+    pa.uint16(): "USMALLINT",
+    pa.uint32(): "UINTEGER",
+    pa.uint64(): "UBIGINT",
+    pa.float16(): "FLOAT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.bool_(): "BOOLEAN",
+    pa.date32(): "DATE",
+}
+
+
+def sql_name(arrow: pa.DataType) -> str:
+    """How a DuckDB user calls an Arrow type, for messages and for the features of a sample."""
+    if arrow in _SQL_NAMES:
+        return _SQL_NAMES[arrow]
+    if pa.types.is_dictionary(arrow):
+        return "ENUM" if is_text(arrow.value_type) else sql_name(arrow.value_type)
+    if is_text(arrow):
+        return "VARCHAR"
+    if pa.types.is_decimal(arrow):
+        return f"DECIMAL({arrow.precision},{arrow.scale})"
+    if pa.types.is_fixed_size_list(arrow):
+        return f"{sql_name(arrow.value_type)}[{arrow.list_size}]"
+    if is_list(arrow):
+        return f"{sql_name(arrow.value_type)}[]"
+    if pa.types.is_timestamp(arrow):
+        return "TIMESTAMP WITH TIME ZONE" if arrow.tz else "TIMESTAMP"
+    if pa.types.is_time(arrow):
+        return "TIME"
+    if is_bytes(arrow):
+        return "BLOB"
+    if pa.types.is_struct(arrow):
+        return "STRUCT"
+    if pa.types.is_map(arrow):
+        return "MAP"
+    return str(arrow).upper()
+
+
+def arrow_type(sql: str) -> pa.DataType:
+    """The Arrow type of a plain or nested SQL type (``FLOAT[3]`` → fixed_size_list<float>[3])."""
+    base, axes = split_nested(sql)
+    arrow = by_sql(base).arrow
+    for axis in reversed(axes):
+        arrow = pa.list_(arrow) if axis is None else pa.list_(arrow, axis)
+    return arrow
+
+
+def is_text(arrow: pa.DataType) -> bool:
+    return bool(pa.types.is_string(arrow) or pa.types.is_large_string(arrow) or pa.types.is_string_view(arrow))
+
+
+def is_bytes(arrow: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow) or pa.types.is_binary_view(arrow))
+
+
+def is_list(arrow: pa.DataType) -> bool:
+    return bool(pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow))
+
+
+def is_numeric(arrow: pa.DataType) -> bool:
+    """What goes into a numeric feature: every number of DuckDB, and BOOLEAN."""
+    return bool(
+        pa.types.is_integer(arrow)
+        or pa.types.is_floating(arrow)
+        or pa.types.is_decimal(arrow)
+        or pa.types.is_boolean(arrow)
+        or pa.types.is_null(arrow)
+    )
