@@ -19,3 +19,10 @@ __all__ = [
     "register",
     "verify",
 ]
+
+
+def load_ipython_extension(shell: object) -> None:
+    """Called by ``%load_ext sqlinfer`` in a notebook."""
+    from sqlinfer.notebook import load_ipython_extension
+
+    load_ipython_extension(shell)

@@ -48,9 +48,7 @@ def connect(
         raise
 
 
-def attach(
-    con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto"
-) -> Connection:
+def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto") -> Connection:
     """Give predict() to a connection that somebody else opened. What comes back is used in its place."""
     registry = registry if isinstance(registry, Registry) else Registry(registry)
     # DuckDB looks for DataFrames named in SQL in the frame that calls it; here that is one frame further out.

@@ -9,12 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sqlinfer.models.signature import Signature
-
-__all__ = ["Difference", "compare", "json_values", "tolerance_of"]
-
-_SINGLE = 1e-4
-_DOUBLE = 1e-7
+__all__ = ["Difference", "compare", "json_values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +20,6 @@ class Difference:
     largest: float
     passed: bool
     text: str
-
-
-def tolerance_of(signature: Signature) -> float:
-    """Single precision sums in another order differ in the last digits; double precision far less."""
-    single = any(output.dtype in ("float32", "float16", "bfloat16") for output in signature.outputs)
-    return _SINGLE if single else _DOUBLE
 
 
 def compare(given: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> Difference:
@@ -111,7 +100,9 @@ def _ties(proba: Any, tolerance: float) -> set[int]:
 
 def _largest(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[float, int]:
     """The largest difference, relative to the largest answer of all, and its row."""
-    scale = max((float(np.max(np.abs(n))) for n in map(_numbers, theirs) if n.size and np.isfinite(n).all()), default=1.0)
+    scale = max(
+        (float(np.max(np.abs(n))) for n in map(_numbers, theirs) if n.size and np.isfinite(n).all()), default=1.0
+    )
     worst, row = 0.0, 0
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         x, y = _numbers(a), _numbers(b)

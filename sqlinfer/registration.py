@@ -9,8 +9,9 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sqlinfer.models.reference import Reference, check_name
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Batch, Feature, NullPolicy, Signature
-from sqlinfer.proof import Difference, compare, json_values, tolerance_of
+from sqlinfer.proof import Difference, compare, json_values
 from sqlinfer.runtime.probe import Probe, observe, synthetic_rows
 from sqlinfer.runtime.session import Session
 from sqlinfer.version import __version__
@@ -38,6 +39,8 @@ __all__ = ["register", "verify"]
 _PROVEN_ROWS = 1000
 _STORED_ROWS = 16
 _STORED_VALUES = 20_000
+_NULL_ROWS = 32
+_FLOATS = ("FLOAT", "DOUBLE")
 _TEXTS_FOR_NULL = ("", "nan", "None", "missing")
 
 
@@ -82,7 +85,9 @@ def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto
     manifest = model.manifest
     digest = hashlib.sha256(model.onnx.read_bytes()).hexdigest() if model.onnx.exists() else "missing"
     if digest != manifest.sha256:
-        raise ProofFailed(f"{model.onnx} is not the file that was registered (sha256 {digest[:12]}…); register it again")
+        raise ProofFailed(
+            f"{model.onnx} is not the file that was registered (sha256 {digest[:12]}…); register it again"
+        )
     where = Reference(manifest.name, manifest.version)
     table = _proof_table(manifest.signature.features, manifest.proof.rows)
     return _prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)
@@ -104,7 +109,7 @@ class _Prepared:
         return Manifest(
             name=self.name,
             version=version,
-            created=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             sha256=self._sha256,
             source=self.source,
             task=self.task,
@@ -113,9 +118,7 @@ class _Prepared:
         )
 
 
-def _from_file(
-    name: str, path: Any, sample: Sample | None, names: Any, labels: Any, null: Any
-) -> _Prepared:
+def _from_file(name: str, path: Any, sample: Sample | None, names: Any, labels: Any, null: Any) -> _Prepared:
     """An .onnx file: what ONNX Runtime answers for the file as it came is what SQL must answer."""
     graph = inspect_file(Path(path))
     features = features_of(graph, names or (_fitting_names(graph, sample)))
@@ -124,17 +127,17 @@ def _from_file(
     signature = describe(graph, features, observe(session, graph), labels=tuple(labels or ()))
     table = sample.spread(_PROVEN_ROWS).table if sample else synthetic_rows(signature)
     probe = Probe(name, signature, session)
-    signature = replace(signature, batch=_batch_rule(probe, table))
+    signature = replace(signature, batch=_batch_rule(probe, table, graph.tolerance))
     answers = Probe(name, signature, session).answers(table)
     source = Source(graph.producer, Path(path).name, None, __version__)
-    prepared = _Prepared(name, graph, signature, source, task_of(signature), _proof(signature, table, answers))
+    prepared = _Prepared(
+        name, graph, signature, source, task_of(signature), _proof(signature, table, answers, graph.tolerance)
+    )
     _prove_prepared(prepared, table, answers)
     return prepared
 
 
-def _from_object(
-    name: str, model: Any, sample: Sample | None, names: Any, labels: Any, null: Any
-) -> _Prepared:
+def _from_object(name: str, model: Any, sample: Sample | None, names: Any, labels: Any, null: Any) -> _Prepared:
     """An estimator: the first candidate that answers what the estimator answers."""
     if sample is None:
         raise ConversionFailed(
@@ -163,43 +166,54 @@ def _candidate(name: str, original: Original, candidate: Candidate, sample: Samp
     expected = original.answers(rows)
     signature = replace(signature, features=tuple(null_policies(features, null, "null")))
     if null is None:
-        signature = _learn_null_policies(name, original, signature, session, sample)
+        signature = _learn_null_policies(name, original, signature, session, sample, graph.tolerance)
     probe = Probe(name, signature, session)
-    signature = replace(signature, batch=_batch_rule(probe, rows.table))
+    signature = replace(signature, batch=_batch_rule(probe, rows.table, graph.tolerance))
     source = Source(original.framework, original.model, original.converter, __version__)
-    prepared = _Prepared(name, graph, signature, source, original.task, _proof(signature, rows.table, expected))
+    prepared = _Prepared(
+        name, graph, signature, source, original.task, _proof(signature, rows.table, expected, graph.tolerance)
+    )
     _prove_prepared(prepared, rows.table, expected)
     return prepared
 
 
 def _learn_null_policies(
-    name: str, original: Original, signature: Signature, session: Session, sample: Sample
+    name: str, original: Original, signature: Signature, session: Session, sample: Sample, tolerance: float
 ) -> Signature:
     """Give NULL to the estimator, one feature at a time: where it answers, and the graph answers the same for some
-    stand-in, that is the policy. An estimator that refuses leaves the default: the answer is NULL."""
-    rows = sample.spread(4)
+    stand-in, that is the policy. An estimator that refuses leaves the default: the answer is NULL. So does one whose
+    way with missing numbers the graph does not have, in any of the features."""
+    whole = Sample(sample.table.drop_null(), sample.as_array)  # a NULL beside the one on trial would decide for it
+    rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
+    learnt: dict[str, NullPolicy] = {}
     for i, feature in enumerate(signature.features):
         table = _without(rows.table, feature.name)
         try:
             expected = original.answers(Sample(table, sample.as_array))
         except Exception:  # an estimator that does not take missing values says so in its own way
             continue
-        for policy in _stand_ins(feature, sample):
+        for policy in _stand_ins(feature):
             features = list(signature.features)
             features[i] = replace(feature, null=policy)
             trial = replace(signature, features=tuple(features))
-            try:
-                answers = Probe(name, trial, session).answers(table)
-            except SqlinferError:
-                continue
-            if compare(answers, expected, tolerance_of(trial)).passed:
-                signature = trial
-                break
-    return signature
+            with suppress(SqlinferError):
+                if compare(Probe(name, trial, session).answers(table), expected, tolerance).passed:
+                    learnt[feature.name] = policy
+                    break
+        else:
+            if feature.type in _FLOATS:
+                learnt = {name: policy for name, policy in learnt.items() if policy.kind != "nan"}
+                return _with_policies(signature, learnt)
+    return _with_policies(signature, learnt)
 
 
-def _stand_ins(feature: Feature, sample: Sample) -> list[NullPolicy]:
-    if feature.type in ("FLOAT", "DOUBLE"):
+def _with_policies(signature: Signature, policies: Mapping[str, NullPolicy]) -> Signature:
+    features = (replace(f, null=policies.get(f.name, f.null)) for f in signature.features)
+    return replace(signature, features=tuple(features))
+
+
+def _stand_ins(feature: Feature) -> list[NullPolicy]:
+    if feature.type in _FLOATS:
         return [NullPolicy("nan")]
     if feature.type == "VARCHAR":
         return [NullPolicy("value", text) for text in _TEXTS_FOR_NULL]
@@ -214,7 +228,7 @@ def _without(table: pa.Table, name: str) -> pa.Table:
     return table.set_column(i, field, pa.nulls(len(table), field.type))
 
 
-def _batch_rule(probe: Probe, table: pa.Table) -> Batch:
+def _batch_rule(probe: Probe, table: pa.Table, tolerance: float) -> Batch:
     """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row."""
     batch = probe.signature.batch
     few = table.slice(0, 8)
@@ -223,7 +237,7 @@ def _batch_rule(probe: Probe, table: pa.Table) -> Batch:
     together = probe.answers(few)
     alone = [probe.answers(few.slice(i, 1)) for i in range(len(few))]
     joined = {call: [value for one in alone for value in one[call]] for call in together}
-    same = compare(together, joined, tolerance_of(probe.signature)).passed
+    same = compare(together, joined, tolerance).passed
     return batch if same else replace(batch, most=1)
 
 
@@ -232,7 +246,7 @@ def _prove_prepared(prepared: _Prepared, table: pa.Table, answers: Mapping[str, 
     with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
         trial = Registry(folder)
         trial.add(prepared.name, prepared.manifest, {MODEL_FILE: prepared.graph.content})
-        _prove(Reference(prepared.name), table, answers, tolerance_of(prepared.signature), trial, "auto")
+        _prove(Reference(prepared.name), table, answers, prepared.graph.tolerance, trial, "auto")
 
 
 def _prove(
@@ -254,12 +268,12 @@ def _prove(
     return difference
 
 
-def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any]) -> Proof:
+def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any], tolerance: float) -> Proof:
     width = sum(_values_in(table.column(feature.name)) for feature in signature.features)
     count = max(1, min(_STORED_ROWS, _STORED_VALUES // max(width, 1)))
     columns = [json_values(table.column(f.name).slice(0, count).to_pylist()) for f in signature.features]
     kept = {call: json_values(list(values[:count])) for call, values in answers.items() if call in signature.calls}
-    return Proof(tuple(zip(*columns, strict=True)), kept, tolerance_of(signature))
+    return Proof(tuple(zip(*columns, strict=True)), kept, tolerance)
 
 
 def _values_in(column: pa.ChunkedArray) -> int:
@@ -273,10 +287,10 @@ def _proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> 
 
 
 def _fitting_names(graph: Graph, sample: Sample | None) -> list[str] | None:
-    return sample.names if sample is not None and sum(_width(t.shape) for t in graph.inputs) == len(sample.names) else None
+    return (
+        sample.names if sample is not None and sum(_width(t.shape) for t in graph.inputs) == len(sample.names) else None
+    )
 
 
 def _width(shape: Sequence[int | None]) -> int:
     return shape[1] if len(shape) == 2 and shape[1] is not None else 1
-
-

@@ -49,9 +49,7 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
     return features
 
 
-def null_policies(
-    features: Sequence[Feature], given: str | Mapping[str, Any] | None, default: str
-) -> list[Feature]:
+def null_policies(features: Sequence[Feature], given: str | Mapping[str, Any] | None, default: str) -> list[Feature]:
     """The features with their null policies: as given for all or by name, else ``default`` where it applies."""
     known = {feature.name.lower() for feature in features}
     by_name = {name.lower(): value for name, value in given.items()} if isinstance(given, Mapping) else {}
@@ -78,7 +76,9 @@ def describe(
 ) -> Signature:
     """Raises InvalidModel when no output follows the batch."""
     outputs = tuple(
-        Output(name, seen[name].dtype, seen[name].shape, _sql_type(seen[name])) for name in graph.outputs if name in seen
+        Output(name, seen[name].dtype, seen[name].shape, _sql_type(seen[name]))
+        for name in graph.outputs
+        if name in seen
     )
     if not outputs:
         raise InvalidModel(

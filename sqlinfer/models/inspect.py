@@ -21,6 +21,9 @@ __all__ = ["Graph", "inspect_file", "inspect_graph"]
 
 # A protobuf message cannot be larger; a model with more weights keeps them in external files.
 _LARGEST = 2**31 - 1
+# Sums of single precision in another order differ in the last digits; those of double precision far less.
+_SINGLE = 1e-4
+_DOUBLE = 1e-7
 _CLASSIFIERS = {"TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier", "ZipMap"}
 
 
@@ -29,6 +32,7 @@ class Graph:
     """An ONNX graph that is ready to be stored: self-contained, without ZipMap.
 
     ``labels`` are the classes in the order of the score columns, where the graph says so.
+    ``tolerance``: how far apart, relative to the largest answer, two faithful ways to compute it may be.
     ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
     """
 
@@ -37,6 +41,7 @@ class Graph:
     outputs: tuple[str, ...]
     labels: tuple[Label, ...]
     takes_nan: bool
+    tolerance: float
     metadata: dict[str, str]
     producer: str
 
@@ -80,6 +85,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object) -> Graph:
         outputs=tuple(dict.fromkeys(output.name for output in model.graph.output)),
         labels=labels,
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
+        tolerance=_SINGLE if _computes_in_single(model.graph) else _DOUBLE,
         metadata={entry.key: entry.value for entry in model.metadata_props},
         producer=f"{model.producer_name} {model.producer_version}".strip() or "ONNX",
     )
@@ -129,7 +135,11 @@ def _strip_zipmap(model: onnx.ModelProto) -> None:
             if output.name == zipped:
                 output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, TensorProto.FLOAT, [None, None]))
                 producer = next((n for n in graph.node if scores in n.output), None)
-                doubles = producer is not None and producer.op_type == "Cast" and producer.attribute[0].i == TensorProto.DOUBLE
+                doubles = (
+                    producer is not None
+                    and producer.op_type == "Cast"
+                    and producer.attribute[0].i == TensorProto.DOUBLE
+                )
                 if doubles:
                     output.type.tensor_type.elem_type = TensorProto.DOUBLE
         graph.node.append(onnx.helper.make_node("Identity", [scores], [zipped], name=f"scores_{zipped}"))
@@ -146,7 +156,9 @@ def _labels(model: onnx.ModelProto) -> tuple[Label, ...]:
                     if texts or attribute.ints:
                         return tuple(texts or attribute.ints)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in _upstream(model.graph, {output.name for output in model.graph.output}, {"Cast", "Reshape", "Squeeze", "Identity"}):
+    for node in _upstream(
+        model.graph, {output.name for output in model.graph.output}, {"Cast", "Reshape", "Squeeze", "Identity"}
+    ):
         if node.op_type == "ArrayFeatureExtractor" and node.input[0] in constants:
             table = numpy_helper.to_array(constants[node.input[0]]).ravel()
             return tuple(x.decode() if isinstance(x, bytes) else x for x in table.tolist())
@@ -162,6 +174,16 @@ def _upstream(graph: onnx.GraphProto, names: set[str], through: set[str]) -> Ite
         yield node
         if node.op_type in through:
             waiting += [producers[name] for name in node.input[:1] if name in producers]
+
+
+def _computes_in_single(graph: onnx.GraphProto) -> bool:
+    """ONNX Runtime's classifiers and trees answer in single precision whatever they are given."""
+    singles = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
+    return (
+        any(tensor.data_type in singles for tensor in graph.initializer)
+        or any(value.type.tensor_type.elem_type in singles for value in (*graph.input, *graph.output))
+        or any(node.domain == "ai.onnx.ml" and node.op_type != "LabelEncoder" for node in graph.node)
+    )
 
 
 def _handles_missing(node: onnx.NodeProto) -> bool:

@@ -141,9 +141,7 @@ class Manifest:
             ),
             inputs=tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in fields["inputs"]),
             outputs=tuple(Output(o["name"], o["dtype"], tuple(o["shape"]), o["type"]) for o in fields["outputs"]),
-            calls={
-                name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()
-            },
+            calls={name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()},
             labels=tuple(labels["values"]) if labels else (),
             label_type=labels["type"] if labels else None,
             batch=Batch(fields["batch"]["fixed"], fields["batch"]["most"]),

@@ -90,7 +90,7 @@ class Registry:
             return {}
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise RegistryError(
-                f"{path} is damaged ({error}); write it as {{\"default\": 1}} with the version you want"
+                f'{path} is damaged ({error}); write it as {{"default": 1}} with the version you want'
             ) from error
 
     def resolve(self, reference: Reference) -> Reference:
@@ -114,7 +114,9 @@ class Registry:
         except FileNotFoundError:
             self._require(found.name)
             if folder.is_dir():
-                raise RegistryError(f"{path} is missing: the version is damaged; remove it and register again") from None
+                raise RegistryError(
+                    f"{path} is missing: the version is damaged; remove it and register again"
+                ) from None
             raise ModelNotFound.version(found.name, found.version or 0, self.versions(found.name)) from None
         known = self._manifests.get(path)
         if known is None or known[0] != changed:

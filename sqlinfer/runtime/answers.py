@@ -14,9 +14,7 @@ __all__ = ["answer", "answer_type"]
 def answer(signature: Signature, call: Call, tensors: list[np.ndarray]) -> pa.Array:
     """The rows' answers from the tensors of ``call.outputs``, each [rows, …]."""
     if call.decode == "struct":
-        fields = [
-            _column(signature.output(name), tensor) for name, tensor in zip(call.outputs, tensors, strict=True)
-        ]
+        fields = [_column(signature.output(name), tensor) for name, tensor in zip(call.outputs, tensors, strict=True)]
         return pa.StructArray.from_arrays(fields, list(call.outputs))
     tensor = tensors[0]
     if call.decode == "label":

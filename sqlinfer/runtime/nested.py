@@ -35,7 +35,9 @@ def cells(array: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
         array = array.cast(pa.large_binary())
         offsets = offsets[array.offset : array.offset + rows + 1]
         content = array.buffers()[2]
-        leaves = pa.array(np.frombuffer(content, np.uint8)[offsets[0] : offsets[-1]] if content else np.empty(0, np.uint8))
+        leaves = pa.array(
+            np.frombuffer(content, np.uint8)[offsets[0] : offsets[-1]] if content else np.empty(0, np.uint8)
+        )
         lengths = np.diff(offsets)
         return leaves, lengths, lengths[:, None]
     counts = np.ones(rows, np.int64)  # lists of the current level in each row
@@ -50,7 +52,9 @@ def cells(array: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
         uneven = np.flatnonzero(np.repeat(size, counts) != lengths)
         if uneven.size:
             row = int(np.searchsorted(starts, uneven[0], side="right") - 1)
-            raise FeatureCount(f"row {row + 1} of the batch holds lists of different lengths; a tensor needs equal ones")
+            raise FeatureCount(
+                f"row {row + 1} of the batch holds lists of different lengths; a tensor needs equal ones"
+            )
         shapes.append(size)
         counts = per_row
     return array, counts, np.stack(shapes, axis=1)

@@ -68,9 +68,7 @@ class Predictor:
         return memo.score(group, self._run)
 
     def _run(self, group: Group) -> pa.Array:
-        parts = [
-            answer(self.signature, self.call, self._infer(feeds, rows)) for feeds, rows in self._slices(group)
-        ]
+        parts = [answer(self.signature, self.call, self._infer(feeds, rows)) for feeds, rows in self._slices(group)]
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
 
     def _infer(self, feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:

@@ -33,7 +33,10 @@ class Probe:
 
     def answers(self, table: pa.Table) -> dict[str, list[Any]]:
         columns = [table.column(feature.name).combine_chunks() for feature in self.signature.features]
-        return {call: predictor(*columns).to_pylist(maps_as_pydicts="strict") for call, predictor in self._predictors.items()}
+        return {
+            call: predictor(*columns).to_pylist(maps_as_pydicts="strict")
+            for call, predictor in self._predictors.items()
+        }
 
 
 def observe(session: Session, graph: Graph) -> dict[str, Seen]:
@@ -95,5 +98,3 @@ def _value(arrow: pa.DataType, random: np.random.Generator, free: int) -> Any:
     if pa.types.is_boolean(arrow):
         return bool(random.integers(2))
     return int(random.integers(0, 3)) if pa.types.is_integer(arrow) else random.choice(["a", "b"])
-
-

@@ -46,9 +46,7 @@ class TypedCall:
     by_name: bool = False
 
 
-def bind(
-    call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]
-) -> TypedCall:
+def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]) -> TypedCall:
     """Raises CallError or FeatureError where the arguments cannot be those of the model.
 
     ``is_row(identifier)`` tells whether a lone identifier is a table of the statement, so that only the columns that
@@ -76,9 +74,7 @@ def _in_order(call: SqlCall, function: Function, signature: Signature) -> Iterat
     """Named arguments in the order of the signature."""
     model = str(function.reference)
     if not all(argument.name for argument in call.arguments):
-        raise CallError(
-            f"model {model!r}: name every feature or none; it takes: {', '.join(signature.feature_names)}"
-        )
+        raise CallError(f"model {model!r}: name every feature or none; it takes: {', '.join(signature.feature_names)}")
     given = {str(argument.name).lower(): argument for argument in call.arguments}
     counts = Counter(str(argument.name).lower() for argument in call.arguments)
     names = {name.lower(): name for name in signature.feature_names}

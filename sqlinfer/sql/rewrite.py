@@ -97,8 +97,7 @@ class _Rewriting:
         start, end = call.text_span or (call.start, call.end)
         if call.text is None:
             raise CallError(
-                f"{call.function}() takes the model's name first, as a constant in quotes: "
-                f"{call.function}('churn', …)"
+                f"{call.function}() takes the model's name first, as a constant in quotes: {call.function}('churn', …)"
             ).at(self.sql, start, end)
         try:
             return Function(call.function, Reference.parse(call.text))

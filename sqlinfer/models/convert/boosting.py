@@ -57,7 +57,7 @@ def _booster_classes(model: Any, library: str) -> np.ndarray | None:
         objective = learner["objective"]["name"]
         count = int(learner["learner_model_param"]["num_class"])
     else:
-        objective = model.params.get("objective", model.dump_model(num_iteration=1).get("objective", "")).split(" ")[0]
+        objective = str(model.dump_model(num_iteration=1).get("objective") or "").split(" ")[0]
         count = model.num_model_per_iteration()
     if objective in ("binary:logistic", "binary"):
         return np.arange(2)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from sqlinfer.errors import ConversionFailed, MissingExtra
 from sqlinfer.models.convert.labels import labels_of
@@ -107,6 +107,8 @@ def _candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
         except Exception as error:  # the converters raise what they like
             failures.append(f"{note}: {type(error).__name__}: {' '.join(str(error).split())[:200]}")
             continue
+        if "DOUBLE" in note:
+            converted = _impute_in_double(converted)
         for form, graph in _tree_forms(converted):
             found = True
             yield Candidate(graph, features, note + form)
@@ -228,6 +230,28 @@ def _tree_forms(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.ModelProto]]
         yield ", trees in single precision", _cast_around_trees(model, to_double=True)
         yield ", trees in single precision, answers too", _cast_around_trees(model, to_double=False)
     yield "", model
+
+
+def _impute_in_double(model: onnx.ModelProto) -> onnx.ModelProto:
+    """ONNX Runtime imputes in single precision only: in a graph of doubles, say the same with IsNaN and Where."""
+    graph = model.graph
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        values = next((a.floats for a in node.attribute if a.name == "imputed_value_floats"), [])
+        if node.op_type != "Imputer" or not values:
+            nodes.append(node)
+            continue
+        source, (result,) = node.input[0], node.output
+        constant, missing, wide = f"{result}_imputed", f"{result}_missing", f"{result}_wide"
+        graph.initializer.append(numpy_helper.from_array(np.array([list(values)], np.float64), constant))
+        nodes += [
+            helper.make_node("Cast", [source], [wide], to=TensorProto.DOUBLE),
+            helper.make_node("IsNaN", [wide], [missing]),
+            helper.make_node("Where", [missing, constant, wide], [result]),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
 
 
 def _cast_around_trees(model: onnx.ModelProto, *, to_double: bool) -> onnx.ModelProto:

@@ -1,0 +1,43 @@
+"""The sqlinfer command. Data goes to stdout, messages to stderr; it exits 0, 1 (it failed) or 2 (asked wrongly)."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from sqlinfer.cli.doctor import doctor
+from sqlinfer.cli.models import alias, list_, register, remove, show, verify
+from sqlinfer.cli.query import query
+from sqlinfer.errors import SqlinferError
+from sqlinfer.version import __version__
+
+__all__ = ["main"]
+
+
+class _Group(click.Group):
+    """Where the library's exceptions become a command's."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except SqlinferError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            # the reader of our output (head, less) has gone: nothing is wrong
+            sys.stderr.close()
+            sys.exit(0)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sqlinfer")
+def main() -> None:
+    """Your trained model becomes a SQL function inside DuckDB."""
+
+
+for command in (register, list_, show, alias, verify, remove, query, doctor):
+    main.add_command(command)

@@ -1,0 +1,189 @@
+"""register, list, show, alias, verify, remove."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+import sqlinfer
+from sqlinfer.cli.options import chosen_format, format_option, print_rows, registry_option
+from sqlinfer.engines.catalogue import CATALOGUE, row
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import Registry
+
+__all__ = ["alias", "list_", "register", "remove", "show", "verify"]
+
+
+@click.command()
+@click.argument("name")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--sample",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Rows, as CSV or Parquet, that name and type the features and prove the model.",
+)
+@click.option("--features", metavar="A,B,C", help="Names for the features, in order.")
+@click.option("--labels", metavar="A,B,C", help="Classes, in the order of the model's scores.")
+@click.option(
+    "--null",
+    "nulls",
+    multiple=True,
+    metavar="[FEATURE=]POLICY",
+    help="What a NULL does: null, nan, error or a value; for all features or for one.",
+)
+@click.option("--promote", is_flag=True, help="Let the bare name mean this version.")
+@click.option("--trust", is_flag=True, help="Load a pickled estimator, which runs the code in it.")
+@registry_option
+def register(
+    name: str,
+    model: Path,
+    sample: Path | None,
+    features: str | None,
+    labels: str | None,
+    nulls: tuple[str, ...],
+    promote: bool,
+    trust: bool,
+    registry: str | None,
+) -> None:
+    """Store MODEL (an .onnx file, or a pickled estimator with --trust) as a new version of NAME."""
+    store = Registry(registry)
+    stored = sqlinfer.register(
+        name,
+        model,
+        sample=sample,
+        features=_split(features),
+        labels=_split(labels),
+        null=_null_policies(nulls),
+        promote=promote,
+        trust=trust,
+        registry=store,
+    )
+    signature = stored.manifest.signature
+    click.echo(f"registered {stored.name}/{stored.version} in {store.home}", err=True)
+    shown = ", ".join(signature.feature_names[:6]) + (", …" if len(signature.features) > 6 else "")
+    click.echo(f"  SELECT predict('{stored.name}', {shown}) → {signature.calls['predict'].type}", err=True)
+    if not stored.aliases:
+        click.echo(
+            f"  the bare name still means another version; promote with: sqlinfer alias {name} default {stored.version}",
+            err=True,
+        )
+
+
+@click.command("list")
+@format_option()
+@registry_option
+def list_(format_: str | None, registry: str | None) -> None:
+    """List the models."""
+    store = Registry(registry)
+    rows = [row(store, model) for model in store.all()]
+    columns = [name for name in CATALOGUE if name not in ("features", "sha256")]
+    if not rows and chosen_format(format_) == "table":
+        click.echo(f"no models in {store.home}; add one with: sqlinfer register NAME FILE", err=True)
+        return
+    print_rows(
+        columns, [[", ".join(r[c]) if c == "aliases" else r[c] for c in columns] for r in rows], chosen_format(format_)
+    )
+
+
+@click.command()
+@click.argument("reference")
+@format_option(("table", "json", "markdown"))
+@registry_option
+def show(reference: str, format_: str | None, registry: str | None) -> None:
+    """Show what a model takes, gives, and where it came from."""
+    store = Registry(registry)
+    stored = store.get(reference)
+    manifest, signature = stored.manifest, stored.manifest.signature
+    if chosen_format(format_) == "json":
+        click.echo(json.dumps(json.loads(manifest.to_json()), ensure_ascii=False))
+        return
+    facts: list[tuple[str, Any]] = [
+        ("model", f"{manifest.name}/{manifest.version}"),
+        ("aliases", ", ".join(row(store, stored)["aliases"])),
+        ("task", manifest.task),
+        ("made by", f"{manifest.source.framework}: {manifest.source.model}"),
+        ("converted by", manifest.source.converter or "nothing: registered as it came"),
+        ("created", manifest.created),
+        ("file", stored.onnx),
+        ("batches", _batch_text(signature.batch.fixed, signature.batch.most)),
+        *((f"{call}()", how.type) for call, how in signature.calls.items()),
+    ]
+    width = max(len(name) for name, _ in facts)
+    for name, value in facts:
+        click.echo(f"{name.ljust(width)}  {value}")
+    click.echo()
+    features = [(f.name, f.type, str(f.null)) for f in signature.features]
+    print_rows(("feature", "type", "NULL"), features, "markdown" if format_ == "markdown" else "table")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("alias")
+@click.argument("version", type=int, required=False)
+@click.option("--drop", is_flag=True, help="Remove the alias.")
+@registry_option
+def alias(name: str, alias: str, version: int | None, drop: bool, registry: str | None) -> None:
+    """Let NAME@ALIAS mean VERSION. The alias 'default' is what the bare NAME means."""
+    store = Registry(registry)
+    if drop:
+        store.drop_alias(name, alias)
+        click.echo(f"{name}@{alias} is gone", err=True)
+    elif version is None:
+        raise click.UsageError("give the VERSION that the alias is to mean, or --drop")
+    else:
+        store.alias(name, alias, version)
+        click.echo(f"{name}{'' if alias == 'default' else '@' + alias} now means {name}/{version}", err=True)
+
+
+@click.command()
+@click.argument("reference", required=False)
+@click.option("--engine", default="auto", show_default=True, help="The engine to prove: auto, native or arrow.")
+@registry_option
+def verify(reference: str | None, engine: str, registry: str | None) -> None:
+    """Score the proof rows of a model (or of all models) again and compare with the original's answers."""
+    store = Registry(registry)
+    references = [reference] if reference else [f"{m.manifest.name}/{m.manifest.version}" for m in store.all()]
+    for one in references:
+        found = sqlinfer.verify(one, registry=store, engine=engine)
+        click.echo(f"{one}: {found.text}")
+
+
+@click.command()
+@click.argument("reference")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@registry_option
+def remove(reference: str, yes: bool, registry: str | None) -> None:
+    """Remove a version (churn/1), or a model with all its versions (churn)."""
+    store = Registry(registry)
+    asked = Reference.parse(reference)
+    if asked.version is None:
+        versions = store.versions(asked.name)
+        if len(versions) > 1 and not yes:
+            click.confirm(f"remove {asked.name} with its {len(versions)} versions?", abort=True, err=True)
+    store.remove(asked)
+    click.echo(f"removed {asked}", err=True)
+
+
+def _split(text: str | None) -> list[str] | None:
+    return [part.strip() for part in text.split(",")] if text else None
+
+
+def _null_policies(given: tuple[str, ...]) -> Any:
+    """``nan`` for all features, or ``age=nan`` for one."""
+    if not given:
+        return None
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
+    if any("=" not in one for one in given):
+        raise click.UsageError("--null: give one policy for all features, or FEATURE=POLICY for each")
+    return dict(one.split("=", 1) for one in given)
+
+
+def _batch_text(fixed: int | None, most: int | None) -> str:
+    if fixed:
+        return f"exactly {fixed} rows at a time, as the graph demands"
+    return f"at most {most} row(s) at a time: more would change the answers" if most else "any number of rows"

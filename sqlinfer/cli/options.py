@@ -1,0 +1,102 @@
+"""Options that several commands share, and how rows are printed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["FORMATS", "chosen_format", "format_option", "print_rows", "registry_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+FORMATS = ("table", "json", "jsonl", "csv", "markdown")
+
+
+def registry_option(function: F) -> F:
+    return click.option(
+        "--registry",
+        metavar="DIR",
+        envvar="SQLINFER_HOME",
+        help="The folder of models (default: $SQLINFER_HOME, else ~/.sqlinfer).",
+    )(function)
+
+
+def format_option(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:
+    return click.option(
+        "-f",
+        "--format",
+        "format_",
+        type=click.Choice(formats),
+        help="How to print (default: table on a terminal, json when piped).",
+    )
+
+
+def chosen_format(format_: str | None) -> str:
+    return format_ or ("table" if sys.stdout.isatty() else "json")
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], format_: str) -> None:
+    """Rows as they come; a table and markdown need all of them for the widths."""
+    if format_ == "jsonl":
+        for row in rows:
+            click.echo(json.dumps(dict(zip(columns, row, strict=True)), default=_json, ensure_ascii=False))
+    elif format_ == "json":
+        _print_json(columns, rows)
+    elif format_ == "csv":
+        click.echo(_csv(columns), nl=False)
+        for row in rows:
+            click.echo(_csv(["" if value is None else _text(value) for value in row]), nl=False)
+    else:
+        _print_table(columns, [[_text(value) for value in row] for row in rows], markdown=format_ == "markdown")
+
+
+def _print_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    before = "["
+    for row in rows:
+        line = json.dumps(dict(zip(columns, row, strict=True)), default=_json, ensure_ascii=False)
+        click.echo(f"{before}{line}", nl=False)
+        before = ",\n "
+    click.echo("[]" if before == "[" else "]")
+
+
+def _csv(values: Sequence[Any]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()
+
+
+def _print_table(columns: Sequence[str], rows: list[list[str]], *, markdown: bool) -> None:
+    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+    bar, edge = (" | ", ("| ", " |")) if markdown else ("  ", ("", ""))
+
+    def line(values: Sequence[str]) -> str:
+        text = bar.join(value.ljust(width) for value, width in zip(values, widths, strict=True))
+        return f"{edge[0]}{text}{edge[1]}".rstrip()
+
+    click.echo(line(columns))
+    click.echo(
+        line(["-" * width for width in widths])
+        if markdown
+        else "─" * len(line(columns).ljust(sum(widths) + 2 * len(widths) - 2))
+    )
+    for row in rows:
+        click.echo(line([value.replace("|", "\\|") for value in row] if markdown else row))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, default=_json, ensure_ascii=False)
+    return str(value)
+
+
+def _json(value: Any) -> Any:
+    return list(value) if isinstance(value, (tuple, bytes)) else str(value)

@@ -1,0 +1,97 @@
+"""sqlinfer query: SQL with predict(), to the terminal, a pipe or a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+
+import sqlinfer
+from sqlinfer.cli.options import FORMATS, chosen_format, print_rows, registry_option
+
+__all__ = ["query"]
+
+_ROWS_AT_ONCE = 10_000
+# What DuckDB writes itself, streaming.
+_COPY = {
+    "parquet": "(FORMAT parquet)",
+    "csv": "(FORMAT csv, HEADER)",
+    "jsonl": "(FORMAT json)",
+    "json": "(FORMAT json, ARRAY true)",
+}
+_SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+@click.command()
+@click.argument("sql")
+@click.option("--db", default=":memory:", metavar="FILE", help="The DuckDB database (default: in memory).")
+@click.option(
+    "-f",
+    "--format",
+    "format_",
+    type=click.Choice((*FORMATS, "parquet")),
+    help="How to write (default: by the output's suffix; else table on a terminal, json when piped).",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write to a file, in constant memory.",
+)
+@click.option("--engine", default="auto", show_default=True, help="auto, native or arrow.")
+@registry_option
+def query(sql: str, db: str, format_: str | None, output: Path | None, engine: str, registry: str | None) -> None:
+    """Run SQL in which predict() is known. '-' reads it from standard input."""
+    sql = sys.stdin.read() if sql == "-" else sql
+    try:
+        with sqlinfer.connect(db, registry=registry, engine=engine) as con:
+            if output is not None:
+                _to_file(con, sql, output, format_)
+            elif format_ == "parquet":
+                raise click.UsageError("parquet goes to a file: add -o FILE")
+            else:
+                _to_terminal(con, sql, chosen_format(format_))
+    except duckdb.Error as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _to_terminal(con: sqlinfer.Connection, sql: str, format_: str) -> None:
+    _show_progress(con)
+    con.execute(sql)
+    if con.description is None:
+        return
+    columns = [column[0] for column in con.description]
+    print_rows(columns, _fetch(con), format_)
+
+
+def _fetch(con: sqlinfer.Connection) -> Iterator[tuple[Any, ...]]:
+    while rows := con.fetchmany(_ROWS_AT_ONCE):
+        yield from rows
+
+
+def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | None) -> None:
+    form = format_ or _SUFFIXES.get(output.suffix.lower())
+    if form not in _COPY:
+        raise click.UsageError(
+            f"{output.name}: the format is not known by its suffix; add -f {'|'.join(_COPY)}"
+            if format_ is None
+            else f"{form} is for the terminal; a file can be {', '.join(_COPY)}"
+        )
+    _show_progress(con)
+    target = str(output).replace("'", "''")
+    text = sql.strip().rstrip(";")
+    (count,) = con.execute(f"COPY (\n{text}\n) TO '{target}' {_COPY[form]}").fetchone()
+    click.echo(f"{count:,} rows → {output}", err=True)
+
+
+def _show_progress(con: sqlinfer.Connection) -> None:
+    """DuckDB's own progress bar goes to stdout, where data goes: it is for terminals that show both."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        con.execute("SET enable_progress_bar = true")
+    else:
+        con.execute("SET enable_progress_bar = false")

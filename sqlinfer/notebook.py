@@ -1,0 +1,87 @@
+"""%load_ext sqlinfer, then %%sqlinfer: SQL with predict() in a notebook cell.
+
+    %%sqlinfer scores
+    SELECT customer_id, predict('churn', c) AS churn FROM customers c
+
+The line may hold the name of a variable to keep the result in, as a pandas DataFrame. ``%sqlinfer flights.duckdb``
+opens a database; otherwise cells share one in memory. DataFrames of the notebook are tables by their names.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from sqlinfer.connection import Connection, connect
+
+__all__ = ["SqlinferMagics", "load_ipython_extension"]
+
+
+@magics_class
+class SqlinferMagics(Magics):  # type: ignore[misc]
+    """One connection for the notebook; ``%sqlinfer`` alone gives it."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self._con: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        if self._con is None:
+            self._con = connect()
+        return self._con
+
+    @line_magic("sqlinfer")  # type: ignore[untyped-decorator]
+    def line(self, line: str) -> Any:
+        """``%sqlinfer`` gives the connection; ``%sqlinfer FILE`` opens a database; ``%sqlinfer SELECT …`` runs SQL."""
+        text = line.strip()
+        if not text:
+            return self.connection
+        if " " not in text and (Path(text).suffix or text == ":memory:"):
+            if self._con is not None:
+                self._con.close()
+            self._con = connect(text)
+            return self._con
+        return self._run(text)
+
+    @cell_magic("sqlinfer")  # type: ignore[untyped-decorator]
+    def cell(self, line: str, cell: str) -> Any:
+        """Run the cell; the line may name a variable for the result, which is then not shown."""
+        result = self._run(cell)
+        name = line.strip()
+        if not name:
+            return result
+        if not name.isidentifier():
+            raise ValueError(f"%%sqlinfer takes the name of one variable, not {name!r}")
+        self.shell.user_ns[name] = result
+        return None
+
+    def _run(self, sql: str) -> Any:
+        # The notebook's variables are its tables, wherever this runs.
+        con = self.connection
+        names = {n: v for n, v in self.shell.user_ns.items() if _is_table(v) and not n.startswith("_")}
+        mentioned = [name for name in names if name.lower() in sql.lower()]
+        for name in mentioned:
+            con.register(name, names[name])
+        try:
+            relation = con.sql(sql)
+            return None if relation is None else relation.df()
+        finally:
+            for name in mentioned:
+                con.unregister(name)
+
+
+def _is_table(value: Any) -> bool:
+    kind = type(value)
+    return (kind.__module__.split(".")[0], kind.__name__) in {
+        ("pandas", "DataFrame"),
+        ("polars", "DataFrame"),
+        ("pyarrow", "Table"),
+    }
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Called by %load_ext sqlinfer."""
+    shell.register_magics(SqlinferMagics)
