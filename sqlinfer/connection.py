@@ -42,7 +42,7 @@ def connect(
     """
     con = duckdb.connect(str(path), read_only=read_only, config={"allow_unsigned_extensions": "true", **options})
     try:
-        return attach(con, registry=registry, engine=engine)
+        return _face(con, registry, engine, pin=False)
     except BaseException:
         con.close()
         raise
@@ -50,10 +50,14 @@ def connect(
 
 def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto") -> Connection:
     """Give predict() to a connection that somebody else opened. What comes back is used in its place."""
+    return _face(con, registry, engine, pin=True)
+
+
+def _face(con: duckdb.DuckDBPyConnection, registry: RegistryLike, engine: str, *, pin: bool) -> Connection:
     registry = registry if isinstance(registry, Registry) else Registry(registry)
     # DuckDB looks for DataFrames named in SQL in the frame that calls it; here that is one frame further out.
     con.execute("SET python_scan_all_frames = true")
-    return Connection(con, registry, open_engine(engine, con, registry))
+    return Connection(con, registry, open_engine(engine, con, registry, pin=pin))
 
 
 class Connection:
@@ -81,7 +85,7 @@ class Connection:
         return self._registry
 
     @property
-    def duckdb(self) -> duckdb.DuckDBPyConnection:
+    def raw(self) -> duckdb.DuckDBPyConnection:
         """The connection below, for libraries that insist on DuckDB's own type."""
         return self._con
 
@@ -135,7 +139,7 @@ class Connection:
             return self._translating(method)(query, *args, **options)
         rewritten = self._rewrite(query)
         for call in rewritten.calls:
-            self._engine.ensure(call.function, self._registry.get(call.function.reference))
+            self._engine.ensure(self._con, call.function, self._registry.get(call.function.reference))
         try:
             return method(rewritten.text, *args, **options)
         except duckdb.Error as error:
@@ -160,7 +164,7 @@ class Connection:
         if isinstance(error, duckdb.CatalogException) and missing:
             try:
                 function = Function.parse(missing[1].strip('"'))
-                self._engine.ensure(function, self._registry.get(function.reference))
+                self._engine.ensure(self._con, function, self._registry.get(function.reference))
             except (SqlinferError, ValueError):
                 return None
             return rewritten.text
@@ -201,7 +205,7 @@ class Connection:
         for name in self._registry.names():
             function = Function.parse(f"predict_{name}")
             try:
-                self._engine.ensure(function, self._registry.get(function.reference))
+                self._engine.ensure(self._con, function, self._registry.get(function.reference))
             except SqlinferError:
                 continue  # a damaged model says so when it is asked for; it must not close the database to the others
 

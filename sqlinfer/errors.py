@@ -191,9 +191,9 @@ class MissingExtra(SqlinferError, ImportError):
 
 def named(names: Iterable[object], most: int = 40) -> str:
     """A list for a message: all names, or the first ``most`` and how many more there are."""
-    names = [str(n) for n in names]
-    more = f", … ({len(names) - most} more)" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    texts = [str(name) for name in names]
+    more = f", … ({len(texts) - most} more)" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
 
 
 def suggest(word: str, existing: Iterable[str], what: str) -> str:

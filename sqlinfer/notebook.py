@@ -20,7 +20,7 @@ __all__ = ["SqlinferMagics", "load_ipython_extension"]
 
 
 @magics_class
-class SqlinferMagics(Magics):  # type: ignore[misc]
+class SqlinferMagics(Magics):
     """One connection for the notebook; ``%sqlinfer`` alone gives it."""
 
     def __init__(self, shell: Any) -> None:
@@ -33,7 +33,7 @@ class SqlinferMagics(Magics):  # type: ignore[misc]
             self._con = connect()
         return self._con
 
-    @line_magic("sqlinfer")  # type: ignore[untyped-decorator]
+    @line_magic("sqlinfer")
     def line(self, line: str) -> Any:
         """``%sqlinfer`` gives the connection; ``%sqlinfer FILE`` opens a database; ``%sqlinfer SELECT …`` runs SQL."""
         text = line.strip()
@@ -46,7 +46,7 @@ class SqlinferMagics(Magics):  # type: ignore[misc]
             return self._con
         return self._run(text)
 
-    @cell_magic("sqlinfer")  # type: ignore[untyped-decorator]
+    @cell_magic("sqlinfer")
     def cell(self, line: str, cell: str) -> Any:
         """Run the cell; the line may name a variable for the result, which is then not shown."""
         result = self._run(cell)

@@ -68,7 +68,7 @@ def register(
     click.echo(f"  SELECT predict('{stored.name}', {shown}) → {signature.calls['predict'].type}", err=True)
     if not stored.aliases:
         click.echo(
-            f"  the bare name still means another version; promote with: sqlinfer alias {name} default {stored.version}",
+            f"  {name} still means another version; promote it with: sqlinfer alias {name} default {stored.version}",
             err=True,
         )
 
@@ -84,9 +84,7 @@ def list_(format_: str | None, registry: str | None) -> None:
     if not rows and chosen_format(format_) == "table":
         click.echo(f"no models in {store.home}; add one with: sqlinfer register NAME FILE", err=True)
         return
-    print_rows(
-        columns, [[", ".join(r[c]) if c == "aliases" else r[c] for c in columns] for r in rows], chosen_format(format_)
-    )
+    print_rows(columns, [[r[c] for c in columns] for r in rows], chosen_format(format_))
 
 
 @click.command()

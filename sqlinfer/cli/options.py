@@ -79,11 +79,7 @@ def _print_table(columns: Sequence[str], rows: list[list[str]], *, markdown: boo
         return f"{edge[0]}{text}{edge[1]}".rstrip()
 
     click.echo(line(columns))
-    click.echo(
-        line(["-" * width for width in widths])
-        if markdown
-        else "─" * len(line(columns).ljust(sum(widths) + 2 * len(widths) - 2))
-    )
+    click.echo(line(["-" * width for width in widths]) if markdown else "  ".join("─" * width for width in widths))
     for row in rows:
         click.echo(line([value.replace("|", "\\|") for value in row] if markdown else row))
 
@@ -93,6 +89,8 @@ def _text(value: Any) -> str:
         return "NULL"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, default=_json, ensure_ascii=False)
     return str(value)

@@ -20,7 +20,7 @@ class Engine(Protocol):
     @property
     def name(self) -> str: ...
 
-    def ensure(self, function: Function, model: StoredModel) -> None:
+    def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """Let the database have ``function``, running ``model``."""
         ...
 
@@ -33,8 +33,8 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry) -> Engine:
-    """``auto``, ``arrow`` or ``native``. Raises EngineError."""
+def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> Engine:
+    """``auto``, ``arrow`` or ``native``; ``pin`` it when the connection is somebody else's. Raises EngineError."""
     if name in ("auto", "arrow"):
-        return ArrowEngine(con, registry)
+        return ArrowEngine.of(con, registry, pin=pin)
     raise EngineError(f"there is no engine {name!r}: write 'auto', 'native' or 'arrow'")

@@ -7,12 +7,16 @@ function is made: so a model's function is typed by the model and takes what use
 from __future__ import annotations
 
 import threading
+import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from sqlinfer.engines.catalogue import CATALOGUE, catalogue, version_text
+from sqlinfer.errors import EngineError
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import sessions
@@ -72,62 +76,60 @@ class _Udf:
 
 
 class ArrowEngine:
-    """The functions of one database. Shared by a connection and its cursors."""
+    """The functions of one database, shared by all its connections and cursors in this process.
+
+    DuckDB calls a Python function for as long as the database has it, but keeps it alive only as long as the
+    connection that made it: the engine does so for as long as anybody has the engine.
+    """
 
     name = "arrow"
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, registry: Registry) -> None:
-        self._con = con
-        self._registry = registry
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
         self._udfs: dict[str, _Udf] = {}
+        self._kept: list[Callable[..., Any]] = []
         self._lock = threading.Lock()
         self._failures = _Failures()
-        self._add_catalogue()
 
-    def ensure(self, function: Function, model: StoredModel) -> None:
-        """Let the database have ``function``, running ``model``."""
-        call = model.call(function.call)
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> ArrowEngine:
+        """The engine of the database that ``con`` is connected to: the one that is there, or a new one.
+
+        ``pin``: keep it for the life of the process, because connections that are not ours may go on calling it.
+        Raises EngineError when the database already answers from another registry.
+        """
+        with suppress(duckdb.CatalogException):
+            (number,) = con.execute(f"SELECT {_ENGINE_ID}()").fetchone() or (0,)
+            engine = _engines.get(number)
+            if engine is not None:
+                if engine.registry.home.resolve() != registry.home.resolve():
+                    raise EngineError(
+                        f"this database already answers from the registry {engine.registry.home}; "
+                        f"to use {registry.home}, open the database in another process"
+                    )
+                return engine
+        engine = cls(registry)
+        engine._introduce(con)
+        if pin:
+            _pinned.append(engine)
+        return engine
+
+    def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
+        """Let the database have ``function``, running ``model``. Raises EngineError where its type cannot change."""
+        type = model.call(function.call).type
         udf = self._udfs.get(function.name)
         if udf is not None and udf.model is model:
             return
         with self._lock:
-            if udf is not None and udf.model.call(function.call).type == call.type:
+            udf = self._udfs.get(function.name)
+            if udf is not None and udf.model.call(function.call).type == type:
                 udf.model = model
                 return
             if udf is not None:
-                self._con.remove_function(function.name)
+                self._forget(con, function, type)
             udf = _Udf(function, model, self._failures)
-            self._add(function.name, udf, call.type)
+            self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
             self._udfs[function.name] = udf
-
-    def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
-        """The exception behind an error message of DuckDB's, if one of our functions raised it."""
-        return self._failures.behind(message)
-
-    def _add(self, name: str, udf: _Udf, type: str) -> None:
-        def function(*args: pa.ChunkedArray) -> pa.Array:
-            return udf(*args)
-
-        try:
-            self._con.create_function(name, function, None, type, type="arrow", null_handling="special")  # type: ignore[arg-type]
-        except duckdb.Error as error:
-            if "already" not in str(error):
-                raise
-            # another sqlinfer connection made it on the same Python connection
-            self._con.remove_function(name)
-            self._con.create_function(name, function, None, type, type="arrow", null_handling="special")  # type: ignore[arg-type]
-
-    def _add_catalogue(self) -> None:
-        """sqlinfer_models() reads the registry anew each time, sqlinfer_version() says what runs here."""
-        columns = "STRUCT(" + ", ".join(f"{name} {type}" for name, type in CATALOGUE.items()) + ")[]"
-        registry = self._registry
-        for name, function, type in (
-            ("sqlinfer_models_list", lambda: catalogue(registry), columns),
-            ("sqlinfer_version", version_text, "VARCHAR"),
-        ):
-            with suppress(duckdb.Error):
-                self._con.remove_function(name)
-            self._con.create_function(name, function, [], type, side_effects=True)  # type: ignore[arg-type]
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """What each connection or cursor needs of its own."""
@@ -135,3 +137,46 @@ class ArrowEngine:
             "CREATE OR REPLACE TEMP MACRO sqlinfer_models() AS TABLE "
             "SELECT unnest(sqlinfer_models_list(), max_depth := 2)"
         )
+
+    def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
+        """The exception behind an error message of DuckDB's, if one of our functions raised it."""
+        return self._failures.behind(message)
+
+    def _introduce(self, con: duckdb.DuckDBPyConnection) -> None:
+        """sqlinfer_models() reads the registry anew each time; sqlinfer_version() says what runs here."""
+        number = id(self)
+        _engines[number] = self
+        columns = "STRUCT(" + ", ".join(f"{name} {type}" for name, type in CATALOGUE.items()) + ")[]"
+        registry = self.registry
+        self._create(con, _ENGINE_ID, lambda: number, [], "BIGINT", side_effects=True)
+        self._create(con, "sqlinfer_models_list", lambda: catalogue(registry), [], columns, side_effects=True)
+        self._create(con, "sqlinfer_version", version_text, [], "VARCHAR", side_effects=True)
+
+    def _create(
+        self, con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., Any], *how: Any, **options: Any
+    ) -> None:
+        create: Any = con.create_function
+        create(name, function, *how, **options)
+        self._kept.append(function)
+
+    def _forget(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
+        try:
+            con.remove_function(function.name)
+        except duckdb.Error as error:
+            raise EngineError(
+                f"{function.name}() now answers {type}, and DuckDB changes a function's type only on the connection "
+                "that made it: open the database again"
+            ) from error
+
+
+def _variadic(udf: _Udf) -> Callable[..., pa.Array]:
+    # DuckDB reads the signature of a function, not of an object's __call__
+    def function(*args: pa.ChunkedArray) -> pa.Array:
+        return udf(*args)
+
+    return function
+
+
+_ENGINE_ID = "sqlinfer_engine_id"
+_engines: weakref.WeakValueDictionary[int, ArrowEngine] = weakref.WeakValueDictionary()
+_pinned: list[ArrowEngine] = []

@@ -21,7 +21,7 @@ _MOST_COLUMNS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An output as it came out of the graph: NumPy dtype name in ONNX's words, and shape; None is an axis that varies."""
+    """An output as it came out of the graph: its dtype, as ONNX calls it, and shape; None is an axis that varies."""
 
     dtype: str
     shape: tuple[int | None, ...]
@@ -184,7 +184,7 @@ def _policy(feature: Feature, wanted: Any) -> NullPolicy:
             wanted = None
     if not isinstance(wanted, str if text else (int, float, bool)):
         raise FeatureError(
-            f"feature {feature.name!r} ({feature.type}): the null policy is 'null', 'nan', 'error' or a value of its type"
+            f"feature {feature.name!r} ({feature.type}): its null policy is 'null', 'nan', 'error' or a value"
         )
     return NullPolicy("value", wanted)
 

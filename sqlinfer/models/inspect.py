@@ -156,23 +156,21 @@ def _labels(model: onnx.ModelProto) -> tuple[Label, ...]:
                     if texts or attribute.ints:
                         return tuple(texts or attribute.ints)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in _upstream(
-        model.graph, {output.name for output in model.graph.output}, {"Cast", "Reshape", "Squeeze", "Identity"}
-    ):
+    for node in _upstream(model.graph, {output.name for output in model.graph.output}):
         if node.op_type == "ArrayFeatureExtractor" and node.input[0] in constants:
             table = numpy_helper.to_array(constants[node.input[0]]).ravel()
             return tuple(x.decode() if isinstance(x, bytes) else x for x in table.tolist())
     return ()
 
 
-def _upstream(graph: onnx.GraphProto, names: set[str], through: set[str]) -> Iterable[onnx.NodeProto]:
+def _upstream(graph: onnx.GraphProto, names: set[str]) -> Iterable[onnx.NodeProto]:
     """The nodes that make ``names``, looking through those that only change a value's form."""
     producers = {output: node for node in graph.node for output in node.output}
     waiting = [producers[name] for name in names if name in producers]
     while waiting:
         node = waiting.pop()
         yield node
-        if node.op_type in through:
+        if node.op_type in {"Cast", "Reshape", "Squeeze", "Identity"}:
             waiting += [producers[name] for name in node.input[:1] if name in producers]
 
 

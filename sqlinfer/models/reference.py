@@ -1,4 +1,4 @@
-"""A reference names a model: ``churn`` (its alias ``default``), ``churn/3`` (a version), ``churn@champion`` (an alias)."""
+"""A reference names a model: ``churn`` (what its alias ``default`` means), ``churn/3``, ``churn@champion``."""
 
 from __future__ import annotations
 

@@ -252,7 +252,7 @@ class Registry:
 
     @contextmanager
     def _writing(self, folder: Path) -> Iterator[None]:
-        with open(folder / ".lock", "wb") as lock:
+        with (folder / ".lock").open("wb") as lock:
             _lock(lock)
             yield
 
@@ -263,7 +263,7 @@ def _lock(file: IO[bytes]) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

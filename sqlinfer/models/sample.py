@@ -24,7 +24,7 @@ class Sample:
 
     @classmethod
     def of(cls, data: Any, names: list[str] | None = None) -> Sample:
-        """From a DataFrame (pandas, polars), an Arrow table, a DuckDB relation or a NumPy matrix. Raises FeatureError."""
+        """From a DataFrame, an Arrow table, a DuckDB relation, a matrix or a file. Raises FeatureError."""
         as_array = isinstance(data, np.ndarray) or _is_sparse(data)
         table = to_table(data, names)
         for field in table.schema:

@@ -162,7 +162,7 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
 
     def exact(array: pa.Array) -> np.ndarray:
         try:
-            return array.cast(element.arrow).to_numpy(zero_copy_only=False)
+            return np.asarray(array.cast(element.arrow))
         except pa.ArrowInvalid as error:
             raise FeatureType.of(
                 model,

@@ -8,7 +8,7 @@ scored before. Where it is, all their answers are at hand; where it is not, look
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -114,7 +114,7 @@ def _row_key(row: np.ndarray) -> Hashable:
 
 def _keys(group: Group) -> list[Hashable]:
     """One hashable a row: the bytes of its numbers and its strings."""
-    columns: list[list[Hashable]] = []
+    columns: list[Sequence[Hashable]] = []
     for feed in group.feeds.values():
         flat = feed.reshape(group.count, -1)
         if feed.dtype == object:

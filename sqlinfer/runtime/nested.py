@@ -63,7 +63,7 @@ def cells(array: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
 def _list_lengths(array: pa.Array) -> np.ndarray:
     if pa.types.is_fixed_size_list(array.type):
         return np.full(len(array), array.type.list_size, np.int64)
-    return array.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.asarray(array.value_lengths().fill_null(0), np.int64)
 
 
 def same_shape(
@@ -88,7 +88,8 @@ def _gather(cell: Cells, rows: np.ndarray | None) -> np.ndarray:
         return cell.values
     width = cell.lengths[rows[0]]
     starts = (np.cumsum(cell.lengths) - cell.lengths)[rows]
-    return cell.values[(starts[:, None] + np.arange(width)).ravel()]
+    picked: np.ndarray = cell.values[(starts[:, None] + np.arange(width)).ravel()]
+    return picked
 
 
 def _tensor_shapes(tensor: Tensor, cell: Cells, count: int) -> np.ndarray:

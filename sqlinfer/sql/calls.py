@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import sqlglot
 from sqlglot.dialects.duckdb import DuckDB
@@ -57,7 +57,7 @@ class _Dialect(DuckDB):
     """DuckDB's dialect, where predict(…) is an ordinary function and not BigQuery's PREDICT(MODEL …)."""
 
     class Parser(DuckDB.Parser):
-        FUNCTIONS = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
+        FUNCTIONS: ClassVar = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
 
 
 def find_calls(sql: str) -> list[SqlCall]:

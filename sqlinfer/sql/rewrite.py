@@ -75,11 +75,11 @@ class _Rewriting:
         try:
             signature = self.models.signature(function)
         except SqlinferError as error:
-            raise error.at(self.sql, start, end)
+            raise error.at(self.sql, start, end) from error
         try:
             typed = bind(call, function, signature, self.sql, self._is_row)
         except SqlinferError as error:
-            raise error.at(self.sql, call.start, call.end)
+            raise error.at(self.sql, call.start, call.end) from error
         self.typed.append(typed)
         rendered = [
             before if argument is None else self._splice(argument.start, argument.end, call.inner)
@@ -102,7 +102,7 @@ class _Rewriting:
         try:
             return Function(call.function, Reference.parse(call.text))
         except BadReference as error:
-            raise error.at(self.sql, start, end)
+            raise error.at(self.sql, start, end) from error
 
     def _is_row(self, identifier: str) -> bool:
         return self.spread_rows and identifier.lower() in self._relations

@@ -92,6 +92,9 @@ def _candidates(model: Any, sample: Sample, library: str) -> Iterator[Candidate]
         if library == "xgboost":
             graph = convert_xgboost(_without_names(model), initial_types=initial, target_opset=_OPSET)
         else:
+            # onnxmltools knows no boolean classes; the booster numbers them 0 and 1
+            booleans = np.asarray(getattr(model, "classes_", [])).dtype == bool
+            model = model.booster_ if booleans else model
             graph = convert_lightgbm(model, initial_types=initial, target_opset=_OPSET, zipmap=False)
     except Exception as error:  # the converters raise what they like
         raise ConversionFailed(

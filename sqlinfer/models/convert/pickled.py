@@ -20,7 +20,7 @@ def load_pickle(path: Path, *, trust: bool) -> Any:
             import joblib
 
             return joblib.load(path)
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             return pickle.load(file)
     except Exception as error:  # unpickling runs foreign code, which raises what it likes
         raise InvalidModel(f"{path} cannot be unpickled: {type(error).__name__}: {error}") from error

@@ -94,6 +94,7 @@ def _candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
     failures: list[str] = []
     found = False
     for types in _type_choices(sample, by_column=_by_column(model, sample)):
+        features: list[tuple[str, str, str, int | None]]
         if isinstance(types, str):
             initial = [("X", tensors[types]([None, len(sample.names)]))]
             features = [(name, types, "X", i) for i, name in enumerate(sample.names)]
@@ -146,9 +147,10 @@ def _to_onnx(model: Any, initial: list[tuple[str, Any]]) -> onnx.ModelProto:
 
     _register_boosting()
     options = {"zipmap": False} if hasattr(model, "classes_") else None
-    return convert_sklearn(
+    converted: onnx.ModelProto = convert_sklearn(
         model, initial_types=initial, target_opset=_OPSETS, options={id(model): options} if options else None
     )
+    return converted
 
 
 def _with_text_for_missing(model: Any) -> Any:
@@ -237,7 +239,7 @@ def _impute_in_double(model: onnx.ModelProto) -> onnx.ModelProto:
     graph = model.graph
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        values = next((a.floats for a in node.attribute if a.name == "imputed_value_floats"), [])
+        values: list[float] = next((list(a.floats) for a in node.attribute if a.name == "imputed_value_floats"), [])
         if node.op_type != "Imputer" or not values:
             nodes.append(node)
             continue
