@@ -10,6 +10,7 @@ import click
 from sqlinfer.cli.doctor import doctor
 from sqlinfer.cli.models import alias, list_, register, remove, show, verify
 from sqlinfer.cli.query import query
+from sqlinfer.cli.shell import shell
 from sqlinfer.errors import SqlinferError
 from sqlinfer.version import __version__
 
@@ -39,5 +40,5 @@ def main() -> None:
     """Your trained model becomes a SQL function inside DuckDB."""
 
 
-for command in (register, list_, show, alias, verify, remove, query, doctor):
+for command in (register, list_, show, alias, verify, remove, query, shell, doctor):
     main.add_command(command)

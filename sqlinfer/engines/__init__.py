@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Protocol
 
 import duckdb
 
 from sqlinfer.engines.arrow import ArrowEngine
+from sqlinfer.engines.native import NativeEngine
 from sqlinfer.errors import EngineError
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.sql.bind import Function
@@ -35,6 +37,14 @@ class Engine(Protocol):
 
 def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> Engine:
     """``auto``, ``arrow`` or ``native``; ``pin`` it when the connection is somebody else's. Raises EngineError."""
+    if name in ("auto", "native"):
+        try:
+            return NativeEngine.of(con, registry)
+        except EngineError as error:
+            if name == "native":
+                raise
+            if pin:  # a user who opened the connection can do something about it
+                warnings.warn(f"sqlinfer uses its slower Arrow engine here: {error}", stacklevel=4)
     if name in ("auto", "arrow"):
         return ArrowEngine.of(con, registry, pin=pin)
     raise EngineError(f"there is no engine {name!r}: write 'auto', 'native' or 'arrow'")

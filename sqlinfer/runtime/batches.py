@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from sqlinfer import types
 from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature
 from sqlinfer.models.signature import Feature, Signature
-from sqlinfer.runtime.nested import Cells, cells, same_shape
+from sqlinfer.runtime.nested import Cells, cells, rows_with_null, same_shape
 from sqlinfer.types import DTYPES, ElementType
 
 __all__ = ["Group", "Packed", "Plan", "plan"]
@@ -172,8 +172,6 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
                 f"write CAST(round({feature.name}) AS {feature.type}) if that is what you mean",
             ) from error
 
-    if pa.types.is_decimal(arrow):
-        return lambda array: exact(array.cast(pa.decimal128(38, arrow.scale)).cast(pa.int64()))
     return exact
 
 
@@ -192,8 +190,10 @@ def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.D
 
     def read_cells(array: pa.Array) -> Cells:
         leaves, lengths, shapes = cells(array)
-        if leaves.null_count and not element.is_float:
-            raise NullFeature(f"model {model!r}: feature {feature.name!r} has a NULL inside a list; filter such rows")
+        if leaves.null_count and feature.null.kind == "error":
+            raise NullFeature.of(model, feature.name)
+        if leaves.null_count:
+            leaves = _fill(feature, leaves)
         return Cells(np.asarray(read(leaves)).astype(element.numpy, copy=False), lengths, shapes)
 
     return read_cells
@@ -213,12 +213,21 @@ def _apply_nulls(
     """Treat NULLs as each feature's policy says; what stays NULL is to be read as NaN."""
     keep: np.ndarray | None = None
     columns = list(columns)
+
+    def skip(rows: np.ndarray) -> None:
+        nonlocal keep
+        keep = ~rows if keep is None else keep & ~rows
+
     for i, (feature, column) in enumerate(zip(features, columns, strict=True)):
+        if types.is_list(column.type) and feature.null.kind == "null":
+            holed = rows_with_null(column)
+            if holed is not None:
+                skip(holed)
+            continue
         if not column.null_count:
             continue
-        if feature.null.kind == "null":
-            valid = column.is_valid().to_numpy(zero_copy_only=False)
-            keep = valid if keep is None else keep & valid
+        if feature.null.kind == "null" or (types.is_list(column.type) and feature.null.kind != "error"):
+            skip(~column.is_valid().to_numpy(zero_copy_only=False))
         elif feature.null.kind == "error":
             raise NullFeature.of(model, feature.name)
         else:

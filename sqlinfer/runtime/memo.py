@@ -8,7 +8,8 @@ scored before. Where it is, all their answers are at hand; where it is not, look
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -20,106 +21,110 @@ __all__ = ["Memo"]
 # Survivors of a strict filter are gathered from many vectors before they are passed on.
 _BYTES = 4 << 20
 _BATCHES = 128
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 class Memo:
     """For one thread and one call of one model, so without locks. Holds at most 4 MiB of rows, or one batch."""
 
     def __init__(self) -> None:
-        self._batches: deque[tuple[Group, pa.Array]] = deque()
+        self._batches: deque[_Scored] = deque()
         self._bytes = 0
-        self._known: dict[Hashable, tuple[pa.Array, int]] | None = None
 
     def score(self, group: Group, run: Callable[[Group], pa.Array]) -> pa.Array:
-        if not self._seems_known(group):
+        """The answers for ``group``: those that are known, and for the other rows what ``run`` says."""
+        rows = _Rows(group)
+        if not self._batches or not self._batches[-1].rows.may_hold_last_of(rows):
             answers = run(group)
-            self._remember(group, answers)
+            self._remember(_Scored(rows, answers))
             return answers
-        if self._known is None:
-            self._known = {}
-            for batch, answers in self._batches:
-                self._index(batch, answers)
-        found = [self._known.get(key) for key in _keys(group)]
-        fresh = np.array([i for i, hit in enumerate(found) if hit is None], dtype=np.int64)
-        sources: dict[int, pa.Array] = {}
-        if len(fresh):
-            rest = Group({name: feed[fresh] for name, feed in group.feeds.items()}, len(fresh))
-            answers = run(rest)
-            for place, i in enumerate(fresh):
-                found[i] = answers, place
-        offsets: dict[int, int] = {}
+        sources: list[pa.Array] = []
+        take = np.full(group.count, -1, np.int64)
         total = 0
-        take = np.empty(group.count, np.int64)
-        for i, hit in enumerate(found):
-            assert hit is not None
-            source, place = hit
-            if id(source) not in offsets:
-                offsets[id(source)], sources[id(source)] = total, source
-                total += len(source)
-            take[i] = offsets[id(source)] + place
-        arrays = list(sources.values())
-        joined = arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+        for batch in reversed(self._batches):
+            unknown = np.flatnonzero(take < 0)
+            if not len(unknown):
+                break
+            found = batch.rows.find(rows, unknown)
+            if (found >= 0).any():
+                take[unknown] = np.where(found >= 0, found + total, -1)
+                sources.append(batch.answers)
+                total += len(batch.answers)
+        fresh = np.flatnonzero(take < 0)
+        if len(fresh):
+            take[fresh] = np.arange(total, total + len(fresh))
+            sources.append(run(Group({name: feed[fresh] for name, feed in group.feeds.items()}, len(fresh))))
+        joined = sources[0] if len(sources) == 1 else pa.concat_arrays(sources)
         return joined.take(pa.array(take))
 
-    def _seems_known(self, group: Group) -> bool:
-        if not self._batches:
-            return False
-        last, _ = self._batches[-1]
-        if len(last.feeds) > 1:
-            name = next((n for n, feed in group.feeds.items() if feed.dtype != object), next(iter(group.feeds)))
-        else:
-            name = next(iter(group.feeds))
-        ours, theirs = group.feeds[name], last.feeds[name]
-        if ours.shape[1:] != theirs.shape[1:]:
-            return False
-        row = ours[-1].ravel()
-        candidates = _same(theirs.reshape(len(theirs), -1)[:, 0], row[0])
-        return bool(len(candidates)) and any(_key_at(group, -1) == _key_at(last, int(i)) for i in candidates[:64])
-
-    def _remember(self, group: Group, answers: pa.Array) -> None:
-        self._batches.append((group, answers))
-        self._bytes += _nbytes(group)
-        if self._known is not None:
-            self._index(group, answers)
+    def _remember(self, batch: _Scored) -> None:
+        self._batches.append(batch)
+        self._bytes += batch.rows.nbytes
         while len(self._batches) > 1 and (self._bytes > _BYTES or len(self._batches) > _BATCHES):
-            old, _ = self._batches.popleft()
-            self._bytes -= _nbytes(old)
-            if self._known is not None:
-                for key in _keys(old):
-                    self._known.pop(key, None)
-
-    def _index(self, group: Group, answers: pa.Array) -> None:
-        assert self._known is not None
-        self._known.update((key, (answers, i)) for i, key in enumerate(_keys(group)))
+            self._bytes -= self._batches.popleft().rows.nbytes
 
 
-def _nbytes(group: Group) -> int:
-    return sum(feed.nbytes for feed in group.feeds.values())
+class _Scored:
+    __slots__ = ("answers", "rows")
+
+    def __init__(self, rows: _Rows, answers: pa.Array) -> None:
+        self.rows = rows
+        self.answers = answers
 
 
-def _same(column: np.ndarray, value: object) -> np.ndarray:
-    """Where ``column`` holds ``value``; NaN is itself here, since what matters is the model's input, bit by bit."""
-    if column.dtype.kind == "f" and value != value:
-        return np.flatnonzero(np.isnan(column))
-    return np.flatnonzero(column == value)
+class _Rows:
+    """The rows of a batch as the model is fed them, comparable bit by bit: NaN is itself here."""
+
+    def __init__(self, group: Group) -> None:
+        self._columns = [_comparable(feed.reshape(group.count, -1)) for feed in group.feeds.values()]
+        self._last = [column[-1].tolist() for column in self._columns]
+        self.nbytes = sum(feed.nbytes for feed in group.feeds.values())
+
+    def may_hold_last_of(self, other: _Rows) -> bool:
+        """Whether the last row of ``other`` is one of these."""
+        if [column.shape[1] for column in self._columns] != [column.shape[1] for column in other._columns]:
+            return False
+        cheapest = min(range(len(self._columns)), key=lambda i: self._columns[i].dtype == object)
+        candidates = np.flatnonzero(self._columns[cheapest][:, 0] == other._last[cheapest][0])
+        if not len(candidates):
+            return False
+        return any(
+            all(c[row].tolist() == last for c, last in zip(self._columns, other._last, strict=True))
+            for row in candidates[:64].tolist()
+        )
+
+    def find(self, other: _Rows, which: np.ndarray) -> np.ndarray:
+        """For each of the rows ``which`` of ``other``, its position among these, or -1."""
+        order, hashes = self._index
+        wanted = other._hashes[which]
+        place = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
+        found = order[place]
+        same = hashes[place] == wanted
+        for ours, theirs in zip(self._columns, other._columns, strict=True):
+            same &= (ours[found] == theirs[which]).all(axis=1)
+        return np.where(same, found, -1)
+
+    @cached_property
+    def _index(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self._hashes, kind="stable")
+        return order, self._hashes[order]
+
+    @cached_property
+    def _hashes(self) -> np.ndarray:
+        total = np.zeros(len(self._columns[0]), np.uint64)
+        for column in self._columns:
+            numbers = _hashed(column) if column.dtype == object else column
+            for i in range(column.shape[1]):
+                total = (total ^ numbers[:, i].astype(np.uint64)) * _MULTIPLIER
+                total ^= total >> np.uint64(29)
+        return total
 
 
-def _key_at(group: Group, row: int) -> Hashable:
-    return tuple(_row_key(feed[row]) for feed in group.feeds.values())
+def _comparable(feed: np.ndarray) -> np.ndarray:
+    """Numbers as the unsigned integers of their bits; texts as they are."""
+    return feed if feed.dtype == object else feed.view(f"u{feed.itemsize}")
 
 
-def _row_key(row: np.ndarray) -> Hashable:
-    return tuple(row.ravel().tolist()) if row.dtype == object else row.tobytes()
-
-
-def _keys(group: Group) -> list[Hashable]:
-    """One hashable a row: the bytes of its numbers and its strings."""
-    columns: list[Sequence[Hashable]] = []
-    for feed in group.feeds.values():
-        flat = feed.reshape(group.count, -1)
-        if feed.dtype == object:
-            columns.append([tuple(row) for row in flat.tolist()])
-        else:
-            flat = np.ascontiguousarray(flat)
-            columns.append(flat.view(np.dtype((np.void, flat.shape[1] * flat.itemsize))).ravel().tolist())
-    return list(zip(*columns, strict=True))
+def _hashed(texts: np.ndarray) -> np.ndarray:
+    flat = np.fromiter(map(hash, texts.ravel().tolist()), np.int64, texts.size)
+    return flat.reshape(texts.shape).view(np.uint64)

@@ -12,7 +12,7 @@ from sqlinfer import types
 from sqlinfer.errors import FeatureCount
 from sqlinfer.models.signature import Signature, Tensor
 
-__all__ = ["Cells", "cells", "same_shape"]
+__all__ = ["Cells", "cells", "rows_with_null", "same_shape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,18 @@ def cells(array: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
         shapes.append(size)
         counts = per_row
     return array, counts, np.stack(shapes, axis=1)
+
+
+def rows_with_null(array: pa.Array) -> np.ndarray | None:
+    """Which rows are NULL or hold a NULL at any depth; None when none does."""
+    holed = ~np.asarray(array.is_valid(), bool) if array.null_count else np.zeros(len(array), bool)
+    if types.is_list(array.type):
+        inner = rows_with_null(array.flatten())
+        if inner is not None:
+            lengths = np.where(holed, 0, _list_lengths(array))
+            rows = np.repeat(np.arange(len(array)), lengths)
+            holed[rows[inner]] = True
+    return holed if holed.any() else None
 
 
 def _list_lengths(array: pa.Array) -> np.ndarray:

@@ -24,7 +24,9 @@ class Probe:
     """All calls of a model that is not stored yet, on rows of a table."""
 
     def __init__(self, name: str, signature: Signature, session: Session) -> None:
+        self.name = name
         self.signature = signature
+        self.session = session
         self._predictors = {
             call: Predictor(name, signature, how, session)
             for call, how in signature.calls.items()

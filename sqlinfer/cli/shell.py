@@ -1,0 +1,86 @@
+"""sqlinfer shell: the real duckdb program, with predict() loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from sqlinfer.cli.options import registry_option
+from sqlinfer.engines.native import extension_path, onnxruntime_library
+from sqlinfer.errors import MissingExtra, SqlinferError
+from sqlinfer.models.registry import Registry
+from sqlinfer.version import __version__
+
+__all__ = ["shell"]
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("database", default=":memory:")
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.option("--print-setup", is_flag=True, help="Print how to set up and start duckdb by hand, and exit.")
+@registry_option
+def shell(database: str, options: tuple[str, ...], print_setup: bool, registry: str | None) -> None:
+    """Start the duckdb program on DATABASE with predict() loaded. OPTIONS are duckdb's own, such as -c SQL."""
+    store = Registry(registry)
+    if database.startswith("-"):
+        database, options = ":memory:", (database, *options)
+    setup = [
+        f"LOAD {_text(extension_path())};",
+        f"SET GLOBAL sqlinfer_home = {_text(store.home.absolute())};",
+        f"SET GLOBAL sqlinfer_onnxruntime = {_text(onnxruntime_library())};",
+    ]
+    if print_setup:
+        click.echo("-- put this into ~/.duckdbrc")
+        click.echo("\n".join(setup))
+        click.echo(
+            f"-- and start the shell with: duckdb -unsigned {database if database != ':memory:' else ''}".rstrip()
+        )
+        return
+    program = _program()
+    _check_readable(program, database)
+    if sys.stdin.isatty() and not options:
+        count = len(store.names())
+        click.echo(f"sqlinfer {__version__}: {count} model{'' if count == 1 else 's'} in {store.home}", err=True)
+        click.echo("SELECT * FROM sqlinfer_models(); shows them, predict_<model>(…) runs them", err=True)
+    environment = {**os.environ, "SQLINFER_HOME": str(store.home.absolute())}
+    command = [program, "-unsigned", "-cmd", " ".join(setup), database, *options]
+    sys.stdout.flush()
+    os.execve(program, command, environment)
+
+
+def _program() -> str:
+    spec = importlib.util.find_spec("duckdb_cli")
+    if spec is not None and spec.origin:
+        program = Path(spec.origin).parent / "duckdb"
+        if program.exists():
+            return str(program)
+    found = shutil.which("duckdb")
+    if found is None:
+        raise MissingExtra.of("duckdb-cli", "shell", "sqlinfer shell")
+    return found
+
+
+def _check_readable(program: str, database: str) -> None:
+    """DuckDB's own message about a newer file names numbers that users do not know."""
+    if not Path(database).is_file():
+        return
+    tried = subprocess.run([program, "-readonly", database, "-c", "SELECT 1"], capture_output=True, text=True)
+    newer = re.search(r"version number (\d+)", tried.stderr)
+    if newer:
+        version = subprocess.run([program, "-version"], capture_output=True, text=True).stdout.split()[0]
+        raise SqlinferError(
+            f"{database} was written by a newer DuckDB than this shell's {version}. Copy it once, from Python: "
+            f"duckdb.connect().execute(\"ATTACH '{database}' AS a; ATTACH 'older.duckdb' AS b "
+            "(STORAGE_VERSION 'v1.2.0'); COPY FROM DATABASE a TO b\")"
+        )
+
+
+def _text(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"

@@ -1,0 +1,192 @@
+"""The native engine: the loadable extension (udfs/). No Python and no GIL between a column and its prediction.
+
+The extension resolves references itself, at each bind; what it cannot do on DuckDB's stable API is to add a typed
+function later. It is therefore loaded again, under the next of its names, when a model needs a function that is new.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import duckdb
+
+from sqlinfer import errors
+from sqlinfer.errors import EngineError, SqlinferError
+from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.sql.bind import Function
+
+__all__ = ["NativeEngine", "extension_path", "onnxruntime_library"]
+
+_MOST_LOADS = 255
+# The extension phrases its errors as `sqlinfer.errors` does; this is how they are told apart again.
+_PHRASES: list[tuple[str, type[SqlinferError]]] = [
+    (r"does not name a model", errors.BadReference),
+    (r"^no model named|has no version|has no alias|has no \w+\(\)", errors.ModelNotFound),
+    (r"needs the features? ", errors.MissingFeature),
+    (r"has no feature|is given twice", errors.UnknownFeature),
+    (r"takes \d+ features?, \d+ given|takes a list of|values, which do not fill|of the batch has", errors.FeatureCount),
+    (r"is NULL and its null policy", errors.NullFeature),
+    (r", but the argument is ", errors.FeatureType),
+    (r"^model '[^']*' failed", errors.ModelFailed),
+    (r"cannot load '", errors.InvalidModel),
+    (r"model\.json|aliases\.json", errors.RegistryError),
+]
+
+
+def extension_path() -> Path:
+    """Where the built extension lies: in the installed package. Raises EngineError."""
+    path = Path(__file__).parent.parent / "sqlinfer.duckdb_extension"
+    if not path.exists():
+        raise EngineError(
+            "the native extension is not built in this installation: install Rust (cargo) and run "
+            "'pip install --force-reinstall --no-deps sqlinfer', or, in a checkout, 'python udfs/build.py'"
+        )
+    return path
+
+
+def onnxruntime_library() -> Path:
+    """The shared library inside the onnxruntime wheel, found without importing the package. Raises EngineError."""
+    spec = importlib.util.find_spec("onnxruntime")
+    folder = Path(spec.origin).parent / "capi" if spec and spec.origin else Path()
+    patterns = {"darwin": "libonnxruntime*.dylib", "win32": "onnxruntime.dll"}
+    found = sorted(
+        p for p in folder.glob(patterns.get(sys.platform, "libonnxruntime.so*")) if "providers" not in p.name
+    )
+    if not found:
+        raise EngineError(f"no ONNX Runtime library in {folder}: pip install --force-reinstall onnxruntime")
+    return found[-1]
+
+
+class NativeEngine:
+    """The extension's functions in one database, shared by all its connections and cursors in this process."""
+
+    name = "native"
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self._types: dict[str, str] = {}
+        self._loads = 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry) -> NativeEngine:
+        """Load the extension, unless the database has it. Raises EngineError with the reason and the fix."""
+        path = extension_path()
+        library = onnxruntime_library()
+        engine = cls(registry)
+        home = str(registry.home.expanduser().absolute())
+        with _environment("SQLINFER_HOME", home):
+            try:
+                con.execute(f"LOAD {_text(path)}")
+            except duckdb.Error as error:
+                raise EngineError(f"DuckDB does not load the extension: {_reason(error)}") from error
+        (current,) = con.execute("SELECT current_setting('sqlinfer_home')").fetchone() or ("",)
+        if current and Path(current).resolve() != Path(home).resolve() and engine._has_models(con):
+            raise EngineError(
+                f"this database already answers from the registry {current}; "
+                f"to use {home}, open the database in another process"
+            )
+        con.execute(f"SET GLOBAL sqlinfer_home = {_text(home)}")
+        con.execute(f"SET GLOBAL sqlinfer_onnxruntime = {_text(library)}")
+        engine._types = _registered(con)
+        return engine
+
+    def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
+        """Let the database have ``function``; which version it means, the extension looks up itself."""
+        type = model.call(function.call).type
+        if function.name in self._types:
+            return
+        with self._lock:
+            if function.name in self._types:
+                return
+            self._load_again(con)
+            if function.name not in self._types:
+                raise EngineError(
+                    f"the extension does not offer {function.name}() → {type}; open the database again, or use "
+                    "engine='arrow'"
+                )
+
+    def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Nothing: the extension's functions belong to the database."""
+
+    def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
+        """The exception that the extension's words stand for."""
+        text = re.sub(r"^[\w ]+ Error: ", "", message).split("\n\nLINE ")[0].strip()
+        for pattern, kind in _PHRASES:
+            if re.search(pattern, text):
+                return None, kind(text)
+        return None
+
+    def _has_models(self, con: duckdb.DuckDBPyConnection) -> bool:
+        return bool(_registered(con))
+
+    def _load_again(self, con: duckdb.DuckDBPyConnection) -> None:
+        while self._loads < _MOST_LOADS:
+            self._loads += 1
+            name = f"sqlinfer_{self._loads}"
+            loaded = con.execute(
+                "SELECT count(*) FROM duckdb_extensions() WHERE loaded AND extension_name = ?", [name]
+            ).fetchone()
+            if loaded == (0,):
+                break
+        else:
+            raise EngineError("too many models were registered since the database was opened: open it again")
+        with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
+            copy = Path(folder) / f"{name}.duckdb_extension"
+            try:
+                copy.symlink_to(extension_path())
+            except OSError:
+                shutil.copy(extension_path(), copy)
+            with _environment("SQLINFER_HOME", str(self.registry.home.absolute())):
+                con.execute(f"LOAD {_text(copy)}")
+        self._types = _registered(con)
+
+
+def _registered(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The typed functions that the extension has made so far, with their types."""
+    rows = con.execute(
+        "SELECT function_name, return_type FROM duckdb_functions() WHERE function_type = 'scalar' AND "
+        "(function_name LIKE 'predict%' OR function_name LIKE 'infer%')"
+    ).fetchall()
+    return {name: type for name, type in rows if name not in ("predict", "predict_label", "predict_proba")}
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """The extension reads its registry from the environment while it is being loaded."""
+    with _environment_lock:
+        before = os.environ.get(name)
+        os.environ[name] = value
+        try:
+            yield
+        finally:
+            with suppress(KeyError):
+                del os.environ[name]
+            if before is not None:
+                os.environ[name] = before
+
+
+_environment_lock = threading.Lock()
+
+
+def _text(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def _reason(error: duckdb.Error) -> str:
+    text = str(error)
+    if "unsigned" in text or "signature" in text:
+        return (
+            "it is not signed, and the connection was opened without allow_unsigned_extensions; open it with "
+            "sqlinfer.connect(), or duckdb.connect(config={'allow_unsigned_extensions': 'true'})"
+        )
+    return " ".join(text.split())[:300]
