@@ -12,6 +12,7 @@ import duckdb
 
 import sqlinfer
 from sqlinfer.cli.options import FORMATS, chosen_format, print_rows, registry_option
+from sqlinfer.cli.progress import progress
 
 __all__ = ["query"]
 
@@ -61,8 +62,8 @@ def query(sql: str, db: str, format_: str | None, output: Path | None, engine: s
 
 
 def _to_terminal(con: sqlinfer.Connection, sql: str, format_: str) -> None:
-    _show_progress(con)
-    con.execute(sql)
+    with progress(con):
+        con.execute(sql)
     if con.description is None:
         return
     columns = [column[0] for column in con.description]
@@ -82,16 +83,8 @@ def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | No
             if format_ is None
             else f"{form} is for the terminal; a file can be {', '.join(_COPY)}"
         )
-    _show_progress(con)
     target = str(output).replace("'", "''")
     text = sql.strip().rstrip(";")
-    (count,) = con.execute(f"COPY (\n{text}\n) TO '{target}' {_COPY[form]}").fetchone()
+    with progress(con):
+        (count,) = con.execute(f"COPY (\n{text}\n) TO '{target}' {_COPY[form]}").fetchone()
     click.echo(f"{count:,} rows → {output}", err=True)
-
-
-def _show_progress(con: sqlinfer.Connection) -> None:
-    """DuckDB's own progress bar goes to stdout, where data goes: it is for terminals that show both."""
-    if sys.stdout.isatty() and sys.stderr.isatty():
-        con.execute("SET enable_progress_bar = true")
-    else:
-        con.execute("SET enable_progress_bar = false")

@@ -20,6 +20,7 @@ __all__ = ["Argument", "SqlCall", "find_calls", "relation_names"]
 
 GENERIC = frozenset({"predict", "predict_proba", "infer"})
 _WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
+_PARAMETER = re.compile(r"(?<![\w$])\$(?=(\d+|[^\W\d]\w*)(?![\w$]))")
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
@@ -54,7 +55,11 @@ class SqlCall:
 
 
 class _Dialect(DuckDB):
-    """DuckDB's dialect, where predict(…) is an ordinary function and not BigQuery's PREDICT(MODEL …)."""
+    """DuckDB's dialect, where predict(…) is an ordinary function and not BigQuery's PREDICT(MODEL …), and where what
+    follows EXPLAIN or EXECUTE is read like everything else."""
+
+    class Tokenizer(DuckDB.Tokenizer):
+        COMMANDS: ClassVar[set[TokenType]] = set()
 
     class Parser(DuckDB.Parser):
         FUNCTIONS: ClassVar = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
@@ -67,17 +72,14 @@ def find_calls(sql: str) -> list[SqlCall]:
     """
     if not _WORTH_READING.search(sql):
         return []
-    try:
-        tokens = sqlglot.tokenize(sql, read=_Dialect)
-    except SqlglotError:
-        return []
+    tokens = _tokens(sql)
     return list(_calls(tokens, 0, len(tokens)))
 
 
 def relation_names(sql: str) -> frozenset[str]:
     """The tables and aliases that the statements in ``sql`` name, lower case; empty where sqlglot cannot parse them."""
     try:
-        trees = sqlglot.parse(sql, read=_Dialect)
+        trees = _Dialect().parser().parse(_tokens(sql), sql)
     except (SqlglotError, RecursionError):
         return frozenset()
     relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
@@ -87,6 +89,15 @@ def relation_names(sql: str) -> frozenset[str]:
         if tree
         for node in tree.find_all(*relations)
     ) - {""}
+
+
+def _tokens(sql: str) -> Sequence[Token]:
+    try:
+        # sqlglot takes $1,$2 for the opening of a $tag$ quotation; a parameter by another sign is as long.
+        tokens: list[Token] = sqlglot.tokenize(_PARAMETER.sub("@", sql), read=_Dialect)
+    except SqlglotError:
+        return []
+    return tokens
 
 
 def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall]:
