@@ -99,7 +99,7 @@ class ArrowEngine:
         Raises EngineError when the database already answers from another registry.
         """
         with suppress(duckdb.CatalogException):
-            (number,) = con.execute(f"SELECT {_ENGINE_ID}()").fetchone() or (0,)
+            ((number,),) = con.execute(f"SELECT {_ENGINE_ID}()").fetchall()
             engine = _engines.get(number)
             if engine is not None:
                 if engine.registry.home.resolve() != registry.home.resolve():
