@@ -141,7 +141,8 @@ class Connection:
         for call in rewritten.calls:
             self._engine.ensure(self._con, call.function, self._registry.get(call.function.reference))
         try:
-            return method(rewritten.text, *args, **options)
+            with self._engine.interrupt.watching():
+                return method(rewritten.text, *args, **options)
         except duckdb.Error as error:
             again = self._second_try(query, rewritten, error)
             if again is None:
@@ -174,7 +175,8 @@ class Connection:
         @functools.wraps(method)
         def call(*args: Any, **options: Any) -> Any:
             try:
-                result = method(*args, **options)
+                with self._engine.interrupt.watching():
+                    result = method(*args, **options)
             except duckdb.Error as error:
                 raise self._translated(error, "", []) from error
             return self if result is self._con else result

@@ -124,8 +124,9 @@ def _from_file(name: str, path: Any, sample: Sample | None, names: Any, labels: 
     features = features_of(graph, names or (_fitting_names(graph, sample)))
     features = null_policies(features, null, "nan" if graph.takes_nan else "null")
     session = Session(graph.content, name)
-    signature = describe(graph, features, observe(session, graph), labels=tuple(labels or ()))
-    table = sample.spread(_PROVEN_ROWS).table if sample else synthetic_rows(signature)
+    given = sample.spread(_PROVEN_ROWS).table if sample else None
+    signature = describe(graph, features, observe(session, graph, features, given), labels=tuple(labels or ()))
+    table = given if given is not None else synthetic_rows(signature)
     probe = Probe(name, signature, session)
     signature = replace(signature, batch=_batch_rule(probe, table, graph.tolerance))
     answers = Probe(name, signature, session).answers(table)
@@ -159,10 +160,14 @@ def _candidate(name: str, original: Original, candidate: Candidate, sample: Samp
     graph = inspect_graph(candidate.model, original.model)
     features = [Feature(n, type, tensor, column) for n, type, tensor, column in candidate.features]
     session = Session(graph.content, name)
-    signature = describe(
-        graph, features, observe(session, graph), labels=original.labels, label_type=original.label_type
-    )
     rows = sample.spread(_PROVEN_ROWS)
+    signature = describe(
+        graph,
+        features,
+        observe(session, graph, features, rows.table),
+        labels=original.labels,
+        label_type=original.label_type,
+    )
     expected = original.answers(rows)
     signature = replace(signature, features=tuple(null_policies(features, null, "null")))
     if null is None:

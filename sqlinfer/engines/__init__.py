@@ -8,6 +8,7 @@ from typing import Protocol
 import duckdb
 
 from sqlinfer.engines.arrow import ArrowEngine
+from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.engines.native import NativeEngine
 from sqlinfer.errors import EngineError
 from sqlinfer.models.registry import Registry, StoredModel
@@ -21,6 +22,9 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def interrupt(self) -> Interrupt: ...
 
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """Let the database have ``function``, running ``model``."""

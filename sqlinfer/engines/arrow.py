@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from sqlinfer.engines.catalogue import CATALOGUE, catalogue, version_text
+from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.errors import EngineError
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.predictor import Predictor
@@ -45,7 +46,7 @@ class _Failures:
     def behind(self, message: str) -> tuple[Function, BaseException] | None:
         failures, self._last = self._last, []
         for function, error in failures:
-            if isinstance(error, KeyboardInterrupt) or str(error) in message:
+            if str(error) in message:
                 return function, error
         return None
 
@@ -53,15 +54,18 @@ class _Failures:
 class _Udf:
     """What DuckDB calls. The model behind it may be exchanged; it is loaded when the first batch comes."""
 
-    def __init__(self, function: Function, model: StoredModel, failures: _Failures) -> None:
+    def __init__(self, function: Function, model: StoredModel, failures: _Failures, interrupt: Interrupt) -> None:
         self.function = function
         self.model = model
         self._failures = failures
+        self._interrupt = interrupt
         self._lock = threading.Lock()
         self._predictor: tuple[StoredModel, Predictor] | None = None
 
     def __call__(self, *args: pa.ChunkedArray) -> pa.Array:
         try:
+            if self._interrupt.pressed:
+                raise KeyboardInterrupt
             return self._load()(*args)
         except BaseException as error:  # a KeyboardInterrupt comes through here, too
             self._failures.add(self.function, error)
@@ -90,6 +94,7 @@ class ArrowEngine:
         self._kept: list[Callable[..., Any]] = []
         self._lock = threading.Lock()
         self._failures = _Failures()
+        self.interrupt = Interrupt()
 
     @classmethod
     def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> ArrowEngine:
@@ -127,7 +132,7 @@ class ArrowEngine:
                 return
             if udf is not None:
                 self._forget(con, function, type)
-            udf = _Udf(function, model, self._failures)
+            udf = _Udf(function, model, self._failures, self.interrupt)
             self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
             self._udfs[function.name] = udf
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import duckdb
 
 from sqlinfer import errors
+from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.errors import EngineError, SqlinferError
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.sql.bind import Function
@@ -73,6 +74,7 @@ class NativeEngine:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
+        self.interrupt = Interrupt()
         self._types: dict[str, str] = {}
         self._loads = 0
         self._lock = threading.Lock()

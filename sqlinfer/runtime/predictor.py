@@ -32,7 +32,8 @@ class Predictor:
         self.session = session
         self._outputs = list(dict.fromkeys(call.outputs))
         self._plans: dict[tuple[pa.DataType, ...], Plan] = {}
-        self._recent = threading.local()
+        # By the number of the thread, not in a threading.local: DuckDB's threads are new ones to Python at each call.
+        self._memos: dict[int, Memo] = {}
 
     def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
         """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
@@ -62,9 +63,10 @@ class Predictor:
     def _score(self, group: Group) -> pa.Array:
         if group.rows is not None:
             return self._run(group)
-        memo = getattr(self._recent, "memo", None)
+        thread = threading.get_ident()
+        memo = self._memos.get(thread)
         if memo is None:
-            memo = self._recent.memo = Memo()
+            memo = self._memos[thread] = Memo()
         return memo.score(group, self._run)
 
     def _run(self, group: Group) -> pa.Array:

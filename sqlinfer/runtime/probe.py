@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow as pa
 from sqlinfer.errors import InvalidModel, ModelFailed
 from sqlinfer.models.describe import Seen
 from sqlinfer.models.inspect import Graph
-from sqlinfer.models.signature import Signature, Tensor
+from sqlinfer.models.signature import Feature, Signature, Tensor
+from sqlinfer.runtime.batches import plan
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import Session
 from sqlinfer.types import DTYPES, arrow_type, is_list
@@ -41,13 +43,21 @@ class Probe:
         }
 
 
-def observe(session: Session, graph: Graph) -> dict[str, Seen]:
+def observe(
+    session: Session, graph: Graph, features: Sequence[Feature] = (), sample: pa.Table | None = None
+) -> dict[str, Seen]:
     """Each output that has one answer a row, with the shape that it really has.
 
-    The graph runs on batches of two sizes, with two sizes of each free axis: an axis that differs is free.
+    The graph runs on batches of two sizes; an axis that differs is free. Rows of the sample are what it knows; only
+    made-up ones come in two sizes of each free inner axis.
     """
     fixed = next((t.shape[0] for t in graph.inputs if t.shape[0] is not None), None)
-    runs = [_run(session, graph, rows, free) for rows, free in ((fixed or 2, 3), (fixed or 3, 4))]
+    free = any(axis is None for tensor in graph.inputs for axis in tensor.shape[1:])
+    if sample is not None and len(sample) and fixed is None and not free:
+        batches = [_sampled(graph, features, sample, rows) for rows in (2, 3)]
+    else:
+        batches = [_made_up(graph, rows, length) for rows, length in ((fixed or 2, 3), (fixed or 3, 4))]
+    runs = [_run(session, graph, feeds) for feeds in batches]
     seen = {}
     for name in graph.outputs:
         arrays = [run[name] for run in runs]
@@ -61,12 +71,35 @@ def observe(session: Session, graph: Graph) -> dict[str, Seen]:
     return seen
 
 
-def _run(session: Session, graph: Graph, rows: int, free: int) -> dict[str, Any]:
-    feeds = {tensor.name: _stand_in(tensor, rows, free) for tensor in graph.inputs}
+def _run(session: Session, graph: Graph, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
+    rows = len(next(iter(feeds.values())))
     try:
         return dict(zip(graph.outputs, session.run(list(graph.outputs), feeds, rows), strict=True))
     except ModelFailed as error:
-        raise InvalidModel(f"the model does not run on {rows} rows of zeros and ones: {error}") from error
+        raise InvalidModel(
+            f"the model does not run on {rows} rows: {error}; give rows that it knows as sample"
+        ) from error
+
+
+def _sampled(graph: Graph, features: Sequence[Feature], sample: pa.Table, rows: int) -> dict[str, np.ndarray]:
+    names = [feature.name for feature in features]
+    whole = sample.select(names).drop_null()
+    whole = whole if len(whole) else sample.select(names)
+    few = whole.take(pa.array(np.arange(rows) % min(len(whole), rows)))
+    given = [_plain(few.column(name)) for name in names]
+    unknowing = Signature(tuple(features), graph.inputs, (), {})
+    packed = plan("the sample", unknowing, [array.type for array in given]).pack(given)
+    if not packed.groups or packed.groups[0].count != rows:
+        return _made_up(graph, rows, rows + 1)
+    return packed.groups[0].feeds
+
+
+def _plain(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _made_up(graph: Graph, rows: int, length: int) -> dict[str, np.ndarray]:
+    return {tensor.name: _stand_in(tensor, rows, length) for tensor in graph.inputs}
 
 
 def _stand_in(tensor: Tensor, rows: int, free: int) -> np.ndarray:

@@ -1,0 +1,184 @@
+"""Models that are trained in seconds, one registry for all tests, and one connection per engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import pandas as pd
+import pytest
+from lightgbm import LGBMClassifier
+from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBRegressor
+
+import sqlinfer
+from sqlinfer.engines.native import extension_path
+from sqlinfer.errors import EngineError
+
+
+def native_is_built() -> bool:
+    try:
+        return extension_path().exists()
+    except EngineError:
+        return False
+
+
+# The same cases hold every engine to the same answers.
+ENGINES = ["arrow", *(["native"] if native_is_built() else [])]
+
+# Small graphs in ONNX's own notation, each for one thing that a model can be.
+GRAPHS = {
+    "mean": "(float[n, len] x) => (float[n] y) <int64[1] axis = {1}> { y = ReduceMean<keepdims=0>(x, axis) }",
+    "echo": "(int64[n, len] x) => (int64[n, len] y) { y = Identity(x) }",
+    "pixels": "(float[n, 3, 2, 4] image) => (float[n, 3] channels)"
+    " { pooled = GlobalAveragePool(image)  channels = Flatten(pooled) }",
+    "arithmetic": "(float[n, 1] a, float[n, 1] b) => (float[n, 1] sum, float[n, 1] product)"
+    " { sum = Add(a, b)  product = Mul(a, b) }",
+    "mixed": "(float[n, 1] x, int64[n] k, string[n, 1] s, bool[n] b)"
+    " => (float[n, 1] x2, int64[n] k2, string[n, 1] s2, bool[n] b2)"
+    " { x2 = Neg(x)  k2 = Neg(k)  s2 = Identity(s)  b2 = Not(b) }",
+    "four": "(float[4, 2] x) => (float[4, 2] y) <float[1] two = {2}> { y = Mul(x, two) }",
+    "bytesum": "(uint8[n, len] x) => (float[n] y) <int64[1] axis = {1}>"
+    " { f = Cast<to=1>(x)  y = ReduceSum<keepdims=0>(f, axis) }",
+    "centred": "(float[n, 2] x) => (float[n, 2] y) { m = ReduceMean(x)  y = Sub(x, m) }",
+    "same_text": "(string[n, 1] x) => (string[n, 1] y) { y = Identity(x) }",
+    "same_float": "(float[n, 1] x) => (float[n, 1] y) { y = Identity(x) }",
+    "same_double": "(double[n, 1] x) => (double[n, 1] y) { y = Identity(x) }",
+    "same_int": "(int64[n] x) => (int64[n] y) { y = Identity(x) }",
+    "same_tiny": "(int8[n] x) => (int8[n] y) { y = Identity(x) }",
+    "negate": "(bool[n] x) => (bool[n] y) { y = Not(x) }",
+    "half": "(float16[n, 2] x) => (float16[n, 2] y) { y = Add(x, x) }",
+    "table": "(double[n, any, 2] x) => (double[n, 2] y) <int64[1] axis = {1}> { y = ReduceSum<keepdims=0>(x, axis) }",
+}
+
+
+def parse(graph: str, opset: int = 18) -> onnx.ModelProto:
+    return onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": {opset}]> test {graph}')
+
+
+@pytest.fixture
+def onnx_file(tmp_path):
+    """``onnx_file(graph)``: the path of an ONNX file that holds a graph written in ONNX's own notation."""
+
+    def write(graph: str, name: str = "model.onnx", **how) -> Path:
+        onnx.save(parse(graph, **how), tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def iris() -> pd.DataFrame:
+    frame = load_iris(as_frame=True).data
+    frame.columns = ["sl", "sw", "pl", "pw"]
+    return frame
+
+
+@pytest.fixture(scope="session")
+def species() -> np.ndarray:
+    data = load_iris()
+    return data.target_names[data.target]
+
+
+@pytest.fixture(scope="session")
+def customers() -> pd.DataFrame:
+    """Numbers and text with gaps, as customers are."""
+    random = np.random.default_rng(7)
+    n = 3000
+    frame = pd.DataFrame(
+        {
+            "age": random.normal(45, 12, n).round(1),
+            "income": random.gamma(3, 12, n).round(2),
+            "visits": random.integers(0, 30, n),
+            "city": random.choice(["Bern", "Genève", "Zürich"], n),
+        }
+    )
+    frame.loc[random.random(n) < 0.2, "income"] = np.nan
+    frame.loc[random.random(n) < 0.1, "city"] = None
+    return frame
+
+
+@pytest.fixture(scope="session")
+def estimators(iris, species, customers) -> dict:
+    """Each model as its framework has it, with the rows that it was trained on."""
+    numbers = customers[["age", "income", "visits"]]
+    left = (customers["age"] + customers["income"].fillna(60) - customers["visits"]) > 70
+    diabetes = load_diabetes(as_frame=True)
+    pipeline = make_pipeline(
+        make_column_transformer(
+            (SimpleImputer(), ["age", "income"]),
+            ("passthrough", ["visits"]),
+            (make_pipeline(SimpleImputer(strategy="constant", fill_value="?"), OneHotEncoder()), ["city"]),
+        ),
+        HistGradientBoostingClassifier(max_iter=40, random_state=0),
+    )
+    digit = iris["pl"].round().astype(int) - 2  # labels are any integers, negative ones too
+    return {
+        "iris": (LogisticRegression(max_iter=500).fit(iris, species), iris),
+        "churn": (pipeline.fit(customers, left), customers),
+        "digit": (DecisionTreeClassifier(max_depth=5, random_state=0).fit(iris, digit), iris),
+        "progress": (LinearRegression().fit(diabetes.data, diabetes.target), diabetes.data),
+        "width": (LinearRegression().fit(iris[["pl"]], iris["pw"]), iris[["pl"]]),
+        "segment": (KMeans(3, n_init=2, random_state=0).fit(iris), iris),
+        "plane": (PCA(2).fit(iris), iris),
+        "risk": (XGBRegressor(n_estimators=30, max_depth=4).fit(numbers, numbers["age"] / 7), numbers),
+        "offer": (LGBMClassifier(n_estimators=30, verbose=-1).fit(numbers, np.where(left, "yes", "no")), numbers),
+    }
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory, estimators, species) -> sqlinfer.Registry:
+    """All of the above, and a second version of iris that is more careful."""
+    registry = sqlinfer.Registry(tmp_path_factory.mktemp("registry"))
+    for name, (model, sample) in estimators.items():
+        sqlinfer.register(name, model, sample=sample, registry=registry)
+    iris = estimators["iris"][1]
+    sqlinfer.register("iris", LogisticRegression(C=0.01).fit(iris, species), sample=iris, registry=registry)
+    registry.alias("iris", "careful", 2)
+    files = tmp_path_factory.mktemp("onnx")
+    for name, graph in GRAPHS.items():
+        onnx.save(parse(graph), files / f"{name}.onnx")
+        sqlinfer.register(name, files / f"{name}.onnx", registry=registry)
+    return registry
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def con(registry, engine, iris, customers):
+    """A connection with the tables iris and customers."""
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        con.execute("CREATE TABLE iris AS FROM iris")
+        con.execute("CREATE TABLE customers AS FROM customers")
+        yield con
+
+
+@pytest.fixture
+def one(con):
+    """``one(sql)``: the single value that a query answers."""
+
+    def ask(sql, *parameters):
+        ((value,),) = con.execute(sql, *parameters).fetchall()
+        return value
+
+    return ask
+
+
+@pytest.fixture
+def column(con):
+    """``column(sql)``: the values of a query's only column."""
+    return lambda sql: [value for (value,) in con.execute(sql).fetchall()]

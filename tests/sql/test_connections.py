@@ -1,0 +1,184 @@
+"""Connections: our own, somebody else's, cursors, and models that change meanwhile."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+import sqlinfer
+from sqlinfer.errors import EngineError, ModelNotFound
+
+
+def attach(con, registry, engine):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return sqlinfer.attach(con, registry=registry, engine=engine)
+
+
+def unsigned():
+    return duckdb.connect(config={"allow_unsigned_extensions": "true"})
+
+
+def test_results_are_duckdbs(con):
+    relation = con.sql("SELECT predict('width', pl) AS p FROM iris LIMIT 3")
+    assert relation.df()["p"].dtype == float
+    assert relation.pl().columns == ["p"]
+    assert relation.to_arrow_table().num_rows == 3
+    assert con.execute("SELECT predict('width', 1) AS p").df().shape == (1, 1)
+    assert con.table("iris").limit(1).fetchall() == con.execute("FROM iris LIMIT 1").fetchall()
+    assert con.query("SELECT 1").fetchall() == [(1,)]
+
+
+def test_dataframes_of_the_caller_are_tables(con, iris):
+    pandas_rows = iris.head(2)
+    polars_rows = pl.DataFrame(pandas_rows)
+    arrow_rows = pa.table(polars_rows.to_arrow())
+    for name in ("pandas_rows", "polars_rows", "arrow_rows"):
+        assert con.sql(f"SELECT predict('iris', r) FROM {name} r").fetchall() == [("setosa",)] * 2
+    assert isinstance(pandas_rows, pd.DataFrame) and arrow_rows.num_rows == 2
+
+
+def test_cursors_know_the_models(con):
+    with con.cursor() as cursor:
+        assert cursor.execute("SELECT predict('iris', 5, 3, 1, 0.2)").fetchall() == [("setosa",)]
+
+
+def test_a_transaction_rolls_back(con):
+    con.begin()
+    con.execute("CREATE TABLE scored AS SELECT predict('iris', i) AS p FROM iris i")
+    con.rollback()
+    with pytest.raises(duckdb.CatalogException):
+        con.execute("FROM scored")
+
+
+def test_attach_to_somebody_elses_connection(registry, engine):
+    plain = unsigned()
+    con = attach(plain, registry, engine)
+    assert con.sql("SELECT predict('width', 1) > 0").fetchall() == [(True,)]
+    assert plain.execute("SELECT predict_width(1) > 0").fetchall() == [(True,)]
+
+
+def test_functions_outlive_the_cursor_that_brought_them(registry, engine):
+    plain = unsigned()
+    con = attach(plain.cursor(), registry, engine)
+    expected = con.execute("SELECT predict('width', 1)").fetchall()
+    con.close()
+    del con
+    gc.collect()
+    assert plain.execute("SELECT predict_width(1)").fetchall() == expected
+    assert attach(plain.cursor(), registry, engine).execute("SELECT predict('width', 1)").fetchall() == expected
+
+
+def test_two_connections_to_one_database(registry, engine, tmp_path):
+    first = sqlinfer.connect(tmp_path / "x.duckdb", registry=registry, engine=engine)
+    second = sqlinfer.connect(tmp_path / "x.duckdb", registry=registry, engine=engine)
+    first.execute("CREATE VIEW v AS SELECT predict('width', 1) AS p")
+    first.close()
+    del first
+    gc.collect()
+    assert second.execute("SELECT p > 0 FROM v").fetchall() == [(True,)]
+    with pytest.raises(EngineError, match="another process"):
+        sqlinfer.connect(tmp_path / "x.duckdb", registry=tmp_path, engine=engine)
+    second.close()
+
+
+def test_views_find_their_models_another_day(registry, engine, tmp_path):
+    with sqlinfer.connect(tmp_path / "x.duckdb", registry=registry, engine=engine) as con:
+        con.execute("CREATE VIEW v AS SELECT predict('iris', 5, 3, 1, 0.2) AS p, predict('iris/2', 5, 3, 1, 0.2) AS q")
+    with sqlinfer.connect(tmp_path / "x.duckdb", registry=registry, engine=engine, read_only=True) as con:
+        assert con.execute("FROM v").fetchall() == [("setosa", "setosa")]
+        assert con.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
+
+
+@pytest.fixture
+def own(tmp_path, iris, engine):
+    registry = sqlinfer.Registry(tmp_path / "models")
+    sqlinfer.register(
+        "m", LinearRegression().fit(iris[["pl"]], iris["pl"] * 0 + 1), sample=iris[["pl"]], registry=registry
+    )
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        yield registry, con
+
+
+def constant(registry, iris, value, **options):
+    model = LinearRegression().fit(iris[["pl"]], iris["pl"] * 0 + value)
+    return sqlinfer.register("m", model, sample=iris[["pl"]], registry=registry, **options)
+
+
+def ask(con, reference="m"):
+    ((value,),) = con.execute(f"SELECT round(predict('{reference}', 5), 6)").fetchall()
+    return value
+
+
+def test_a_new_version_changes_nothing_until_it_is_promoted(own, iris):
+    registry, con = own
+    assert ask(con) == 1
+    model = constant(registry, iris, 2)
+    assert (ask(con), ask(con, "m/2")) == (1, 2)
+    model.alias("champion")
+    assert ask(con, "m@champion") == 2
+    model.alias("default")
+    assert ask(con) == 2
+    registry.alias("m", "default", 1)
+    assert ask(con) == 1
+
+
+def test_a_model_registered_while_a_connection_is_open(own, iris, species):
+    registry, con = own
+    sqlinfer.register("late", LogisticRegression(max_iter=500).fit(iris, species), sample=iris, registry=registry)
+    assert con.execute("SELECT predict('late', 5, 3, 1, 0.2)").fetchall() == [("setosa",)]
+    con.execute("CREATE VIEW v AS SELECT predict_late(5, 3, 1, 0.2) AS p")
+    assert con.execute("FROM v").fetchall() == [("setosa",)]
+
+
+def test_a_model_removed_while_it_is_used(own, iris):
+    registry, con = own
+    constant(registry, iris, 2)
+    assert ask(con, "m/2") == 2
+    registry.remove("m/2")
+    with pytest.raises(ModelNotFound, match="no version 2; versions: 1"):
+        ask(con, "m/2")
+    assert ask(con) == 1
+
+
+def test_an_unknown_engine(registry):
+    with pytest.raises(EngineError, match="'auto', 'native' or 'arrow'"):
+        sqlinfer.connect(registry=registry, engine="quantum")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_interrupting_a_long_query(registry, engine):
+    """Ctrl-C ends the query, as KeyboardInterrupt, and the connection goes on."""
+    script = textwrap.dedent(f"""
+        import sqlinfer
+        con = sqlinfer.connect(registry={str(registry.home)!r}, engine={engine!r})
+        print("ready", flush=True)
+        try:
+            con.execute("SELECT max(predict('churn', 40 + a.i % 9, b.i, 3, 'Bern')) "
+                        "FROM range(100000) a(i), range(100000) b(i)")
+        except BaseException as error:
+            print(type(error).__name__, flush=True)
+        print(con.execute("SELECT predict('width', 1) > 0").fetchall(), flush=True)
+    """)
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        os.kill(process.pid, signal.SIGINT)
+        try:
+            out, _ = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert out.splitlines() == ["KeyboardInterrupt", "[(True,)]"]

@@ -1,0 +1,122 @@
+"""Every form in which features can be given, and every DuckDB type into every kind of feature."""
+
+from __future__ import annotations
+
+import pytest
+
+FORMS = [
+    "predict('iris', sl, sw, pl, pw)",
+    "predict('iris', t)",
+    "predict('iris', t.*)",
+    "predict('iris', *)",
+    "predict('iris', *COLUMNS(*))",
+    "predict('iris', {'pw': pw, 'SL': sl, 'pl': pl, 'sw': sw, 'more': 1})",
+    "predict('iris', pw := pw, sl := sl, sw := sw, pl := pl)",
+    "predict('iris', pw => pw, sl => sl, sw => sw, pl => pl)",
+    "predict('iris', [sl, sw, pl, pw])",
+    "predict('iris', [sl, sw, pl, pw]::DOUBLE[4])",
+    "predict('iris/1', t)",
+    "predict('IRIS@default', t)",
+    "predict_iris(sl, sw, pl, pw)",
+    "predict_iris(t)",
+    "predict_iris(pw := pw, sl := sl, sw := sw, pl := pl)",
+    '"predict_iris/1"(t)',
+]
+
+
+@pytest.mark.parametrize("call", FORMS)
+def test_every_form_gives_the_same_labels(column, iris, species, call):
+    labels = column(f"SELECT {call} FROM iris t")
+    expected = column("SELECT predict('iris', sl, sw, pl, pw) FROM iris")
+    assert labels == expected
+    assert sum(a == b for a, b in zip(labels, species, strict=True)) > 140
+
+
+def test_a_row_may_be_a_column(column):
+    assert column("SELECT predict('iris', r) FROM (SELECT t AS r FROM iris t LIMIT 2)") == ["setosa"] * 2
+
+
+def test_a_column_wins_over_the_table_of_its_name(one):
+    assert one("SELECT predict('mean', mean) FROM (SELECT [1, 2, 3] AS mean) mean") == 2
+
+
+def test_a_joined_table_is_a_row(one):
+    assert one("SELECT predict('iris', b) FROM iris a JOIN iris b ON a.sl + 100 < b.sl + 100 LIMIT 1") is not None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"7::{name}"
+        for name in [
+            "TINYINT",
+            "SMALLINT",
+            "INTEGER",
+            "BIGINT",
+            "HUGEINT",
+            "UTINYINT",
+            "USMALLINT",
+            "UINTEGER",
+            "UBIGINT",
+            "UHUGEINT",
+        ]
+    ]
+    + ["7::FLOAT", "7::DOUBLE", "7::DECIMAL(4,1)", "7::DECIMAL(18,3)", "7::DECIMAL(38,2)", "7"],
+)
+@pytest.mark.parametrize("model", ["same_double", "same_int", "width"])
+def test_every_number_goes_into_every_number(one, model, value):
+    expected = one("SELECT predict('width', 7::DOUBLE)") if model == "width" else 7
+    assert one(f"SELECT predict('{model}', {value})") == pytest.approx(expected)
+
+
+def test_booleans_are_numbers_and_booleans(one):
+    assert one("SELECT predict('same_double', true)") == 1
+    assert one("SELECT predict('same_int', false)") == 0
+    assert one("SELECT predict('negate', true)") is False
+
+
+def test_text_and_enum_go_into_text(con, column):
+    con.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+    assert column("SELECT predict('same_text', x::mood) FROM (VALUES ('glad'), ('sad'), (NULL)) t(x)") == [
+        "glad",
+        "sad",
+        None,
+    ]
+    assert column("SELECT predict('same_text', x) FROM (VALUES ('grüezi'), (''), ('🦆')) t(x)") == ["grüezi", "", "🦆"]
+
+
+def test_integers_are_exact(one):
+    big = 2**53 + 1
+    assert one(f"SELECT predict('same_int', {big})") == big
+    assert one(f"SELECT predict('echo', [{big}])") == [big]
+
+
+def test_lists_of_any_length(column):
+    rows = "([1, 2, 3]), ([5]), (NULL), ([2, 4]), ([1.5, 2.5])"
+    assert column(f"SELECT predict('mean', x) FROM (VALUES {rows}) t(x)") == [2, 5, None, 3, 2]
+    assert column("SELECT predict('echo', x) FROM (VALUES ([1]), ([3, 2]), (NULL), ([7])) t(x)") == [
+        [1], [3, 2], None, [7],
+    ]  # fmt: skip
+
+
+def test_tensors_nested_flat_and_fixed(one):
+    nested = "[[[1,2,3,4],[5,6,7,8]], [[0,0,0,0],[2,2,2,2]], [[1,1,1,1],[1,1,1,1]]]"
+    assert one(f"SELECT predict('pixels', {nested})") == (4.5, 1, 1)
+    assert one(f"SELECT predict('pixels', {nested}::FLOAT[4][2][3])") == (4.5, 1, 1)
+    assert one("SELECT predict('pixels', range(24))") == (3.5, 11.5, 19.5)
+
+
+def test_bytes(one):
+    assert one("SELECT predict('bytesum', 'ab'::BLOB)") == 97 + 98
+    assert one("SELECT predict('bytesum', [1, 2, 3]::UTINYINT[])") == 6
+
+
+def test_one_list_for_the_columns_of_a_tensor(column):
+    assert column("SELECT predict('half', x) FROM (VALUES ([1, 2]), (NULL), ([3, NULL]), ([0.5, 4])) t(x)") == [
+        (2, 4), None, None, (1, 8),
+    ]  # fmt: skip
+
+
+def test_nan_and_infinity_reach_the_model(one):
+    assert one("SELECT isnan(predict('same_double', 'nan'::DOUBLE))")
+    assert one("SELECT predict('same_double', '-infinity'::DOUBLE)") == float("-inf")

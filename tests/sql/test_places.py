@@ -1,0 +1,83 @@
+"""Calls stand wherever an expression stands, in every statement."""
+
+from __future__ import annotations
+
+import pytest
+
+STATEMENTS = {
+    "WITH c AS (SELECT predict('iris', i) AS p FROM iris i) SELECT count(*) FROM c WHERE p = 'setosa'": 50,
+    "SELECT count(*) FROM (SELECT predict('iris', *) AS p FROM iris) WHERE p = 'setosa'": 50,
+    "SELECT count(*) FROM iris i WHERE predict('iris', i) = 'setosa'": 50,
+    "SELECT count(*) FROM iris i WHERE CASE WHEN sl > 5 THEN predict('iris', i) ELSE 'none' END = 'setosa'": 22,
+    "SELECT count(*) FROM (SELECT predict('iris', i) AS p FROM iris i GROUP BY predict('iris', i))": 3,
+    "SELECT p FROM (SELECT predict('iris', i) AS p, pl FROM iris i) ORDER BY p, pl LIMIT 1": "setosa",
+    "SELECT predict('iris', i) FROM iris i ORDER BY predict_proba('iris', i)['virginica'] DESC LIMIT 1": "virginica",
+    "SELECT count(*) FROM iris a JOIN (VALUES ('setosa')) s(name) ON predict('iris', a) = s.name": 50,
+    "SELECT max(c) FROM (SELECT count(*) OVER (PARTITION BY predict('iris', i)) AS c FROM iris i)": 52,
+    "SELECT (SELECT predict('iris', o) FROM iris LIMIT 1) FROM iris o LIMIT 1": "setosa",
+    "FROM iris i SELECT predict('iris', i) AS p WHERE p <> 'setosa' ORDER BY p LIMIT 1": "versicolor",
+    "SELECT predict('iris', predict('width', 1), 3, predict('width', predict('width', 2)), 0.2)": "setosa",
+    "SELECT /* predict('nope', 1) */ predict('iris', 5, 3, 1, 0.2) -- predict('nope')": "setosa",
+    "SELECT predict ( 'iris' /* , */ , 5,\n 3,1\t,0.2 )": "setosa",
+    "SELECT list_transform([5, 6], lambda x: x + 1)[1] + length(predict('iris', 5, 3, 1, 0.2))": 12,
+    "SELECT 1; SELECT predict('iris', 5, 3, 1, 0.2)": "setosa",
+    "SELECT max(p) FROM (PIVOT (SELECT predict('iris', i) AS q, 1 AS p FROM iris i) ON q USING count(*))": 1,
+}
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_anywhere(one, sql):
+    assert one(sql) == STATEMENTS[sql]
+
+
+def test_tables_are_written(con, column):
+    con.execute("CREATE TABLE scored AS SELECT predict('iris', i) AS p FROM iris i")
+    con.execute("INSERT INTO scored SELECT predict('iris', i) FROM iris i WHERE predict('iris', i) = 'setosa'")
+    con.execute("UPDATE scored SET p = predict('iris', 6, 3, 6, 2) WHERE p = predict('iris', 5, 3, 1, 0.2)")
+    con.execute("DELETE FROM scored WHERE p = predict('iris', 6, 3, 4, 1.2)")
+    assert column("SELECT DISTINCT p FROM scored") == ["virginica"]
+
+
+def test_files_are_written(con, tmp_path, one):
+    con.execute(f"COPY (SELECT predict('iris', i) AS p FROM iris i) TO '{tmp_path}/p.parquet'")
+    assert one(f"SELECT count(*) FROM '{tmp_path}/p.parquet' WHERE p = 'setosa'") == 50
+
+
+def test_views_and_macros(con, one):
+    con.execute("CREATE VIEW v AS SELECT *, predict('iris', i) AS p, predict_proba('iris@careful', i) AS q FROM iris i")
+    con.execute("CREATE MACRO kind(a, b, c, d) AS predict('iris', a, b, c, d)")
+    con.execute("CREATE MACRO kinds(n) AS TABLE SELECT predict('iris', i) AS p FROM iris i LIMIT n")
+    assert one("SELECT count(*) FROM v WHERE p = 'setosa' AND q['setosa'] > 0.3") > 40
+    assert one("SELECT kind(5, 3, 1, 0.2)") == "setosa"
+    assert one("SELECT count(*) FROM kinds(7)") == 7
+
+
+def test_parameters(con, one):
+    assert one("SELECT predict('iris', ?, ?, ?, ?)", [5.1, 3.5, 1.4, 0.2]) == "setosa"
+    assert one("SELECT predict('iris', $a, $b, $c, $d)", {"a": 6, "b": 3, "c": 6, "d": 2}) == "virginica"
+    con.execute("PREPARE kind AS SELECT predict('iris', $1, $2, $3, $4)")
+    assert one("EXECUTE kind(5.1, 3.5, 1.4, 0.2)") == "setosa"
+    con.execute("CREATE TABLE answers (p VARCHAR)")
+    con.executemany("INSERT INTO answers SELECT predict('iris', ?, ?, ?, ?)", [[5, 3, 1, 0.2], [6, 3, 6, 2]])
+    assert con.execute("FROM answers").fetchall() == [("setosa",), ("virginica",)]
+
+
+def test_explain_and_describe(con):
+    assert con.execute("EXPLAIN SELECT predict('iris', i) FROM iris i").fetchall()
+    assert con.execute("DESCRIBE SELECT predict('iris', i) FROM iris i").fetchall()[0][1] == "VARCHAR"
+
+
+def test_empty_tables(con):
+    con.execute("CREATE TABLE nobody AS FROM iris LIMIT 0")
+    assert con.execute("SELECT predict('iris', n), predict_proba('iris', n) FROM nobody n").fetchall() == []
+    assert con.execute("SELECT max(predict('iris', n)) FROM nobody n").fetchall() == [(None,)]
+
+
+def test_names_of_the_users_own(con, one):
+    con.execute("CREATE MACRO predict_weather(x) AS x || '!'")
+    con.execute("CREATE TABLE mine AS SELECT 1 AS predict, 2 AS predict_iris, 3 AS infer")
+    assert one("SELECT predict_weather('rain')") == "rain!"
+    assert one("SELECT predict + predict_iris + infer FROM mine WHERE predict > 0") == 6
+    assert one("SELECT 'predict(''nope'', 1)'") == "predict('nope', 1)"
+    assert one("SELECT \"predict('nope')\" FROM (SELECT 5 AS \"predict('nope')\")") == 5
+    assert one("SELECT $$ predict('nope') $$") == " predict('nope') "
