@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -62,15 +63,16 @@ def by_sql(sql: str) -> ElementType:
 
 
 def nested(sql: str, axes: Sequence[int | None]) -> str:
-    """``nested("FLOAT", [3, None])`` → ``FLOAT[][3]``: inner axes of a tensor, outermost first."""
+    """``nested("FLOAT", (3, None))`` → ``FLOAT[][3]``: inner axes of a tensor, outermost first."""
     return sql + "".join("[]" if axis is None else f"[{axis}]" for axis in reversed(axes))
 
 
-def split_nested(sql: str) -> tuple[str, list[int | None]]:
-    """The inverse of `nested`: ``FLOAT[][3]`` → ``("FLOAT", [3, None])``."""
+@lru_cache(maxsize=512)
+def split_nested(sql: str) -> tuple[str, tuple[int | None, ...]]:
+    """The inverse of `nested`: ``FLOAT[][3]`` → ``("FLOAT", (3, None))``."""
     base = sql.split("[", 1)[0]
     axes = [int(n) if n else None for n in re.findall(r"\[(\d*)\]", sql)]
-    return base, axes[::-1]
+    return base, tuple(axes[::-1])
 
 
 _SQL_NAMES = {

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sqlinfer import types
 from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature
 from sqlinfer.models.signature import Feature, Signature
-from sqlinfer.runtime.nested import Cells, cells, rows_with_null, same_shape
+from sqlinfer.runtime.nested import Cells, cells, same_shape
+from sqlinfer.runtime.nulls import apply_nulls, fill, narrow
 from sqlinfer.types import DTYPES, ElementType
 
 __all__ = ["Group", "Packed", "Plan", "plan"]
@@ -44,6 +44,16 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which features make a tensor: for each of its columns the feature's position, or the one feature it is."""
+
+    tensor: str
+    dtype: np.dtype
+    columns: tuple[int, ...]
+    whole: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How arguments of certain types become the tensors of a model. ``find`` gives one array per feature."""
 
@@ -51,6 +61,8 @@ class Plan:
     signature: Signature
     find: Callable[[Sequence[pa.Array]], list[pa.Array]]
     readers: tuple[Reader, ...]
+    layout: tuple[_Layout, ...] = ()
+    has_lists: bool = False
     as_list: bool = False
 
     def pack(self, args: Sequence[pa.Array]) -> Packed:
@@ -59,14 +71,16 @@ class Plan:
         if self.as_list:
             return self._pack_list(args[0])
         columns = self.find(args)
-        columns, keep = _apply_nulls(self.model, self.signature.features, columns)
+        keep = None
+        if self.has_lists or any(column.null_count for column in columns):
+            columns, keep = apply_nulls(self.model, self.signature.features, columns)
         if keep is not None:
             columns = [column.filter(pa.array(keep)) for column in columns]
             count = int(keep.sum())
         if count == 0:
             return Packed([], 0, keep)
         values = [read(column) for read, column in zip(self.readers, columns, strict=True)]
-        return Packed(_group(self.signature, values, count), count, keep)
+        return Packed(_group(self.signature, self.layout, values, count), count, keep)
 
     def _pack_list(self, array: pa.Array) -> Packed:
         """One list per row stands for all features: its values are the columns of the only tensor."""
@@ -83,10 +97,10 @@ class Plan:
         keep = whole
         if leaves.null_count:
             columns = [leaves.take(pa.array(np.arange(i, len(leaves), len(features)))) for i in range(len(features))]
-            columns, kept = _apply_nulls(self.model, features, columns)
+            columns, kept = apply_nulls(self.model, features, columns)
             if kept is not None:
                 columns = [column.filter(pa.array(kept)) for column in columns]
-                keep = kept if whole is None else _narrow(whole, kept)
+                keep = kept if whole is None else narrow(whole, kept)
             matrix = np.column_stack([self.readers[0](column) for column in columns])
         else:
             matrix = self.readers[0](leaves).reshape(-1, len(features))
@@ -110,7 +124,7 @@ def plan(model: str, signature: Signature, given: Sequence[pa.DataType]) -> Plan
             flat = args[0].flatten()
             return [flat[i] for i in fields]
 
-        return Plan(model, signature, find, _readers(model, signature, found))
+        return _by_feature(model, signature, find, found)
     if len(given) == 1 and signature.takes_list and types.is_list(given[0]):
         element = DTYPES[signature.inputs[0].dtype]
         leaf = given[0]
@@ -120,7 +134,17 @@ def plan(model: str, signature: Signature, given: Sequence[pa.DataType]) -> Plan
         return Plan(model, signature, list, (reader,), as_list=True)
     if len(given) != len(features):
         raise FeatureCount.of(model, len(given), signature.feature_names)
-    return Plan(model, signature, list, _readers(model, signature, given))
+    return _by_feature(model, signature, list, given)
+
+
+def _by_feature(
+    model: str,
+    signature: Signature,
+    find: Callable[[Sequence[pa.Array]], list[pa.Array]],
+    given: Sequence[pa.DataType],
+) -> Plan:
+    has_lists = any(types.is_list(arrow) for arrow in given)
+    return Plan(model, signature, find, _readers(model, signature, given), _layouts(signature), has_lists)
 
 
 def _fields_by_name(model: str, signature: Signature, row: pa.StructType) -> list[int]:
@@ -193,7 +217,7 @@ def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.D
         if leaves.null_count and feature.null.kind == "error":
             raise NullFeature.of(model, feature.name)
         if leaves.null_count:
-            leaves = _fill(feature, leaves)
+            leaves = fill(feature, leaves)
         return Cells(np.asarray(read(leaves)).astype(element.numpy, copy=False), lengths, shapes)
 
     return read_cells
@@ -207,71 +231,32 @@ def _cast(feature: Feature, arrow: pa.DataType) -> str:
     return f"write CAST({feature.name} AS {feature.type})"
 
 
-def _apply_nulls(
-    model: str, features: Sequence[Feature], columns: list[pa.Array]
-) -> tuple[list[pa.Array], np.ndarray | None]:
-    """Treat NULLs as each feature's policy says; what stays NULL is to be read as NaN."""
-    keep: np.ndarray | None = None
-    columns = list(columns)
-
-    def skip(rows: np.ndarray) -> None:
-        nonlocal keep
-        keep = ~rows if keep is None else keep & ~rows
-
-    for i, (feature, column) in enumerate(zip(features, columns, strict=True)):
-        if types.is_list(column.type) and feature.null.kind == "null":
-            holed = rows_with_null(column)
-            if holed is not None:
-                skip(holed)
-            continue
-        if not column.null_count:
-            continue
-        if feature.null.kind == "null" or (types.is_list(column.type) and feature.null.kind != "error"):
-            skip(~column.is_valid().to_numpy(zero_copy_only=False))
-        elif feature.null.kind == "error":
-            raise NullFeature.of(model, feature.name)
-        else:
-            columns[i] = _fill(feature, column)
-    return columns, keep
+def _layouts(signature: Signature) -> tuple[_Layout, ...]:
+    layouts = []
+    for tensor in signature.inputs:
+        mine = [(f.column, i) for i, f in enumerate(signature.features) if f.tensor == tensor.name]
+        columns = tuple(i for column, i in sorted(mine) if column is not None) if mine[0][0] is not None else ()
+        layouts.append(_Layout(tensor.name, DTYPES[tensor.dtype].numpy, columns, None if columns else mine[0][1]))
+    return tuple(layouts)
 
 
-def _fill(feature: Feature, column: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if feature.null.kind == "nan":
-        return pa.nulls(len(column), pa.float64()) if pa.types.is_null(column.type) else column
-    value = pa.scalar(feature.null.value)
-    if pa.types.is_null(column.type):
-        return pa.array([feature.null.value] * len(column))
-    if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type) or pa.types.is_floating(value.type):
-        column = column if types.is_text(column.type) else column.cast(pa.float64())
-    return pc.fill_null(column, value.cast(column.type))
-
-
-def _narrow(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    keep = outer.copy()
-    keep[outer] = inner
-    return keep
-
-
-def _group(signature: Signature, values: list[Any], count: int) -> list[Group]:
+def _group(signature: Signature, layout: Sequence[_Layout], values: list[Any], count: int) -> list[Group]:
     """Tensors from columns; rows whose cells differ in shape go to different groups."""
     feeds: dict[str, np.ndarray] = {}
     ragged: dict[str, Cells] = {}
-    for tensor in signature.inputs:
-        dtype = DTYPES[tensor.dtype].numpy
-        parts = [(f, v) for f, v in zip(signature.features, values, strict=True) if f.tensor == tensor.name]
-        feature, first = parts[0]
-        if isinstance(first, Cells):
-            ragged[tensor.name] = first
-        elif feature.column is None:
-            feeds[tensor.name] = np.asarray(first, dtype)
-        elif len(parts) == 1:
-            feeds[tensor.name] = np.asarray(first, dtype).reshape(count, 1)
+    for part in layout:
+        if part.whole is not None:
+            value = values[part.whole]
+            if isinstance(value, Cells):
+                ragged[part.tensor] = value
+            else:
+                feeds[part.tensor] = np.asarray(value, part.dtype)
+        elif len(part.columns) == 1:
+            feeds[part.tensor] = np.asarray(values[part.columns[0]], part.dtype).reshape(count, 1)
         else:
-            matrix = feeds[tensor.name] = np.empty((count, len(parts)), dtype)
-            for feature, column in parts:
-                matrix[:, feature.column] = column
+            matrix = feeds[part.tensor] = np.empty((count, len(part.columns)), part.dtype)
+            for column, i in enumerate(part.columns):
+                matrix[:, column] = values[i]
     if not ragged:
         return [Group(feeds, count)]
     groups = []

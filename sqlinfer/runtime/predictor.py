@@ -101,9 +101,9 @@ class Predictor:
 
 
 def _one_array(arg: pa.ChunkedArray | pa.Array) -> pa.Array:
-    if isinstance(arg, pa.ChunkedArray):
-        return arg.chunk(0) if arg.num_chunks == 1 else arg.combine_chunks()
-    return arg
+    if isinstance(arg, pa.Array):
+        return arg
+    return arg.chunk(0) if arg.num_chunks == 1 else arg.combine_chunks()
 
 
 def _spread(answers: pa.Array, keep: np.ndarray) -> pa.Array:
