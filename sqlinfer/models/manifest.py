@@ -128,7 +128,7 @@ class Manifest:
             )
         try:
             return cls._from_json(fields)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RegistryError(f"{path} is damaged ({error!r}); register the model again") from error
 
     @classmethod
@@ -147,6 +147,9 @@ class Manifest:
             batch=Batch(fields["batch"]["fixed"], fields["batch"]["most"]),
         )
         proof = fields["proof"]
+        for field, type in (("name", str), ("version", int), ("sha256", str), ("created", str)):
+            if not isinstance(fields[field], type):
+                raise TypeError(f"{field} is {fields[field]!r}")
         return cls(
             name=fields["name"],
             version=fields["version"],

@@ -1,0 +1,107 @@
+"""The picture of the design holds: imports go one way, and each library has one home."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import sqlinfer
+
+PACKAGE = Path(sqlinfer.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# What a part may import from is what stands on a line above it, or beside it on its own.
+LAYERS = [
+    ("version", "errors", "types"),
+    ("models", "proof"),
+    ("sql", "runtime"),
+    ("engines",),
+    ("connection",),
+    ("model",),
+    ("registration",),
+    ("cli", "notebook", "__init__"),
+]
+# Within a line, these do not know of one another.
+STRANGERS = {("sql", "runtime"), ("runtime", "sql")}
+
+HOMES = {
+    "sqlglot": ("sql/",),
+    "onnxruntime": ("runtime/", "engines/catalogue.py"),
+    "duckdb": ("engines/", "connection.py", "cli/"),
+    "click": ("cli/",),
+    "onnx": ("models/",),
+    "IPython": ("notebook.py",),
+    "sklearn": ("models/convert/",),
+    "skl2onnx": ("models/convert/",),
+    "onnxmltools": ("models/convert/",),
+    "xgboost": ("models/convert/",),
+    "lightgbm": ("models/convert/",),
+    "torch": ("models/convert/",),
+}
+# Optional packages are not imported before they are needed.
+OPTIONAL = {"sklearn", "skl2onnx", "onnxmltools", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"}
+
+
+def layer(part: str) -> int:
+    return next(i for i, parts in enumerate(LAYERS) if part in parts)
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path, *, top_only: bool = False):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            inner = node.module == "sqlinfer"
+            yield from ([f"sqlinfer.{alias.name}" for alias in node.names] if inner else [str(node.module)])
+
+
+def name(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_module_imports_only_from_the_left(path):
+    part = part_of(path)
+    for imported in imports(path):
+        other = imported.split(".")[1] if imported.startswith("sqlinfer.") else None
+        if other is not None and (PACKAGE / other).with_suffix(".py").exists() | (PACKAGE / other).is_dir():
+            assert layer(other) <= layer(part), f"{name(path)} imports {imported}"
+            assert (part, other) not in STRANGERS, f"{name(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if part_of(p) not in ("cli", "notebook")], ids=name)
+def test_only_the_faces_import_the_whole_package(path):
+    assert "sqlinfer" not in list(imports(path))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_each_library_stays_at_home(path):
+    for imported in imports(path):
+        homes = HOMES.get(imported.split(".")[0])
+        assert homes is None or name(path).startswith(homes), f"{name(path)} imports {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_optional_packages_are_imported_where_they_are_used(path):
+    assert not OPTIONAL & {imported.split(".")[0] for imported in imports(path, top_only=True)}
+
+
+def test_engines_do_not_know_one_another():
+    for engine in ("arrow", "native"):
+        others = {"sqlinfer.engines.arrow", "sqlinfer.engines.native", "sqlinfer.engines.spark"}
+        found = set(imports(PACKAGE / "engines" / f"{engine}.py"))
+        assert not found & (others - {f"sqlinfer.engines.{engine}"})
+
+
+def test_every_module_is_in_the_picture():
+    """A new part of the package has to say which line of the design it stands on."""
+    known = {part for parts in LAYERS for part in parts}
+    assert {part_of(path) for path in MODULES} - {"__main__"} <= known

@@ -1,0 +1,109 @@
+"""model.json: what is written is what is read; what cannot be understood is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import sqlinfer
+from sqlinfer.errors import RegistryError
+from sqlinfer.models.manifest import FORMAT, Manifest
+
+
+@pytest.fixture
+def path(registry, tmp_path):
+    copy = tmp_path / "model.json"
+    copy.write_bytes((registry.get("churn").folder / "model.json").read_bytes())
+    return copy
+
+
+def change(path, edit):
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    edit(fields)
+    path.write_text(json.dumps(fields), encoding="utf-8")
+
+
+def test_every_manifest_is_written_again_as_it_was_read(registry):
+    models = registry.all()
+    assert len(models) > 20
+    for model in models:
+        text = (model.folder / "model.json").read_text(encoding="utf-8")
+        assert Manifest.read(model.folder / "model.json").to_json() == text
+
+
+def test_the_fields_are_those_that_are_documented(path):
+    import sqlinfer.models.manifest as module
+
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    assert list(fields) == [
+        "format", "name", "version", "created", "sha256", "source", "task", "features", "inputs", "outputs", "labels",
+        "calls", "batch", "kernel", "proof",
+    ]  # fmt: skip
+    for field in fields:
+        assert f"\n    {field} " in module.__doc__
+
+
+def test_a_person_can_read_it(path):
+    """Plain JSON: text as it is, and no NaN, which other readers refuse."""
+    text = path.read_text(encoding="utf-8")
+    assert "Genève" in text
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_it_says_what_the_model_is(path):
+    fields = json.loads(path.read_text(encoding="utf-8"))
+    assert (fields["format"], fields["name"], fields["version"], fields["task"]) == (1, "churn", 1, "classification")
+    assert fields["labels"] == {"type": "BOOLEAN", "values": [False, True]}
+    assert [f["name"] for f in fields["features"]] == ["age", "income", "visits", "city"]
+    assert fields["features"][0]["null"] == "nan" and fields["features"][3]["null"] == {"value": ""}
+    assert fields["calls"]["predict"]["type"] == "BOOLEAN"
+    assert fields["source"]["framework"].startswith("scikit-learn ")
+    assert 1 <= len(fields["proof"]["rows"]) == len(fields["proof"]["answers"]["predict"])
+
+
+@pytest.mark.parametrize("number", [FORMAT + 1, 0, None, "1", 1.5])
+def test_a_format_that_is_not_known_is_refused(path, number):
+    change(path, lambda fields: fields.update(format=number))
+    with pytest.raises(RegistryError, match=r"format .*this sqlinfer knows format 1; upgrade sqlinfer"):
+        Manifest.read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'"model"'])
+def test_what_is_no_manifest_is_refused(path, content):
+    path.write_bytes(content)
+    with pytest.raises(RegistryError, match=str(path)):
+        Manifest.read(path)
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "version", "sha256", "source", "features", "inputs", "outputs", "calls", "batch", "proof"]
+)
+@pytest.mark.parametrize("damage", ["gone", 5, None, "text"])
+def test_a_damaged_field_is_refused(path, field, damage):
+    if damage == "gone":
+        change(path, lambda fields: fields.pop(field))
+    elif (field, damage) in {("version", 5), ("name", "text"), ("sha256", "text")}:
+        return
+    else:
+        change(path, lambda fields: fields.update({field: damage}))
+    with pytest.raises(RegistryError, match="damaged"):
+        Manifest.read(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(RegistryError, match="cannot be read"):
+        Manifest.read(tmp_path / "model.json")
+
+
+def test_one_damaged_model_does_not_hide_the_others(tmp_path, onnx_file):
+    file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }")
+    registry = sqlinfer.Registry(tmp_path / "models")
+    for name in ("good", "bad"):
+        sqlinfer.register(name, file, registry=registry)
+    change(registry.get("bad").folder / "model.json", lambda fields: fields.update(format=2))
+    with sqlinfer.connect(registry=registry, engine="arrow") as con:
+        assert con.execute("SELECT predict('good', 2)").fetchall() == [(-2,)]
+        assert con.execute("SELECT name FROM sqlinfer_models()").fetchall() == [("good",)]
+        with pytest.raises(RegistryError, match="format 2"):
+            con.execute("SELECT predict('bad', 2)")

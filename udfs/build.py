@@ -1,0 +1,71 @@
+"""Build the DuckDB extension: cargo build --release, then DuckDB's metadata footer behind the library.
+
+python build.py [--output sqlinfer.duckdb_extension] [--jobs N]
+
+Footer: a small custom-section header, then 8 fields of 32 bytes, NUL padded, in this order on disk: three reserved,
+ABI type, extension version, API version, platform, "4"; then 256 bytes of signature, zero for an unsigned extension.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ABI, API = "C_STRUCT", "v1.5.6"
+MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+SYSTEMS = {"linux": ("linux", "libsqlinfer.so"), "darwin": ("osx", "libsqlinfer.dylib")}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build the sqlinfer extension of DuckDB.")
+    parser.add_argument("--output", type=Path, default=HERE.parent / "sqlinfer" / "sqlinfer.duckdb_extension")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    options = parser.parse_args()
+    library, duckdb_platform = place()
+    command = ["cargo", "build", "--release", "--locked", "--jobs", str(options.jobs), "--target-dir", str(HERE / "target")]
+    try:
+        subprocess.run(command, cwd=HERE, check=True)
+    except FileNotFoundError:
+        sys.exit("cargo is not installed: get Rust 1.88 or later, and run this again")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    write(library.read_bytes() + footer(duckdb_platform), options.output)
+    print(f"{options.output} ({duckdb_platform}, {options.output.stat().st_size / 1e6:.1f} MB)")
+
+
+def place() -> tuple[Path, str]:
+    """Where cargo leaves the library, and what DuckDB calls this platform."""
+    system = SYSTEMS.get(sys.platform)
+    machine = MACHINES.get(platform.machine().lower())
+    if system is None or machine is None:
+        sys.exit(f"no extension for {sys.platform} on {platform.machine()}: Linux and macOS on x86-64 and ARM64 have one")
+    return HERE / "target" / "release" / system[1], f"{system[0]}_{machine}"
+
+
+def footer(duckdb_platform: str) -> bytes:
+    header = bytes([0x00, 0x93, 0x04, 0x10]) + b"duckdb_signature" + bytes([0x80, 0x04])
+    fields = ["", "", "", ABI, f"v{version()}", API, duckdb_platform, "4"]
+    return header + b"".join(field.encode().ljust(32, b"\0") for field in fields) + bytes(256)
+
+
+def version() -> str:
+    found = re.search(r'^version = "(.+)"$', (HERE / "Cargo.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else "0.0.0"
+
+
+def write(content: bytes, output: Path) -> None:
+    """In one step: a database may have the old file loaded, and must keep it."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    draft.write_bytes(content)
+    draft.replace(output)
+
+
+if __name__ == "__main__":
+    main()
