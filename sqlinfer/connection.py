@@ -188,10 +188,11 @@ class Connection:
         failure = self._engine.failure(str(error))
         if failure is not None:
             function, cause = failure
-            for typed in calls:
-                if typed.function == function and isinstance(cause, SqlinferError):
+            if isinstance(cause, SqlinferError):
+                # an engine that does not say which function failed names its model in the message, if anything
+                named = [c for c in calls if c.function == function or f"'{c.function.reference}'" in str(error)]
+                for typed in (named or calls)[:1]:
                     cause.at(query, typed.call.start, typed.call.end)
-                    break
             return cause
         missing = _missing_column(str(error))
         for typed in calls:

@@ -91,7 +91,8 @@ class NativeEngine:
                 con.execute(f"LOAD {_text(path)}")
             except duckdb.Error as error:
                 raise EngineError(f"DuckDB does not load the extension: {_reason(error)}") from error
-        (current,) = con.execute("SELECT current_setting('sqlinfer_home')").fetchone() or ("",)
+        setting = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
+        current = setting[0][0] if setting else None
         if current and Path(current).resolve() != Path(home).resolve() and engine._has_models(con):
             raise EngineError(
                 f"this database already answers from the registry {current}; "

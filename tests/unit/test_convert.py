@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import xgboost
 from sklearn import (
+    base,
     calibration,
     cluster,
     compose,
@@ -65,7 +66,7 @@ REGRESSORS = {
     "forest": ensemble.RandomForestRegressor(20, random_state=0),
     "boosting": ensemble.GradientBoostingRegressor(n_estimators=20, random_state=0),
     "hist": ensemble.HistGradientBoostingRegressor(max_iter=20, random_state=0),
-    "mlp": neural_network.MLPRegressor((8,), max_iter=200, random_state=0),
+    "mlp": neural_network.MLPRegressor(hidden_layer_sizes=(8,), max_iter=200, random_state=0),
     "svr": svm.SVR(),
     "polynomial": pipeline.make_pipeline(preprocessing.PolynomialFeatures(2), linear_model.Ridge()),
     "columns": pipeline.make_pipeline(
@@ -110,7 +111,7 @@ def assert_close(given, expected):
 def test_classifiers(through_sql, kind, labels):
     if kind == "xgboost" and labels.dtype.kind == "U":
         labels = np.unique(labels, return_inverse=True)[1]  # XGBoost takes only numbers
-    model = CLASSIFIERS[kind].fit(X, labels)
+    model = base.clone(CLASSIFIERS[kind]).fit(X, labels)
     given = through_sql(model, X)
     assert given == model.predict(X).tolist()
     assert type(given[0]) is type(np.asarray(model.classes_).tolist()[0])
@@ -119,7 +120,7 @@ def test_classifiers(through_sql, kind, labels):
 @pytest.mark.parametrize("kind", [k for k in CLASSIFIERS if k != "svc"])
 def test_probabilities(through_sql, kind):
     labels = BINARY if kind == "xgboost" else THREE
-    model = CLASSIFIERS[kind].fit(X, labels)
+    model = base.clone(CLASSIFIERS[kind]).fit(X, labels)
     given = through_sql(model, X, "predict_proba")
     assert list(given[0]) == model.classes_.tolist()
     assert_close([list(row.values()) for row in given], model.predict_proba(X))
@@ -128,13 +129,13 @@ def test_probabilities(through_sql, kind):
 @pytest.mark.parametrize("kind", REGRESSORS)
 def test_regressors(through_sql, kind):
     target = NUMBER - NUMBER.min() if kind == "poisson" else NUMBER
-    model = REGRESSORS[kind].fit(X, target)
+    model = base.clone(REGRESSORS[kind]).fit(X, target)
     assert_close(through_sql(model, X), model.predict(X))
 
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_clusters_and_transformers(through_sql, kind):
-    model = OTHERS[kind].fit(X)
+    model = base.clone(OTHERS[kind]).fit(X)
     expected = model.predict(X) if hasattr(model, "predict") else model.transform(X)
     given = through_sql(model, X)
     if expected.ndim == 1:
@@ -177,10 +178,6 @@ def test_boosters(through_sql, library, kind):
         assert given == expected.tolist()
 
 
-def gaps(make):
-    return make.fit(HOLES, BINARY if hasattr(make, "classes_") or "Classifier" in type(make).__name__ else NUMBER)
-
-
 @pytest.mark.parametrize(
     "model",
     [
@@ -195,7 +192,7 @@ def gaps(make):
 )
 def test_models_that_take_gaps_are_given_gaps(through_sql, model):
     """NULL in SQL is what missing is in the DataFrame, without being asked for."""
-    gaps(model)
+    model.fit(HOLES, BINARY if base.is_classifier(model) else NUMBER)
     given = through_sql(model, HOLES)
     if hasattr(model, "classes_"):
         assert given == model.predict(HOLES).tolist()

@@ -1,0 +1,47 @@
+"""Every command explains itself, and says what was asked wrongly."""
+
+from __future__ import annotations
+
+import pytest
+
+import sqlinfer
+from sqlinfer.cli import main
+
+COMMANDS = ["register", "list", "show", "alias", "verify", "remove", "query", "shell", "doctor"]
+
+
+def test_the_commands_are_those_of_the_design():
+    assert sorted(main.commands) == sorted(COMMANDS)
+
+
+def test_the_overview_names_every_command(run):
+    text = run("-h").output
+    assert "SQL function inside DuckDB" in text
+    assert all(f"  {command} " in text for command in COMMANDS)
+    assert run("--help").output == text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command(run, command):
+    text = run(command, "-h").output
+    assert text.startswith(f"Usage: main {command}") or text.startswith(f"Usage: sqlinfer {command}")
+    assert len(text.splitlines()) > 4
+    options = [parameter for parameter in main.commands[command].params if parameter.param_type_name == "option"]
+    for option in options:
+        assert option.opts[-1] in text
+        assert option.help, f"{command} {option.opts[-1]} is not explained"
+
+
+def test_version(run):
+    assert run("--version").output == f"sqlinfer, version {sqlinfer.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["nope"], ["register"], ["register", "m"], ["show"], ["alias", "m"], ["query"], ["list", "-f", "xml"],
+     ["query", "SELECT 1", "-f", "xml"], ["query", "--nope", "SELECT 1"], ["alias", "m", "champion", "x"], ["remove"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_what_is_asked_wrongly_exits_with_2(run, wrong):
+    result = run(*wrong, code=2)
+    assert "Usage:" in result.stderr and result.stdout == ""

@@ -1,0 +1,179 @@
+"""register, list, show, alias, verify, remove."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import pickle
+
+import pytest
+
+import sqlinfer
+
+
+@pytest.fixture
+def two(run, negate):
+    """Two versions of negate."""
+    run("register", "negate", negate)
+    run("register", "negate", negate, "--features", "amount", "--null", "error")
+
+
+def test_registering_says_what_to_type_next(run, negate, home):
+    result = run("register", "negate", negate)
+    assert result.stdout == ""
+    assert f"registered negate/1 in {home}" in result.stderr
+    assert "SELECT predict('negate', x) → FLOAT" in result.stderr
+    again = run("register", "Negate", negate)
+    assert "negate/2" in again.stderr
+    assert "promote it with: sqlinfer alias negate default 2" in again.stderr.replace("Negate", "negate")
+    assert "promote it" not in run("register", "negate", negate, "--promote").stderr
+
+
+def test_options_of_registration(run, two, home):
+    (feature,) = sqlinfer.load("negate/2", registry=home).manifest.signature.features
+    assert (feature.name, str(feature.null)) == ("amount", "error")
+
+
+def test_null_policies_by_feature(run, onnx_file, home):
+    file = onnx_file("(float[n, 2] x) => (float[n, 2] y) { y = Neg(x) }")
+    run("register", "m", file, "--features", "a, b", "--null", "a=nan", "--null", "b=7")
+    features = sqlinfer.load("m", registry=home).manifest.signature.features
+    assert {f.name: str(f.null) for f in features} == {"a": "nan", "b": "7"}
+    run("register", "m", file, "--null", "nan", "--null", "b=7", code=2)
+    assert "no feature" in run("register", "m", file, "--null", "c=7", code=1).stderr
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_pickle_with_a_sample_file(run, tmp_path, estimators, suffix):
+    model, rows = estimators["iris"]
+    (tmp_path / "iris.pkl").write_bytes(pickle.dumps(model))
+    sample = tmp_path / f"rows.{suffix}"
+    rows.to_csv(sample, index=False) if suffix == "csv" else rows.to_parquet(sample)
+    refused = run("register", "iris", tmp_path / "iris.pkl", "--sample", sample, code=1)
+    assert "--trust" in refused.stderr
+    run("register", "iris", tmp_path / "iris.pkl", "--sample", sample, "--trust")
+    result = run("query", f"SELECT predict('iris', r) AS p, count(*) AS n FROM '{sample}' r GROUP BY p ORDER BY p")
+    assert [row["p"] for row in json.loads(result.stdout)] == ["setosa", "versicolor", "virginica"]
+
+
+@pytest.mark.parametrize("content", [b"", b"text, not a model"])
+def test_a_file_that_is_no_model(run, tmp_path, content):
+    (tmp_path / "m.onnx").write_bytes(content)
+    result = run("register", "m", tmp_path / "m.onnx", code=1)
+    assert result.stderr.startswith("Error: ") and result.stdout == ""
+    assert run("list", "-f", "json").stdout == "[]\n"
+
+
+def test_a_file_that_is_not_there(run, tmp_path):
+    assert "No such file" in run("register", "m", tmp_path / "m.onnx", code=1).stderr
+
+
+@pytest.mark.parametrize("name", ["a b", "1st", "é", "a/1", "a@b", ""])
+def test_a_name_that_is_none(run, negate, name):
+    assert "does not name a model" in run("register", name, negate, code=1).stderr
+
+
+def test_list(run, two):
+    rows = json.loads(run("list").stdout)
+    assert [(r["name"], r["version"], r["aliases"], r["result"]) for r in rows] == [
+        ("negate", 1, ["default"], "FLOAT"),
+        ("negate", 2, [], "FLOAT"),
+    ]
+    lines = [json.loads(line) for line in run("list", "-f", "jsonl").stdout.splitlines()]
+    assert lines == rows
+    read = list(csv.DictReader(io.StringIO(run("list", "-f", "csv").stdout)))
+    assert [r["version"] for r in read] == ["1", "2"]
+    table = run("list", "-f", "table").stdout.splitlines()
+    assert len(table) == 4 and table[0].split()[:2] == ["name", "version"]
+    markdown = run("list", "-f", "markdown").stdout.splitlines()
+    assert markdown[1].startswith("| -") and all(line.count("|") == markdown[0].count("|") for line in markdown)
+
+
+def test_a_list_of_nothing(run, home):
+    assert run("list", "-f", "json").stdout == "[]\n"
+    nothing = run("list", "-f", "table")
+    assert nothing.stdout == "" and "sqlinfer register NAME FILE" in nothing.stderr
+    assert not home.exists()
+
+
+def test_show(run, two):
+    text = run("show", "negate/2", "-f", "table").stdout
+    assert "negate/2" in text and "amount" in text and "error" in text and "FLOAT" in text
+    fields = json.loads(run("show", "negate", "-f", "json").stdout)
+    assert (fields["name"], fields["version"], fields["format"]) == ("negate", 1, 1)
+    assert "| amount" in run("show", "negate/2", "-f", "markdown").stdout
+
+
+@pytest.mark.parametrize(
+    ("reference", "says"),
+    [("negat", "did you mean 'negate'"), ("negate/9", "versions: 1, 2"), ("negate@best", "no alias 'best'"), ("a b", "name")],
+)
+@pytest.mark.parametrize("command", ["show", "verify", "remove"])
+def test_what_does_not_exist(run, two, command, reference, says):
+    if (command, reference) == ("remove", "negate@best"):
+        says = "is an alias"
+    result = run(command, reference, code=1)
+    assert says in result.stderr and result.stdout == ""
+
+
+def test_alias(run, two):
+    assert "negate@best now means negate/2" in run("alias", "negate", "best", 2).stderr
+    assert "negate now means negate/2" in run("alias", "negate", "default", 2).stderr
+    assert json.loads(run("list").stdout)[1]["aliases"] == ["best", "default"]
+    run("alias", "negate", "best", "--drop")
+    assert json.loads(run("list").stdout)[1]["aliases"] == ["default"]
+    assert "no alias" in run("alias", "negate", "best", "--drop", code=1).stderr
+    assert "no version 9" in run("alias", "negate", "best", 9, code=1).stderr
+    assert "VERSION" in run("alias", "negate", "best", code=2).stderr
+
+
+def test_verify(run, two, home):
+    assert [line.split(":")[0] for line in run("verify").stdout.splitlines()] == ["negate/1", "negate/2"]
+    assert "largest difference" in run("verify", "negate", "--engine", "arrow").stdout
+    (home / "models/negate/2/model.onnx").write_bytes(b"something else")
+    assert "not the file that was registered" in run("verify", "negate/2", code=1).stderr
+    assert "not the file that was registered" in run("verify", code=1).stderr
+
+
+def test_verify_goes_on_after_a_failure(run, two, home):
+    """One changed file must not hide the state of the others: all are named, and the exit says that one failed."""
+    (home / "models/negate/1/model.onnx").write_bytes(b"something else")
+    result = run("verify", code=1)
+    assert "negate/1" in result.output and "negate/2: " in result.stdout
+
+
+def test_remove(run, two):
+    assert "removed negate/2" in run("remove", "negate/2").stderr
+    assert "point it elsewhere" not in run("remove", "negate/1").stderr
+    assert run("list", "-f", "json").stdout == "[]\n"
+
+
+def test_remove_asks_before_it_takes_several_versions(run, two):
+    assert run("remove", "negate", text="n\n", code=1).stdout == ""
+    assert len(json.loads(run("list").stdout)) == 2
+    run("remove", "negate", text="y\n")
+    assert run("list", "-f", "json").stdout == "[]\n"
+
+
+def test_remove_yes(run, two):
+    run("remove", "negate", "-y")
+    assert run("list", "-f", "json").stdout == "[]\n"
+
+
+def test_another_registry(run, negate, tmp_path):
+    run("register", "m", negate, "--registry", tmp_path / "other")
+    assert run("list", "-f", "json").stdout == "[]\n"
+    assert len(json.loads(run("list", "--registry", tmp_path / "other").stdout)) == 1
+
+
+def test_doctor(run, two, negate):
+    text = run("doctor").stdout
+    assert all(word in text for word in ("python", "duckdb", "onnxruntime", "engine", "registry", "(1 models)"))
+    about = run("doctor", negate).stdout
+    assert "x float32 [rows, 1]" in about and "predict(x) → FLOAT" in about and "sqlinfer register negate" in about
+
+
+def test_doctor_on_a_file_that_is_no_model(run, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"text")
+    assert "not an ONNX file" in run("doctor", tmp_path / "m.onnx", code=1).stderr

@@ -1,0 +1,166 @@
+"""sqlinfer query: to the terminal, a pipe or a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+
+import duckdb
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def registered(run, negate):
+    run("register", "negate", negate)
+
+
+ROWS = "SELECT i, predict('negate', i) AS p, NULL AS nothing FROM range(3) t(i)"
+
+
+@pytest.mark.parametrize("engine", ["auto", "arrow"])
+def test_json_is_what_a_pipe_gets(run, engine):
+    result = run("query", ROWS, "--engine", engine)
+    assert json.loads(result.stdout) == [{"i": i, "p": -i, "nothing": None} for i in range(3)]
+    assert result.stderr == ""
+
+
+def test_formats(run):
+    lines = run("query", ROWS, "-f", "jsonl").stdout.splitlines()
+    assert [json.loads(line)["p"] for line in lines] == [0, -1, -2]
+    rows = list(csv.reader(io.StringIO(run("query", ROWS, "-f", "csv").stdout)))
+    assert rows[0] == ["i", "p", "nothing"] and len(rows) == 4 and rows[1][2] == ""
+    assert run("query", ROWS, "-f", "table").stdout.splitlines()[0].split() == ["i", "p", "nothing"]
+    assert run("query", ROWS, "-f", "markdown").stdout.startswith("| i ")
+
+
+def test_text_is_printed_as_it_is(run):
+    sql = "SELECT 'Genève | \"x\"\n🦆' AS t, [1.5, NULL] AS l, {'a': 1} AS s, DATE '2024-01-02' AS d, 12345678901234567890::HUGEINT AS h"
+    (row,) = json.loads(run("query", sql).stdout)
+    assert row["t"] == 'Genève | "x"\n🦆' and row["l"] == [1.5, None] and row["s"] == {"a": 1} and row["d"] == "2024-01-02"
+    assert row["h"] == 12345678901234567890
+    ((text, *_),) = list(csv.reader(io.StringIO(run("query", sql, "-f", "csv").stdout)))[1:]
+    assert text == 'Genève | "x"\n🦆'
+    assert "Genève" in run("query", sql, "-f", "markdown").stdout
+
+
+@pytest.mark.parametrize("value", ["'nan'::DOUBLE", "'inf'::DOUBLE", "'-inf'::FLOAT"])
+def test_json_has_no_nan(run, value):
+    """Another program's parser must be able to read what is printed."""
+    for form in ("json", "jsonl"):
+        text = run("query", f"SELECT {value} AS x", "-f", form).stdout
+        json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_numbers_keep_their_digits_in_csv(run):
+    text = run("query", "SELECT 0.1::DOUBLE + 0.2::DOUBLE AS x, 123456789.125::DOUBLE AS y", "-f", "csv").stdout
+    assert text.splitlines()[1] == "0.30000000000000004,123456789.125"
+
+
+def test_no_rows(run):
+    assert run("query", "SELECT 1 AS x WHERE false").stdout == "[]\n"
+    assert run("query", "SELECT 1 AS x WHERE false", "-f", "csv").stdout == "x\n"
+    assert run("query", "SELECT 1 AS x WHERE false", "-f", "jsonl").stdout == ""
+
+
+def test_sql_from_standard_input(run):
+    assert json.loads(run("query", "-", text="SELECT predict('negate', 3) AS p").stdout) == [{"p": -3}]
+
+
+def test_a_database_file(run, tmp_path):
+    path = tmp_path / "shop.duckdb"
+    run("query", "CREATE TABLE t AS SELECT 7 AS x", "--db", path)
+    assert json.loads(run("query", "SELECT predict('negate', t) AS p FROM t", "--db", path).stdout) == [{"p": -7}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELECT predict('nega', 1)", "did you mean 'negate'"),
+        ("SELECT predict('negate', 'x')", "CAST"),
+        ("SELECT nope FROM nowhere", "nowhere"),
+        ("SELEC 1", "syntax error"),
+        ("", ""),
+    ],
+)
+def test_errors(run, sql, says):
+    result = run("query", sql, code=0 if not sql else 1)
+    assert says in result.stderr
+    assert not result.stdout or not sql
+
+
+def test_the_place_is_underlined(run):
+    text = run("query", "SELECT 1,\n  predict('nega', 1)", code=1).stderr
+    assert "LINE 2:   predict('nega', 1)" in text and "^^^^^^" in text
+
+
+def test_a_database_that_is_none(run, tmp_path):
+    (tmp_path / "x.duckdb").write_bytes(b"x" * 5000)
+    assert "x.duckdb" in run("query", "SELECT 1", "--db", tmp_path / "x.duckdb", code=1).stderr
+
+
+@pytest.mark.parametrize("name", ["p.parquet", "p.csv", "p.json", "p.jsonl", "it's.parquet"])
+def test_files(run, tmp_path, name):
+    path = tmp_path / name
+    sql = "-- which?\nSELECT i, predict('negate', i) AS p FROM range(100) t(i); -- done"
+    result = run("query", sql, "-o", path)
+    assert result.stdout == "" and "100 rows" in result.stderr
+    quoted = str(path).replace("'", "''")
+    assert duckdb.sql(f"SELECT sum(i + p), count(*) FROM '{quoted}'").fetchall() == [(0, 100)]
+
+
+def test_the_format_of_a_file_can_be_said(run, tmp_path):
+    run("query", "SELECT 1 AS x", "-o", tmp_path / "p.data", "-f", "parquet")
+    assert duckdb.sql(f"FROM read_parquet('{tmp_path}/p.data')").fetchall() == [(1,)]
+    assert "-f" in run("query", "SELECT 1 AS x", "-o", tmp_path / "p.dat", code=2).stderr
+    assert "-o FILE" in run("query", "SELECT 1 AS x", "-f", "parquet", code=2).stderr
+
+
+def test_a_failed_query_leaves_the_old_file(run, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("precious")
+    run("query", "SELECT predict('nega', 1)", "-o", path, code=1)
+    run("query", "SELECT error('late') FROM range(10)", "-o", path, code=1)
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
+def test_a_pipe_that_is_closed_early_is_no_error(process, form):
+    running = process(
+        "query", "SELECT i, repeat('x', 100) FROM range(300000) t(i)", "-f", form, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout.read(20)
+    running.stdout.close()
+    assert running.stderr.read() == ""
+    assert running.wait(60) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_interrupting(process):
+    sql = "SELECT sum(predict('negate', a.i + b.i)) FROM range(1000000) a(i), range(1000000) b(i)"
+    running = process("query", sql, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(4)
+    assert running.poll() is None
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=20)
+    assert (running.returncode, out) == (130, "")
+    assert "interrupted" in err and "Traceback" not in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_a_terminal_gets_a_table(process):
+    ours, theirs = pty.openpty()
+    running = process("query", "SELECT predict('negate', 3) AS answer", stdout=theirs, stderr=subprocess.PIPE)
+    assert running.wait(60) == 0
+    os.close(theirs)
+    lines = os.read(ours, 10_000).decode().splitlines()
+    os.close(ours)
+    assert lines[0] == "answer" and lines[2].strip() == "-3"
+    assert running.stderr.read() == ""

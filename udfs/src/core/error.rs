@@ -1,0 +1,163 @@
+//! The messages, each phrased once: what happened, where, what to do. The same phrases as in the Python package.
+
+use std::fmt;
+
+/// What a query is told when it cannot be answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Error(pub String);
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub fn bad_reference(text: &str) -> Error {
+    Error(format!(
+        "'{text}' does not name a model: write 'name', 'name/3' (a version) or 'name@champion' (an alias); \
+         names match [A-Za-z_][A-Za-z0-9_]* and have at most 63 characters"
+    ))
+}
+
+pub fn reference_not_constant(call: &str) -> Error {
+    Error(format!(
+        "{call}: the model name must be a constant text, such as {call}('churn', …); it says which function to prepare"
+    ))
+}
+
+pub fn no_model(name: &str, existing: &[String], home: &str) -> Error {
+    if existing.is_empty() {
+        return Error(format!(
+            "no model named '{name}': the registry {home} is empty; add one with 'sqlinfer register NAME FILE'"
+        ));
+    }
+    Error(format!("no model named '{name}' in {home}; {}", suggest(name, existing, "models")))
+}
+
+pub fn no_version(name: &str, version: u64, existing: &[u64]) -> Error {
+    let listed: Vec<String> = existing.iter().map(u64::to_string).collect();
+    Error(format!("model '{name}' has no version {version}; versions: {}", named(&listed)))
+}
+
+pub fn no_alias(name: &str, alias: &str, existing: &[String]) -> Error {
+    Error(format!("model '{name}' has no alias '{alias}'; {}", suggest(alias, existing, "aliases")))
+}
+
+pub fn no_answer(reference: &str, call: &str, offers: &[String]) -> Error {
+    let offers: Vec<String> = offers.iter().map(|offer| format!("{offer}()")).collect();
+    Error(format!("model '{reference}' has no {call}(): it answers {}", offers.join(", ")))
+}
+
+pub fn missing_features(model: &str, missing: &[String], expected: &[String]) -> Error {
+    let word = if missing.len() == 1 { "feature" } else { "features" };
+    Error(format!("model '{model}' needs the {word} {}, not given; it takes: {}", named(missing), named(expected)))
+}
+
+pub fn feature_twice(model: &str, name: &str) -> Error {
+    Error(format!("model '{model}': the feature '{name}' is given twice; give each feature once"))
+}
+
+pub fn feature_count(model: &str, given: usize, expected: &[String]) -> Error {
+    Error(format!(
+        "model '{model}' takes {} features, {given} given; it takes, in this order: {}",
+        expected.len(),
+        named(expected)
+    ))
+}
+
+pub fn list_width(model: &str, row: usize, given: usize, expected: usize) -> Error {
+    Error(format!("model '{model}' takes a list of {expected} values; row {} of the batch has {given}", row + 1))
+}
+
+pub fn feature_type(model: &str, feature: &str, given: &str, expected: &str, fix: &str) -> Error {
+    Error(format!("model '{model}': feature '{feature}' is {expected}, but the argument is {given}; {fix}"))
+}
+
+pub fn null_feature(model: &str, feature: &str) -> Error {
+    Error(format!(
+        "model '{model}': feature '{feature}' is NULL and its null policy is 'error'; \
+         filter with WHERE {feature} IS NOT NULL, or register with another policy"
+    ))
+}
+
+pub fn null_in_list(model: &str, feature: &str) -> Error {
+    Error(format!("model '{model}': feature '{feature}' has a NULL inside a list; filter such rows"))
+}
+
+pub fn model_failed(model: &str, reason: &str) -> Error {
+    Error(format!("model '{model}' failed: {}", brief(reason)))
+}
+
+/// ONNX Runtime's message on one line, and not endless.
+pub fn brief(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(600) {
+        Some((end, _)) => line[..end].to_string(),
+        None => line,
+    }
+}
+
+/// A list for a message: all names, or the first forty and how many more there are.
+pub fn named(names: &[String]) -> String {
+    const MOST: usize = 40;
+    if names.is_empty() {
+        return "none".to_string();
+    }
+    let shown = names[..names.len().min(MOST)].join(", ");
+    match names.len() {
+        n if n > MOST => format!("{shown}, … ({} more)", n - MOST),
+        _ => shown,
+    }
+}
+
+fn suggest(word: &str, existing: &[String], what: &str) -> String {
+    let word = word.to_lowercase();
+    let likeness = |name: &String| {
+        let longest = word.chars().count().max(name.chars().count()).max(1);
+        1.0 - distance(&word, name) as f64 / longest as f64
+    };
+    let close = existing
+        .iter()
+        .map(|name| (likeness(name), name))
+        .filter(|(alike, _)| *alike >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let hint = close.map_or(String::new(), |(_, name)| format!("did you mean '{name}'? "));
+    format!("{hint}{what}: {}", named(existing))
+}
+
+/// Levenshtein distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_model_names_the_nearest() {
+        let existing = ["churn".to_string(), "iris".to_string()];
+        let text = no_model("chrun", &existing, "/r").to_string();
+        assert_eq!(text, "no model named 'chrun' in /r; did you mean 'churn'? models: churn, iris");
+        assert!(no_model("x", &[], "/r").to_string().contains("is empty"));
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let names: Vec<String> = (0..50).map(|i| format!("f{i}")).collect();
+        assert!(named(&names).ends_with("f39, … (10 more)"));
+    }
+}

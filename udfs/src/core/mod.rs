@@ -1,0 +1,18 @@
+//! What a model is, and how rows become answers. Nothing here knows which program hosts it.
+
+pub mod answers;
+pub mod cells;
+pub mod column;
+pub mod convert;
+pub mod error;
+pub mod half;
+pub mod manifest;
+pub mod memo;
+pub mod pack;
+pub mod plan;
+pub mod predictor;
+pub mod reference;
+pub mod registry;
+pub mod session;
+pub mod sqltype;
+pub mod tensor;

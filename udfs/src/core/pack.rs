@@ -1,0 +1,348 @@
+//! Columns → packed tensors, one for each input of the graph. The hot path: buffers are kept and reused.
+
+use super::cells::{Cells, same_shape, walk};
+use super::column::{Column, Data, Rows};
+use super::convert::{Place, numbers, stand_in, texts};
+use super::error::{Result, feature_type, list_width, null_feature, null_in_list};
+use super::manifest::{Feature, NullPolicy};
+use super::plan::{Form, Kind, Plan, Reader};
+use super::tensor::{Buffer, Dtype};
+
+const BLOCK_BYTES: usize = 24 << 10;
+
+/// One input of the graph for some rows: `width` values a row, of the shape `inner`.
+#[derive(Debug)]
+pub struct Packed {
+    pub buffer: Buffer,
+    pub inner: Vec<usize>,
+    pub width: usize,
+}
+
+/// Rows that go into the graph together. `rows` are their places among the packed rows; None means all of them.
+pub struct Group {
+    pub tensors: Vec<Packed>,
+    pub rows: Option<Vec<u32>>,
+}
+
+/// What is kept from batch to batch on one thread.
+pub struct Packer {
+    pub tensors: Vec<Packed>,
+    /// The rows that are scored, when not all are.
+    pub keep: Option<Vec<u32>>,
+    /// Filled instead of `tensors` when the rows have different shapes.
+    pub groups: Vec<Group>,
+    pub count: usize,
+}
+
+impl Packer {
+    pub fn new(plan: &Plan) -> Packer {
+        let packed = |(number, input): (usize, &super::manifest::Input)| {
+            let columns = plan.manifest.features.iter().filter(|f| f.input == number && f.column.is_some()).count();
+            Packed {
+                buffer: Buffer::new(input.dtype),
+                inner: if columns > 0 { vec![columns] } else { Vec::new() },
+                width: columns.max(1),
+            }
+        };
+        let tensors = plan.manifest.inputs.iter().enumerate().map(packed).collect();
+        Packer { tensors, keep: None, groups: Vec::new(), count: 0 }
+    }
+
+    /// Pack `rows` rows. Errors are those of rows that the model cannot take.
+    pub fn pack(&mut self, plan: &Plan, arguments: &[Column], rows: usize) -> Result<()> {
+        self.groups.clear();
+        match (&plan.form, arguments) {
+            (Form::List, [list, ..]) => self.pack_list(plan, list, rows),
+            (Form::Row(places), [Column { data: Data::Struct(fields), .. }, ..]) => {
+                let columns: Vec<&Column> = places.iter().map(|i| &fields[*i]).collect();
+                self.pack_features(plan, &columns, rows)
+            }
+            _ => {
+                let columns: Vec<&Column> = arguments.iter().collect();
+                self.pack_features(plan, &columns, rows)
+            }
+        }
+    }
+
+    fn pack_features(&mut self, plan: &Plan, columns: &[&Column], rows: usize) -> Result<()> {
+        let features = &plan.manifest.features;
+        let keep = kept(plan, columns, rows)?;
+        let picked = keep.as_deref().map_or(Rows::Range(0, rows), Rows::Picked);
+        self.count = picked.len();
+        let mut cells: Vec<(usize, Vec<usize>)> = Vec::new();
+        if self.count > 0 {
+            let single = |f: &Feature| f.column.is_some() || plan.manifest.inputs[f.input].axes.is_empty();
+            for number in 0..self.tensors.len() {
+                if features.iter().any(|f| f.input == number && single(f)) {
+                    let values = self.count * self.tensors[number].width;
+                    self.tensors[number].buffer.reset(values);
+                }
+            }
+            for ((feature, reader), column) in features.iter().zip(&plan.readers).zip(columns) {
+                let packed = &mut self.tensors[feature.input];
+                if !single(feature) {
+                    let shapes = pack_cells(plan, feature, reader, column, picked, &mut packed.buffer)?;
+                    cells.push((feature.input, shapes));
+                } else if let (Kind::Text(words), Buffer::Text(out)) = (&reader.kind, &mut packed.buffer) {
+                    let words = words.as_ref().map(|words| words.as_slice());
+                    texts(column, words, picked, out, packed.width, feature.column.unwrap_or(0));
+                }
+            }
+            self.pack_numbers(plan, columns, picked)?;
+            self.stand_in(plan, columns, picked, rows);
+            self.shape(cells);
+        }
+        self.keep = keep;
+        Ok(())
+    }
+
+    /// Column by column, in blocks of rows that stay in the nearest cache.
+    fn pack_numbers(&mut self, plan: &Plan, columns: &[&Column], rows: Rows) -> Result<()> {
+        let widest = self.tensors.iter().map(|t| t.width * t.buffer.bytes_per_value()).max().unwrap_or(1);
+        let block = (BLOCK_BYTES / widest.max(1)).clamp(32, 2048);
+        for start in (0..rows.len()).step_by(block) {
+            let part = rows.part(start, block.min(rows.len() - start));
+            for ((feature, reader), column) in plan.manifest.features.iter().zip(&plan.readers).zip(columns) {
+                let Kind::Number(number) = reader.kind else { continue };
+                let packed = &mut self.tensors[feature.input];
+                let (width, at) = (packed.width, feature.column.unwrap_or(0));
+                let place = Place { buffer: &mut packed.buffer, start: start * width, width, at };
+                numbers(column, number, part, place).map_err(|misfit| misfits(plan, feature, reader, &misfit.0))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replace the NULLs of single values whose policy says so.
+    fn stand_in(&mut self, plan: &Plan, columns: &[&Column], picked: Rows, rows: usize) {
+        for ((feature, reader), column) in plan.manifest.features.iter().zip(&plan.readers).zip(columns) {
+            if let (NullPolicy::Value(value), Kind::Number(_) | Kind::Text(_) | Kind::Null) =
+                (&feature.null, &reader.kind)
+                && !column.all_valid(rows)
+            {
+                let packed = &mut self.tensors[feature.input];
+                let (width, at) = (packed.width, feature.column.unwrap_or(0));
+                stand_in(column, value, picked, Place { buffer: &mut packed.buffer, start: 0, width, at });
+            }
+        }
+    }
+
+    /// Give whole tensors their shape; rows whose shapes differ go to different groups.
+    fn shape(&mut self, cells: Vec<(usize, Vec<usize>)>) {
+        if cells.is_empty() {
+            return;
+        }
+        let rows = self.count;
+        let depths: Vec<usize> = cells.iter().map(|(_, shapes)| shapes.len() / rows).collect();
+        let depth = depths.iter().sum();
+        let mut together = Vec::with_capacity(rows * depth);
+        for row in 0..rows {
+            for ((_, shapes), depth) in cells.iter().zip(&depths) {
+                together.extend_from_slice(&shapes[row * depth..(row + 1) * depth]);
+            }
+        }
+        let groups = same_shape(&together, depth);
+        for ((number, shapes), depth) in cells.iter().zip(&depths) {
+            self.tensors[*number].inner = shapes[..*depth].to_vec();
+            self.tensors[*number].width = shapes[..*depth].iter().product();
+        }
+        if groups.len() == 1 {
+            return;
+        }
+        for rows in groups {
+            let first = rows[0] as usize;
+            let mut tensors = Vec::new();
+            for (number, packed) in self.tensors.iter().enumerate() {
+                let cell = cells.iter().zip(&depths).find(|((n, _), _)| *n == number);
+                tensors.push(match cell {
+                    Some(((_, shapes), depth)) => {
+                        let inner = shapes[first * depth..(first + 1) * depth].to_vec();
+                        ragged(&packed.buffer, shapes, *depth, &rows, inner)
+                    }
+                    None => Packed {
+                        buffer: packed.buffer.pick(&rows, packed.width),
+                        inner: packed.inner.clone(),
+                        width: packed.width,
+                    },
+                });
+            }
+            self.groups.push(Group { tensors, rows: Some(rows) });
+        }
+    }
+
+    /// One list a row stands for all features: its values are the columns of the only tensor.
+    fn pack_list(&mut self, plan: &Plan, list: &Column, rows: usize) -> Result<()> {
+        let features = &plan.manifest.features;
+        let whole = list.all_valid(rows);
+        if !whole && features.iter().any(|f| f.null == NullPolicy::Error) {
+            return Err(null_feature(&plan.model, &features[0].name));
+        }
+        let valid = || (0..rows as u32).filter(|row| list.is_valid(*row as usize)).collect::<Vec<_>>();
+        let mut keep = (!whole).then(valid);
+        let mut cells = walk_list(plan, list, keep.as_deref(), rows)?;
+        let total = cells.runs.iter().map(|(first, count)| first + count).max().unwrap_or(0);
+        let by_column = columns(features);
+        if !cells.leaf.all_valid(total) {
+            let all = || (0..rows as u32).collect();
+            keep = Some(without_nulls(plan, &cells, &by_column, keep.unwrap_or_else(all))?);
+            cells = walk_list(plan, list, keep.as_deref(), rows)?;
+        }
+        self.count = cells.lengths.len();
+        let packed = &mut self.tensors[0];
+        packed.buffer.reset(self.count * features.len());
+        convert_leaves(plan, &features[0], &plan.readers[0], &cells, &mut packed.buffer)?;
+        if !cells.leaf.all_valid(total) {
+            for (i, leaf) in leaves(&cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
+                if let NullPolicy::Value(value) = &by_column[i % features.len()].null {
+                    let place = Place { buffer: &mut packed.buffer, start: i, width: 1, at: 0 };
+                    stand_in(cells.leaf, value, Rows::Range(leaf, 1), place);
+                }
+            }
+        }
+        self.keep = keep;
+        Ok(())
+    }
+}
+
+/// The rows that are scored, as the null policies say; None when all are.
+fn kept(plan: &Plan, columns: &[&Column], rows: usize) -> Result<Option<Vec<u32>>> {
+    let mut keep: Option<Vec<bool>> = None;
+    for (feature, column) in plan.manifest.features.iter().zip(columns) {
+        if column.all_valid(rows) {
+            continue;
+        }
+        match feature.null {
+            NullPolicy::Error => return Err(null_feature(&plan.model, &feature.name)),
+            NullPolicy::Value(_) => {}
+            NullPolicy::Null => {
+                let keep = keep.get_or_insert_with(|| vec![true; rows]);
+                keep.iter_mut().enumerate().for_each(|(row, kept)| *kept &= column.is_valid(row));
+            }
+        }
+    }
+    Ok(keep.map(|keep| (0..rows as u32).filter(|row| keep[*row as usize]).collect()))
+}
+
+fn pack_cells(
+    plan: &Plan,
+    feature: &Feature,
+    reader: &Reader,
+    column: &Column,
+    rows: Rows,
+    buffer: &mut Buffer,
+) -> Result<Vec<usize>> {
+    let axes = &plan.manifest.inputs[feature.input].axes;
+    if let (Data::Text(values), Buffer::U8(out)) = (&column.data, &mut *buffer) {
+        out.clear();
+        let lengths: Vec<usize> = rows.iter().map(|row| values[row].len()).collect();
+        rows.iter().for_each(|row| out.extend_from_slice(values[row]));
+        let cells = Cells { leaf: column, runs: Vec::new(), shapes: lengths.clone(), lengths, depth: 1 };
+        return cells.fitted(axes);
+    }
+    let cells = walk(column, rows)?;
+    buffer.reset(cells.count());
+    convert_leaves(plan, feature, reader, &cells, buffer)?;
+    let total = cells.runs.iter().map(|(first, count)| first + count).max().unwrap_or(0);
+    if !cells.leaf.all_valid(total) {
+        let dtype = plan.manifest.inputs[feature.input].dtype;
+        for (i, leaf) in leaves(&cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
+            if !dtype.is_float() {
+                return Err(null_in_list(&plan.model, &feature.name));
+            }
+            let nan = super::convert::StandIn::Number(f64::NAN);
+            stand_in(cells.leaf, &nan, Rows::Range(leaf, 1), Place { buffer, start: i, width: 1, at: 0 });
+        }
+    }
+    cells.fitted(axes)
+}
+
+fn convert_leaves(plan: &Plan, feature: &Feature, reader: &Reader, cells: &Cells, buffer: &mut Buffer) -> Result<()> {
+    let kind = match &reader.kind {
+        Kind::Cells(inner) => inner,
+        kind => kind,
+    };
+    let mut start = 0;
+    for (first, count) in &cells.runs {
+        let rows = Rows::Range(*first, *count);
+        match (kind, &mut *buffer) {
+            (Kind::Number(number), buffer) => {
+                let place = Place { buffer, start, width: 1, at: 0 };
+                numbers(cells.leaf, *number, rows, place)
+                    .map_err(|misfit| misfits(plan, feature, reader, &misfit.0))?;
+            }
+            (Kind::Text(words), Buffer::Text(out)) => {
+                let words = words.as_ref().map(|w| w.as_slice());
+                let mut part =
+                    super::tensor::Texts { bytes: std::mem::take(&mut out.bytes), cells: vec![(0, 0); *count] };
+                texts(cells.leaf, words, rows, &mut part, 1, 0);
+                out.bytes = part.bytes;
+                out.cells[start..start + count].copy_from_slice(&part.cells);
+            }
+            _ => {}
+        }
+        start += count;
+    }
+    Ok(())
+}
+
+fn misfits(plan: &Plan, feature: &Feature, reader: &Reader, value: &str) -> super::error::Error {
+    let name = &feature.name;
+    let given = format!("a {} that does not fit ({value})", reader.given);
+    let whole = match plan.manifest.inputs[feature.input].dtype {
+        Dtype::Bool => "BOOLEAN",
+        _ => feature.sql_type.split('[').next().unwrap_or_default(),
+    };
+    let fix = format!("write CAST(round({name}) AS {whole}) if that is what you mean");
+    feature_type(&plan.model, name, &given, &feature.sql_type, &fix)
+}
+
+fn walk_list<'a>(plan: &Plan, list: &'a Column<'a>, keep: Option<&[u32]>, rows: usize) -> Result<Cells<'a>> {
+    let expected = plan.manifest.features.len();
+    let cells = walk(list, keep.map_or(Rows::Range(0, rows), Rows::Picked))?;
+    match cells.lengths.iter().position(|length| *length != expected) {
+        Some(row) => Err(list_width(&plan.model, row, cells.lengths[row], expected)),
+        None => Ok(cells),
+    }
+}
+
+fn columns(features: &[Feature]) -> Vec<&Feature> {
+    let mut columns: Vec<&Feature> = features.iter().collect();
+    columns.sort_by_key(|feature| feature.column);
+    columns
+}
+
+fn without_nulls(plan: &Plan, cells: &Cells, by_column: &[&Feature], keep: Vec<u32>) -> Result<Vec<u32>> {
+    let mut dropped = vec![false; keep.len()];
+    for (i, _) in leaves(cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
+        let feature = by_column[i % by_column.len()];
+        match feature.null {
+            NullPolicy::Error => return Err(null_feature(&plan.model, &feature.name)),
+            NullPolicy::Null => dropped[i / by_column.len()] = true,
+            NullPolicy::Value(_) => {}
+        }
+    }
+    Ok(keep.into_iter().zip(dropped).filter(|(_, dropped)| !dropped).map(|(row, _)| row).collect())
+}
+
+fn leaves(cells: &Cells) -> impl Iterator<Item = usize> {
+    cells.runs.iter().flat_map(|(first, count)| *first..first + count)
+}
+
+/// The cells of some rows, all of the shape `inner`, out of cells of many shapes.
+fn ragged(buffer: &Buffer, shapes: &[usize], depth: usize, rows: &[u32], inner: Vec<usize>) -> Packed {
+    let width: usize = inner.iter().product();
+    let mut starts = Vec::with_capacity(shapes.len() / depth + 1);
+    let mut total = 0;
+    for shape in shapes.chunks_exact(depth) {
+        starts.push(total);
+        total += shape.iter().product::<usize>();
+    }
+    let places: Vec<u32> = rows
+        .iter()
+        .flat_map(|row| {
+            let start = starts[*row as usize];
+            start as u32..(start + width) as u32
+        })
+        .collect();
+    Packed { buffer: buffer.pick(&places, 1), inner, width }
+}

@@ -1,0 +1,243 @@
+//! How arguments of certain types become the features of a model: by position, a row by name, or one list.
+//! Everything that can be wrong with the types is found here, before any row is read.
+
+use std::sync::Arc;
+
+use super::error::{Error, Result, feature_count, feature_twice, feature_type, missing_features};
+use super::manifest::{Feature, Input, Manifest};
+use super::sqltype::{Given, Number};
+use super::tensor::Dtype;
+
+#[derive(Debug)]
+pub struct Plan {
+    /// The model as the query names it, for messages.
+    pub model: String,
+    pub manifest: Arc<Manifest>,
+    pub form: Form,
+    /// One a feature; in the form of a list, only one.
+    pub readers: Vec<Reader>,
+}
+
+#[derive(Debug)]
+pub enum Form {
+    Position,
+    /// The only argument is a row; for each feature the field that holds it.
+    Row(Vec<usize>),
+    /// The only argument is a list of all features.
+    List,
+}
+
+/// How an argument is read, and what it is called in messages.
+#[derive(Debug)]
+pub struct Reader {
+    pub kind: Kind,
+    pub given: String,
+}
+
+#[derive(Debug)]
+pub enum Kind {
+    Number(Number),
+    Text(Option<Arc<Vec<String>>>),
+    /// An argument without a type: every row is NULL.
+    Null,
+    /// Lists or arrays, nested or flat, of what this kind reads; or bytes.
+    Cells(Box<Kind>),
+    Bytes,
+}
+
+impl Plan {
+    pub fn new(model: &str, manifest: Arc<Manifest>, given: &[Given]) -> Result<Plan> {
+        let features = &manifest.features;
+        let (form, readers) = match given {
+            [Given::Struct(fields)] => {
+                let places = places(model, &manifest, fields)?;
+                let given: Vec<&Given> = places.iter().map(|i| &fields[*i].1).collect();
+                (Form::Row(places), readers(model, &manifest, &given)?)
+            }
+            [list] if list.is_list() && manifest.takes_list() => {
+                let fits = |size: usize| size == features.len();
+                if let Given::Array(child, size) = list
+                    && !child.is_list()
+                    && !fits(*size)
+                {
+                    return Err(Error(format!(
+                        "model '{model}' takes a list of {} values; the array has {size}",
+                        features.len()
+                    )));
+                }
+                let kind = value(model, &features[0], &manifest.inputs[0], list.leaf())?;
+                let reader = Reader { kind, given: list.leaf().to_string() };
+                (Form::List, vec![reader])
+            }
+            _ if given.len() != features.len() => {
+                return Err(feature_count(model, given.len(), &manifest.feature_names()));
+            }
+            _ => {
+                let given: Vec<&Given> = given.iter().collect();
+                (Form::Position, readers(model, &manifest, &given)?)
+            }
+        };
+        Ok(Plan { model: model.to_string(), manifest, form, readers })
+    }
+}
+
+fn places(model: &str, manifest: &Manifest, fields: &[(String, Given)]) -> Result<Vec<usize>> {
+    let mut places = Vec::new();
+    let mut missing = Vec::new();
+    for feature in &manifest.features {
+        let wanted = feature.name.to_lowercase();
+        let mut found = (0..fields.len()).filter(|i| fields[*i].0.to_lowercase() == wanted);
+        match (found.next(), found.next()) {
+            (Some(place), None) => places.push(place),
+            (Some(_), Some(_)) => return Err(feature_twice(model, &feature.name)),
+            (None, _) => missing.push(feature.name.clone()),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(places);
+    }
+    Err(missing_features(model, &missing, &manifest.feature_names()))
+}
+
+fn readers(model: &str, manifest: &Manifest, given: &[&Given]) -> Result<Vec<Reader>> {
+    let one = |(feature, given): (&Feature, &&Given)| {
+        let input = &manifest.inputs[feature.input];
+        let kind = if feature.column.is_some() || input.axes.is_empty() {
+            value(model, feature, input, given)?
+        } else {
+            cells(model, feature, input, given)?
+        };
+        Ok(Reader { kind, given: given.leaf().to_string() })
+    };
+    manifest.features.iter().zip(given).map(one).collect()
+}
+
+/// How one value for each row is read.
+fn value(model: &str, feature: &Feature, input: &Input, given: &Given) -> Result<Kind> {
+    match (given, input.dtype) {
+        (Given::Null, _) => Ok(Kind::Null),
+        (Given::Text, Dtype::Text) => Ok(Kind::Text(None)),
+        (Given::Enum(words), Dtype::Text) => Ok(Kind::Text(Some(words.clone()))),
+        (Given::Number(number), dtype) if dtype != Dtype::Text => Ok(Kind::Number(*number)),
+        _ => {
+            let name = &feature.name;
+            let fix = match given {
+                Given::Temporal(_) => {
+                    format!("take the number you mean, such as epoch({name}) or month({name})")
+                }
+                Given::List(_) | Given::Array(..) | Given::Struct(_) | Given::Other("MAP") => {
+                    "give one value for each feature".to_string()
+                }
+                _ => format!("write CAST({name} AS {})", feature.sql_type),
+            };
+            Err(feature_type(model, name, &given.to_string(), &feature.sql_type, &fix))
+        }
+    }
+}
+
+/// How a feature that is a whole tensor is read.
+fn cells(model: &str, feature: &Feature, input: &Input, given: &Given) -> Result<Kind> {
+    match given {
+        Given::Null => return Ok(Kind::Null),
+        Given::Blob if input.dtype == Dtype::U8 => return Ok(Kind::Bytes),
+        _ if given.is_list() => {}
+        _ => {
+            let fix = "give a list, such as [1.0, 2.0]";
+            let (name, given) = (&feature.name, given.to_string());
+            return Err(feature_type(model, name, &given, &feature.sql_type, fix));
+        }
+    }
+    let sizes = sizes(given);
+    let fixed: Option<usize> = input.axes.iter().copied().product();
+    let wrong = if sizes.len() == input.axes.len() {
+        sizes.iter().zip(&input.axes).any(|(size, axis)| matches!((size, axis), (Some(s), Some(a)) if s != a))
+    } else {
+        let given: Option<usize> = sizes.iter().copied().product();
+        matches!((given, fixed), (Some(given), Some(fixed)) if given != fixed)
+    };
+    if wrong {
+        let (name, given) = (&feature.name, given.to_string());
+        let fix = "give an array of that length";
+        return Err(feature_type(model, name, &given, &feature.sql_type, fix));
+    }
+    Ok(Kind::Cells(Box::new(value(model, feature, input, given.leaf())?)))
+}
+
+/// The lengths of nested arrays, outermost first; None for a list.
+fn sizes(given: &Given) -> Vec<Option<usize>> {
+    let (own, child) = match given {
+        Given::List(child) => (None, child),
+        Given::Array(child, size) => (Some(*size), child),
+        _ => return Vec::new(),
+    };
+    let mut all = vec![own];
+    all.extend(sizes(child));
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::manifest::tests::{parsed, sample};
+    use super::*;
+
+    const NUMBER: Given = Given::Number(Number::Double);
+
+    fn plan(given: &[Given]) -> Result<Plan> {
+        Plan::new("churn", Arc::new(parsed(sample()).unwrap()), given)
+    }
+
+    fn message(given: &[Given]) -> String {
+        plan(given).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn rows_are_matched_by_name() {
+        let field = |name: &str, given| (name.to_string(), given);
+        let row = vec![
+            field("x", Given::Temporal("DATE")),
+            field("CITY", Given::Text),
+            field("income", NUMBER),
+            field("Age", NUMBER),
+        ];
+        let planned = plan(&[Given::Struct(row.clone())]).unwrap();
+        assert!(matches!(planned.form, Form::Row(places) if places == [3, 2, 1]));
+        assert_eq!(
+            message(&[Given::Struct(row[..3].to_vec())]),
+            "model 'churn' needs the feature age, not given; it takes: age, Income, city"
+        );
+        let twice = [row.clone(), row].concat();
+        assert!(message(&[Given::Struct(twice)]).contains("'age' is given twice"));
+    }
+
+    #[test]
+    fn wrong_types_name_the_cast() {
+        assert!(message(&[NUMBER]).starts_with("model 'churn' takes 3 features, 1 given"));
+        assert_eq!(
+            message(&[Given::Text, NUMBER, Given::Text]),
+            "model 'churn': feature 'age' is DOUBLE, but the argument is VARCHAR; write CAST(age AS DOUBLE)"
+        );
+        assert!(message(&[Given::Temporal("DATE"), NUMBER, Given::Text]).contains("epoch(age)"));
+        assert!(message(&[NUMBER, NUMBER, NUMBER]).contains("CAST(city AS VARCHAR)"));
+        assert!(plan(&[NUMBER, Given::Null, Given::Enum(Arc::new(vec![]))]).is_ok());
+    }
+
+    #[test]
+    fn whole_tensors_take_lists_of_their_length() {
+        let mut fields = sample();
+        fields["features"] = serde_json::json!([
+            {"name": "image", "type": "UTINYINT[3][2]", "null": "null", "tensor": "X", "column": null}
+        ]);
+        fields["inputs"] = serde_json::json!([{"name": "X", "dtype": "uint8", "shape": [null, 2, 3]}]);
+        let manifest = Arc::new(parsed(fields).unwrap());
+        let fits = |given| Plan::new("m", manifest.clone(), &[given]).is_ok();
+        let array = |child, size| Given::Array(Box::new(child), size);
+        assert!(fits(Given::Blob));
+        assert!(fits(Given::List(Box::new(NUMBER))));
+        assert!(fits(array(array(NUMBER, 3), 2)));
+        assert!(fits(array(NUMBER, 6)));
+        assert!(!fits(array(array(NUMBER, 2), 3)));
+        assert!(!fits(array(NUMBER, 5)));
+        assert!(!fits(NUMBER));
+        assert!(!fits(Given::List(Box::new(Given::Text))));
+    }
+}

@@ -1,0 +1,271 @@
+//! One call of one model: columns in, answers out.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::answers::{Answers, Decoder};
+use super::column::{Column, Rows};
+use super::error::{Error, Result};
+use super::memo::Memo;
+use super::pack::{Packed, Packer};
+use super::plan::Plan;
+use super::session::{Session, session};
+use super::sqltype::SqlType;
+use super::tensor::Tensor;
+use crate::ffi::onnxruntime::{Feed, Runtime};
+
+/// An image model must not take a whole vector of rows at once: inputs of 4 MiB make activations of hundreds.
+const BYTES_PER_RUN: usize = 4 << 20;
+const NANOS_PER_RUN: f64 = 0.25e9;
+/// How many rows show what a row costs.
+const FIRST_ROWS: usize = 16;
+/// Above this it pays to keep the rows of many batches.
+const MEMO_NANOS: f64 = 200.0;
+
+/// Where answers go.
+pub trait Sink {
+    /// The answers of these rows.
+    fn write(&mut self, answers: &Answers, rows: Rows) -> Result<()>;
+    /// All rows but these, of `rows` rows, are NULL.
+    fn nulls_but(&mut self, keep: &[u32], rows: usize);
+}
+
+/// What binding a call has found out; shared by the threads that run it.
+#[derive(Debug)]
+pub struct Predictor {
+    plan: Plan,
+    decoder: Decoder,
+    inputs: Vec<CString>,
+    outputs: Vec<CString>,
+}
+
+impl Predictor {
+    /// `call` answers in the type `target`.
+    pub fn new(plan: Plan, call: &str, target: &SqlType) -> Result<Predictor> {
+        let manifest = plan.manifest.clone();
+        let call = manifest.call(call)?;
+        let mut names = call.outputs.clone();
+        names.dedup();
+        let text = |name: &String| CString::new(name.as_str()).map_err(|e| Error(e.to_string()));
+        Ok(Predictor {
+            decoder: Decoder::new(&manifest, call, target, &names)?,
+            inputs: manifest.inputs.iter().map(|input| text(&input.name)).collect::<Result<_>>()?,
+            outputs: names.iter().map(text).collect::<Result<_>>()?,
+            plan,
+        })
+    }
+}
+
+/// One thread's way through one call: its buffers, and what it scored a moment ago.
+pub struct State {
+    predictor: Arc<Predictor>,
+    session: Arc<Session>,
+    packer: Packer,
+    memo: Arc<Mutex<Memo>>,
+}
+
+impl State {
+    /// Loads the model, if it is not loaded yet.
+    pub fn new(predictor: Arc<Predictor>, runtime: &'static Runtime) -> Result<State> {
+        let manifest = &predictor.plan.manifest;
+        let session = session(runtime, &predictor.plan.model, manifest.onnx(), &manifest.sha256)?;
+        let memo = shared_memo(&session, &predictor.outputs);
+        Ok(State { packer: Packer::new(&predictor.plan), session, memo, predictor })
+    }
+
+    /// Score `rows` rows of the arguments.
+    pub fn score(&mut self, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
+        let predictor = self.predictor.clone();
+        self.packer.pack(&predictor.plan, arguments, rows)?;
+        let keep = self.packer.keep.take();
+        if let Some(keep) = &keep {
+            sink.nulls_but(keep, rows);
+        }
+        if self.packer.count == 0 {
+            return Ok(());
+        }
+        if self.packer.groups.is_empty() {
+            let rows = keep.as_deref().map_or(Rows::Range(0, self.packer.count), Rows::Picked);
+            return self.score_together(rows, sink);
+        }
+        for group in std::mem::take(&mut self.packer.groups) {
+            let mine = group.rows.unwrap_or_default();
+            let places: Vec<u32> = match &keep {
+                Some(keep) => mine.iter().map(|row| keep[*row as usize]).collect(),
+                None => mine,
+            };
+            for (start, outputs) in self.run(&group.tensors, places.len())? {
+                self.write(outputs, Rows::Picked(&places), start, sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of one shape. Other expressions on this thread may have asked for them just before.
+    fn score_together(&mut self, rows: Rows, sink: &mut dyn Sink) -> Result<()> {
+        let count = self.packer.count;
+        let shared = Arc::strong_count(&self.memo) > 1;
+        if !shared {
+            for (start, outputs) in self.run(&self.packer.tensors, count)? {
+                self.write(outputs, rows, start, sink)?;
+            }
+            return Ok(());
+        }
+        let memo = self.memo.clone();
+        let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(outputs) = memo.recall(&self.packer.tensors, count) {
+            return self.write(outputs, rows, 0, sink);
+        }
+        let hashed = self.session.nanos_per_row().is_some_and(|nanos| nanos > MEMO_NANOS);
+        if let Some(places) = memo.lookup(&self.packer.tensors, count) {
+            return self.score_rest(&memo, &places, rows, sink);
+        }
+        let parts = self.run(&self.packer.tensors, count)?;
+        if let Some(outputs) = joined(&parts) {
+            let like = |t: &Packed| Packed { buffer: t.buffer.emptied(), inner: t.inner.clone(), width: t.width };
+            let fresh = self.packer.tensors.iter().map(like).collect();
+            let tensors = std::mem::replace(&mut self.packer.tensors, fresh);
+            if let Some(freed) = memo.remember(tensors, outputs, count, hashed) {
+                for (mine, freed) in self.packer.tensors.iter_mut().zip(freed) {
+                    mine.buffer = freed.buffer;
+                }
+            }
+        }
+        for (start, outputs) in parts {
+            self.write(outputs, rows, start, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Some answers are at hand; score the other rows.
+    fn score_rest(&self, memo: &Memo, places: &[Option<(usize, u32)>], rows: Rows, sink: &mut dyn Sink) -> Result<()> {
+        let mut by_batch: HashMap<usize, (Vec<u32>, Vec<u32>)> = HashMap::new();
+        let mut rest = Vec::new();
+        let mut rest_rows = Vec::new();
+        for (i, place) in places.iter().enumerate() {
+            match place {
+                Some((batch, row)) => {
+                    let (from, to) = by_batch.entry(*batch).or_default();
+                    from.push(*row);
+                    to.push(rows.get(i) as u32);
+                }
+                None => {
+                    rest.push(i as u32);
+                    rest_rows.push(rows.get(i) as u32);
+                }
+            }
+        }
+        for (batch, (from, to)) in by_batch {
+            let outputs = memo.outputs(batch).iter().map(|output| output.pick(&from)).collect();
+            self.write(outputs, Rows::Picked(&to), 0, sink)?;
+        }
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let tensors: Vec<Packed> = self.packer.tensors.iter().map(|tensor| picked(tensor, &rest)).collect();
+        for (start, outputs) in self.run(&tensors, rest.len())? {
+            self.write(outputs, Rows::Picked(&rest_rows), start, sink)?;
+        }
+        Ok(())
+    }
+
+    /// Run the rows in slices that the model takes; each with its first row.
+    fn run(&self, tensors: &[Packed], count: usize) -> Result<Vec<(usize, Vec<Tensor>)>> {
+        let mut parts = Vec::new();
+        let mut start = 0;
+        while start < count {
+            let rows = self.rows_per_run(tensors, count).min(count - start);
+            parts.push((start, self.run_slice(tensors, start, rows)?));
+            start += rows;
+        }
+        Ok(parts)
+    }
+
+    fn run_slice(&self, tensors: &[Packed], start: usize, rows: usize) -> Result<Vec<Tensor>> {
+        let outputs: Vec<&CStr> = self.predictor.outputs.iter().map(CString::as_c_str).collect();
+        let padded = self.predictor.plan.manifest.batch.fixed.filter(|fixed| *fixed > rows);
+        if let Some(fixed) = padded {
+            let last = (start + rows - 1) as u32;
+            let places: Vec<u32> = (start as u32..last + 1).chain(std::iter::repeat(last)).take(fixed).collect();
+            let full: Vec<Packed> = tensors.iter().map(|tensor| picked(tensor, &places)).collect();
+            let mut answers = self.session.run(&self.feeds(&full, 0, fixed), &outputs, fixed)?;
+            answers.iter_mut().for_each(|tensor| tensor.truncate(rows));
+            return Ok(answers);
+        }
+        self.session.run(&self.feeds(tensors, start, rows), &outputs, rows)
+    }
+
+    fn feeds<'a>(&'a self, tensors: &'a [Packed], start: usize, rows: usize) -> Vec<Feed<'a>> {
+        let feed = |(tensor, name): (&'a Packed, &'a CString)| {
+            let mut shape = vec![rows as i64];
+            shape.extend(tensor.inner.iter().map(|axis| *axis as i64));
+            let values = start * tensor.width..(start + rows) * tensor.width;
+            Feed { name: name.as_c_str(), buffer: &tensor.buffer, values, shape }
+        };
+        tensors.iter().zip(&self.predictor.inputs).map(feed).collect()
+    }
+
+    fn rows_per_run(&self, tensors: &[Packed], count: usize) -> usize {
+        let batch = self.predictor.plan.manifest.batch;
+        if let Some(fixed) = batch.fixed {
+            return fixed;
+        }
+        let size: usize = tensors.iter().map(|t| t.width * t.buffer.bytes_per_value()).sum();
+        let by_bytes = (BYTES_PER_RUN / size.max(1)).max(1);
+        let by_time = match self.session.nanos_per_row() {
+            Some(nanos) => ((NANOS_PER_RUN / nanos.max(1.0)) as usize).max(1),
+            None => FIRST_ROWS,
+        };
+        by_bytes.min(by_time).min(batch.most.unwrap_or(count)).min(count)
+    }
+
+    fn write(&self, mut outputs: Vec<Tensor>, rows: Rows, start: usize, sink: &mut dyn Sink) -> Result<()> {
+        let count = outputs.first().map_or(0, Tensor::rows);
+        let answers = self.predictor.decoder.answers(&mut outputs)?;
+        sink.write(&answers, rows.part(start, count))
+    }
+}
+
+fn picked(tensor: &Packed, rows: &[u32]) -> Packed {
+    let buffer = tensor.buffer.pick(rows, tensor.width);
+    Packed { buffer, inner: tensor.inner.clone(), width: tensor.width }
+}
+
+/// The outputs of all slices as one; None when their inner shapes differ.
+fn joined(parts: &[(usize, Vec<Tensor>)]) -> Option<Vec<Tensor>> {
+    let (_, first) = parts.first()?;
+    let mut all = first.clone();
+    for (_, part) in &parts[1..] {
+        for (tensor, more) in all.iter_mut().zip(part) {
+            if tensor.shape[1..] != more.shape[1..] {
+                return None;
+            }
+            tensor.shape[0] += more.shape[0];
+            tensor.data.append(&more.data).ok()?;
+        }
+    }
+    Some(all)
+}
+
+type MemoKey = (usize, Vec<CString>);
+
+thread_local! {
+    static MEMOS: RefCell<HashMap<MemoKey, Weak<Mutex<Memo>>>> = RefCell::default();
+}
+
+/// The expressions of a pipeline are prepared on one thread, one after the other, and run there together: those that
+/// ask the same of the same model share a memo. An expression that is alone has one without a second owner.
+fn shared_memo(session: &Arc<Session>, outputs: &[CString]) -> Arc<Mutex<Memo>> {
+    MEMOS.with_borrow_mut(|memos| {
+        memos.retain(|_, memo| memo.strong_count() > 0);
+        let key = (Arc::as_ptr(session) as usize, outputs.to_vec());
+        if let Some(memo) = memos.get(&key).and_then(Weak::upgrade) {
+            return memo;
+        }
+        let memo = Arc::new(Mutex::new(Memo::default()));
+        memos.insert(key, Arc::downgrade(&memo));
+        memo
+    })
+}

@@ -1,0 +1,143 @@
+//! Sessions: one for each model file, shared by all threads of the process.
+//!
+//! The host already runs a query on every core, so a session computes on the thread that calls it. When a single
+//! thread feeds a heavy model (a small table), a second session with a pool of all cores takes over.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use super::error::{Error, Result, brief, model_failed};
+use super::tensor::Tensor;
+use crate::ffi::onnxruntime::{Feed, Graph, Runtime};
+
+/// A run that takes longer gains more from more threads than it loses by waking them.
+const HEAVY_NANOS: f64 = 2e6;
+const MOST_SESSIONS: usize = 32;
+
+pub struct Session {
+    name: String,
+    path: PathBuf,
+    runtime: &'static Runtime,
+    narrow: Graph,
+    wide: OnceLock<Option<Graph>>,
+    running: AtomicUsize,
+    runs: AtomicU64,
+    nanos_per_row: AtomicU64,
+}
+
+impl Session {
+    fn open(runtime: &'static Runtime, name: &str, path: PathBuf) -> Result<Session> {
+        let narrow = Graph::open(runtime, &path, 1).map_err(|reason| {
+            Error(format!("ONNX Runtime {} cannot load '{name}': {}", runtime.version(), brief(&reason)))
+        })?;
+        Ok(Session {
+            name: name.to_string(),
+            path,
+            runtime,
+            narrow,
+            wide: OnceLock::new(),
+            running: AtomicUsize::new(0),
+            runs: AtomicU64::new(0),
+            nanos_per_row: AtomicU64::new(0),
+        })
+    }
+
+    /// What a row has cost lately; None before the first run.
+    pub fn nanos_per_row(&self) -> Option<f64> {
+        let known = self.runs.load(Ordering::Relaxed) > 0;
+        known.then(|| f64::from_bits(self.nanos_per_row.load(Ordering::Relaxed)))
+    }
+
+    /// The outputs by name, each with `rows` rows.
+    pub fn run(&self, feeds: &[Feed], outputs: &[&std::ffi::CStr], rows: usize) -> Result<Vec<Tensor>> {
+        let heavy = self.nanos_per_row().is_some_and(|nanos| nanos * rows as f64 > HEAVY_NANOS);
+        let _running = Running::new(&self.running);
+        let alone = self.running.load(Ordering::Relaxed) == 1;
+        let graph = if heavy && alone { self.widened() } else { &self.narrow };
+        let started = Instant::now();
+        let tensors = graph.run(feeds, outputs).map_err(|reason| model_failed(&self.name, &reason))?;
+        self.learn(started.elapsed().as_nanos() as f64 / rows.max(1) as f64);
+        match tensors.iter().find(|tensor| tensor.rows() != rows) {
+            Some(odd) => {
+                let reason = format!("it answers a tensor of shape {:?} for {rows} rows", odd.shape);
+                Err(model_failed(&self.name, &reason))
+            }
+            None => Ok(tensors),
+        }
+    }
+
+    fn widened(&self) -> &Graph {
+        let open = || {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            if cores > 1 { Graph::open(self.runtime, &self.path, cores).ok() } else { None }
+        };
+        self.wide.get_or_init(open).as_ref().unwrap_or(&self.narrow)
+    }
+
+    /// The first runs cost more than they should; later ones are averaged.
+    fn learn(&self, nanos: f64) {
+        let runs = self.runs.fetch_add(1, Ordering::Relaxed);
+        let before = f64::from_bits(self.nanos_per_row.load(Ordering::Relaxed));
+        let now = match runs {
+            0 => nanos,
+            1..4 => nanos.min(before),
+            _ => 0.9 * before + 0.1 * nanos,
+        };
+        self.nanos_per_row.store(now.to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// Counts a run for as long as it goes on.
+struct Running<'a>(&'a AtomicUsize);
+
+impl<'a> Running<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Running(count)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+type Key = (PathBuf, String);
+
+/// Each model is loaded once, and two models can be loaded at the same time.
+#[derive(Default)]
+struct Slot {
+    session: Mutex<Option<Arc<Session>>>,
+    used: AtomicU64,
+}
+
+static SLOTS: Mutex<Option<HashMap<Key, Arc<Slot>>>> = Mutex::new(None);
+static CLOCK: AtomicU64 = AtomicU64::new(0);
+
+/// The session of a model file: the one that is there, or a new one. The least recently used are dropped.
+pub fn session(runtime: &'static Runtime, name: &str, path: PathBuf, sha256: &str) -> Result<Arc<Session>> {
+    let key = (path.clone(), sha256.to_string());
+    let slot = {
+        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let slots = slots.get_or_insert_with(HashMap::new);
+        if slots.len() >= MOST_SESSIONS && !slots.contains_key(&key) {
+            let oldest = slots.iter().min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
+            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+                slots.remove(&oldest);
+            }
+        }
+        slots.entry(key).or_default().clone()
+    };
+    slot.used.store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    let mut session = slot.session.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(session) = session.as_ref() {
+        return Ok(session.clone());
+    }
+    let opened = Arc::new(Session::open(runtime, name, path)?);
+    *session = Some(opened.clone());
+    Ok(opened)
+}

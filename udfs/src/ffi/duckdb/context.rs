@@ -1,0 +1,140 @@
+//! What DuckDB tells of the query that is bound: settings, arguments, constants.
+
+use libduckdb_sys::*;
+
+use super::types::{LogicalType, c_text, owned_text};
+use crate::core::registry::Registry;
+use crate::core::sqltype::Given;
+use crate::ffi::library;
+
+pub const HOME: &str = "sqlinfer_home";
+
+/// A client context that is ours to destroy; it is valid for the time of one callback.
+pub struct Context(pub duckdb_client_context);
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: the wrapper is ours and is destroyed once.
+            unsafe { duckdb_destroy_client_context(&mut self.0) };
+        }
+    }
+}
+
+impl Context {
+    /// A setting's text; None when it is not set.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        if self.0.is_null() {
+            return None;
+        }
+        let name = c_text(name);
+        // SAFETY: context and name are valid; the value that comes back is ours.
+        let value = unsafe { duckdb_client_context_get_config_option(self.0, name.as_ptr(), std::ptr::null_mut()) };
+        Value(value).text().filter(|text| !text.is_empty())
+    }
+
+    pub fn registry(&self) -> Registry {
+        Registry::open(self.setting(HOME).as_deref())
+    }
+
+    pub fn library(&self) -> Option<String> {
+        self.setting(library::SETTING)
+    }
+}
+
+/// A value that is ours to destroy.
+pub struct Value(pub duckdb_value);
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: the value is ours and is destroyed once.
+            unsafe { duckdb_destroy_value(&mut self.0) };
+        }
+    }
+}
+
+impl Value {
+    /// The value as text; None for NULL.
+    pub fn text(&self) -> Option<String> {
+        // SAFETY: the value is valid if it is not null; the text is allocated for us.
+        unsafe {
+            if self.0.is_null() || duckdb_is_null_value(self.0) {
+                return None;
+            }
+            Some(owned_text(duckdb_get_varchar(self.0)))
+        }
+    }
+}
+
+/// The arguments of a scalar function that is bound.
+pub struct Binding(duckdb_bind_info);
+
+impl Binding {
+    /// # Safety
+    /// `info` must be that of a running bind callback of a scalar function, and must outlive this.
+    pub unsafe fn new(info: duckdb_bind_info) -> Binding {
+        Binding(info)
+    }
+
+    pub fn context(&self) -> Context {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: `new` promises the info; the out-pointer is valid.
+        unsafe { duckdb_scalar_function_get_client_context(self.0, &mut context) };
+        Context(context)
+    }
+
+    pub fn given(&self) -> Vec<Given> {
+        // SAFETY: `new` promises the info.
+        let count = unsafe { duckdb_scalar_function_bind_get_argument_count(self.0) };
+        (0..count).map(|i| self.argument(i).given()).collect()
+    }
+
+    /// An argument's constant value as text; None when it is not constant, or NULL.
+    pub fn constant(&self, i: u64, context: &Context) -> Option<String> {
+        self.argument(i).constant(context)
+    }
+
+    fn argument(&self, i: u64) -> Expression {
+        // SAFETY: `new` promises the info; an index that is not there gives null.
+        Expression(unsafe { duckdb_scalar_function_bind_get_argument(self.0, i) })
+    }
+}
+
+/// An argument's expression, ours to destroy.
+struct Expression(duckdb_expression);
+
+impl Drop for Expression {
+    fn drop(&mut self) {
+        // SAFETY: the expression is ours and is destroyed once; null is allowed.
+        unsafe { duckdb_destroy_expression(&mut self.0) };
+    }
+}
+
+impl Expression {
+    fn given(&self) -> Given {
+        // SAFETY: the expression is valid or null; the type is ours.
+        let logical = unsafe { duckdb_expression_return_type(self.0) };
+        if logical.is_null() {
+            return Given::Null;
+        }
+        LogicalType(logical).given()
+    }
+
+    fn constant(&self, context: &Context) -> Option<String> {
+        // SAFETY: the expression is valid or null.
+        if !unsafe { duckdb_expression_is_foldable(self.0) } {
+            return None;
+        }
+        let mut value = std::ptr::null_mut();
+        // SAFETY: context and expression are valid; the value and the error that come back are ours.
+        let mut error = unsafe { duckdb_expression_fold(context.0, self.0, &mut value) };
+        let value = Value(value);
+        if !error.is_null() {
+            // SAFETY: the error is ours and is destroyed once.
+            unsafe { duckdb_destroy_error_data(&mut error) };
+            return None;
+        }
+        value.text()
+    }
+}

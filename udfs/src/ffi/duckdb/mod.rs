@@ -1,0 +1,285 @@
+//! DuckDB's C extension API v1: everything that is registered when the extension is loaded.
+
+mod catalogue;
+mod context;
+mod entry;
+mod input;
+mod output;
+mod scalar;
+mod types;
+
+use std::collections::HashSet;
+use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use libduckdb_sys::*;
+
+use self::context::{Context, HOME};
+use self::scalar::Function;
+use self::types::{LogicalType, c_text, owned_text};
+use super::library;
+use crate::core::error::{Error, Result};
+use crate::core::reference::{DEFAULT, Pointer, Reference};
+use crate::core::registry::Registry;
+use crate::core::sqltype::SqlType;
+
+pub const API_VERSION: &str = "v1.5.6";
+const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
+
+/// Run what a callback does; a panic becomes an error.
+fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+        Err(Error(format!("sqlinfer failed inside: {text}; please report this")))
+    })
+}
+
+/// Register everything on the database that loads the extension. Called again, under another name, it registers what is
+/// new in the folder of models.
+///
+/// # Safety
+/// `info` and `access` must be those that DuckDB gives to the entry point.
+unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_access) -> bool {
+    let result = guard(|| {
+        // SAFETY: promised by the caller.
+        let ready = unsafe { duckdb_rs_extension_api_init(info, access, API_VERSION) };
+        if ready != Ok(true) {
+            return Ok(false); // DuckDB has set the error
+        }
+        // SAFETY: promised by the caller; the database is lent for the time of the call.
+        let database = unsafe { (*access).get_database.and_then(|get| get(info).as_ref()) };
+        let Some(database) = database else { return Ok(false) };
+        let connection = Connection::open(*database)?;
+        register(&connection)?;
+        Ok(true)
+    });
+    result.unwrap_or_else(|error| {
+        // SAFETY: promised by the caller.
+        if let Some(set_error) = unsafe { (*access).set_error } {
+            // SAFETY: as above; DuckDB copies the text.
+            unsafe { set_error(info, c_text(&error.0).as_ptr()) };
+        }
+        false
+    })
+}
+
+struct Connection(duckdb_connection);
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        // SAFETY: the connection is ours and is closed once.
+        unsafe { duckdb_disconnect(&mut self.0) };
+    }
+}
+
+impl Connection {
+    fn open(database: duckdb_database) -> Result<Connection> {
+        let mut connection = ptr::null_mut();
+        // SAFETY: the database is valid and the out-pointer too.
+        if unsafe { duckdb_connect(database, &mut connection) } == DuckDBSuccess {
+            return Ok(Connection(connection));
+        }
+        Err(Error("sqlinfer: DuckDB gives no connection".to_string()))
+    }
+
+    fn context(&self) -> Context {
+        let mut context = ptr::null_mut();
+        // SAFETY: the connection is valid and the out-pointer too.
+        unsafe { duckdb_connection_get_client_context(self.0, &mut context) };
+        Context(context)
+    }
+
+    /// The functions of ours that are there already.
+    fn functions(&self) -> HashSet<String> {
+        let query = c"SELECT DISTINCT function_name FROM duckdb_functions() WHERE regexp_matches(function_name, \
+                      '^(predict|infer|sqlinfer_)')";
+        let mut names = HashSet::new();
+        // SAFETY: connection, query and result are valid; the result is destroyed once, the texts are ours.
+        unsafe {
+            let mut result: duckdb_result = std::mem::zeroed();
+            if duckdb_query(self.0, query.as_ptr(), &mut result) == DuckDBSuccess {
+                for row in 0..duckdb_row_count(&mut result) {
+                    names.insert(owned_text(duckdb_value_varchar(&mut result, 0, row)));
+                }
+            }
+            duckdb_destroy_result(&mut result);
+        }
+        names
+    }
+}
+
+fn register(connection: &Connection) -> Result<()> {
+    register_setting(connection, HOME, "folder of the models of sqlinfer");
+    register_setting(connection, library::SETTING, "path of libonnxruntime, which sqlinfer runs models with");
+    let known = connection.functions();
+    if !known.contains("sqlinfer_models") {
+        register_models(connection)?;
+    }
+    if !known.contains("sqlinfer_version") {
+        register_version(connection)?;
+    }
+    for (name, call, sql_type) in [
+        ("predict", "predict", "DOUBLE"),
+        ("predict_label", "predict", "VARCHAR"),
+        ("predict_proba", "predict_proba", "MAP(VARCHAR, DOUBLE)"),
+    ] {
+        if !known.contains(name) {
+            let sql_type = SqlType::parse(sql_type)?;
+            let function = Function { name: name.to_string(), call, sql_type, reference: None };
+            register_function(connection, function, Arity::Any)?;
+        }
+    }
+    // A folder that cannot be read says so when a model is asked for; it must not keep the extension from loading.
+    let registry = connection.context().registry();
+    for function in typed(&registry).unwrap_or_default() {
+        if !known.contains(&function.0.name) {
+            register_function(connection, function.0, function.1)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many arguments a function takes.
+#[derive(Clone, Copy)]
+enum Arity {
+    Any,
+    /// About this many: the host then refuses names, which it would take for positions; see README.md.
+    About(usize),
+}
+
+/// The typed functions of all models: one for each call of each alias and version.
+fn typed(registry: &Registry) -> Result<Vec<(Function, Arity)>> {
+    let mut functions = Vec::new();
+    for name in registry.names()? {
+        let aliases = registry.aliases(&name).unwrap_or_default().into_keys().map(Pointer::Alias);
+        let versions = registry.versions(&name).unwrap_or_default().into_iter().map(Pointer::Version);
+        for pointer in aliases.chain(versions) {
+            let public = pointer == Pointer::Alias(DEFAULT.to_string());
+            let reference = Reference { name: name.clone(), pointer };
+            // a damaged model says so when it is asked for; the others are not to suffer
+            let Ok(manifest) = registry.get(&reference) else { continue };
+            for call in CALLS {
+                let Ok(answer) = manifest.call(call) else { continue };
+                let (name, arity) = match call {
+                    "predict" if public => (format!("predict_{reference}"), Arity::About(manifest.features.len())),
+                    "predict" => (format!("predict_{reference}"), Arity::Any),
+                    _ => (format!("{call}({reference})"), Arity::Any),
+                };
+                let sql_type = answer.sql_type.clone();
+                let reference = Some(reference.clone());
+                functions.push((Function { name, call, sql_type, reference }, arity));
+            }
+        }
+    }
+    Ok(functions)
+}
+
+fn register_setting(connection: &Connection, name: &str, description: &str) {
+    let text = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
+    let (name, description) = (c_text(name), c_text(description));
+    // SAFETY: all arguments are valid and copied; the option is ours and is destroyed once. A setting that is there
+    // already is refused, and stays.
+    unsafe {
+        let mut option = duckdb_create_config_option();
+        duckdb_config_option_set_name(option, name.as_ptr());
+        duckdb_config_option_set_type(option, text.0);
+        duckdb_config_option_set_description(option, description.as_ptr());
+        duckdb_register_config_option(connection.0, option);
+        duckdb_destroy_config_option(&mut option);
+    }
+}
+
+fn register_models(connection: &Connection) -> Result<()> {
+    // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once.
+    let state = unsafe {
+        let mut function = duckdb_create_table_function();
+        duckdb_table_function_set_name(function, c"sqlinfer_models".as_ptr());
+        duckdb_table_function_set_bind(function, Some(catalogue::bind));
+        duckdb_table_function_set_init(function, Some(catalogue::init));
+        duckdb_table_function_set_function(function, Some(catalogue::execute));
+        let state = duckdb_register_table_function(connection.0, function);
+        duckdb_destroy_table_function(&mut function);
+        state
+    };
+    registered(state, "sqlinfer_models")
+}
+
+fn register_version(connection: &Connection) -> Result<()> {
+    let text = LogicalType::of(&catalogue::text_type())?;
+    // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once.
+    let state = unsafe {
+        let mut function = duckdb_create_scalar_function();
+        duckdb_scalar_function_set_name(function, c"sqlinfer_version".as_ptr());
+        duckdb_scalar_function_set_return_type(function, text.0);
+        duckdb_scalar_function_set_bind(function, Some(catalogue::bind_version));
+        duckdb_scalar_function_set_function(function, Some(catalogue::execute_version));
+        let state = duckdb_register_scalar_function(connection.0, function);
+        duckdb_destroy_scalar_function(&mut function);
+        state
+    };
+    registered(state, "sqlinfer_version")
+}
+
+fn register_function(connection: &Connection, function: Function, arity: Arity) -> Result<()> {
+    let name = function.name.clone();
+    let counts: Vec<Option<usize>> = match arity {
+        Arity::About(features) if refuses_names() => {
+            let near = [0, 1, features.saturating_sub(1), features, features + 1, features + 2];
+            let few = 0..=12.min(features + 3);
+            let mut counts: Vec<usize> = near.into_iter().chain(few).collect();
+            counts.sort_unstable();
+            counts.dedup();
+            counts.into_iter().map(Some).collect()
+        }
+        _ => vec![None],
+    };
+    let any = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_ANY);
+    let text = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
+    let answer = LogicalType::of(&function.sql_type)?;
+    let c_name = c_text(&name);
+    // SAFETY: all arguments are valid and copied; functions and set are ours and are destroyed once. Each function
+    // owns its extra info.
+    let state = unsafe {
+        let mut set = duckdb_create_scalar_function_set(c_name.as_ptr());
+        for count in counts {
+            let mut overload = duckdb_create_scalar_function();
+            duckdb_scalar_function_set_name(overload, c_name.as_ptr());
+            if function.reference.is_none() {
+                duckdb_scalar_function_add_parameter(overload, text.0);
+            }
+            match count {
+                Some(count) => (0..count).for_each(|_| duckdb_scalar_function_add_parameter(overload, any.0)),
+                None => duckdb_scalar_function_set_varargs(overload, any.0),
+            }
+            duckdb_scalar_function_set_return_type(overload, answer.0);
+            duckdb_scalar_function_set_special_handling(overload);
+            let extra = Box::into_raw(Box::new(function.clone()));
+            duckdb_scalar_function_set_extra_info(overload, extra.cast(), Some(scalar::drop_function));
+            duckdb_scalar_function_set_bind(overload, Some(scalar::bind));
+            duckdb_scalar_function_set_init(overload, Some(scalar::init));
+            duckdb_scalar_function_set_function(overload, Some(scalar::execute));
+            duckdb_add_scalar_function_to_set(set, overload);
+            duckdb_destroy_scalar_function(&mut overload);
+        }
+        let state = duckdb_register_scalar_function_set(connection.0, set);
+        duckdb_destroy_scalar_function_set(&mut set);
+        state
+    };
+    registered(state, &name)
+}
+
+fn registered(state: duckdb_state, name: &str) -> Result<()> {
+    if state == DuckDBSuccess {
+        return Ok(());
+    }
+    Err(Error(format!("sqlinfer: DuckDB refuses the function {name}()")))
+}
+
+/// DuckDB 2 refuses `f(b := x)` where a function has parameters without names; DuckDB 1 takes it for `f(x)`.
+fn refuses_names() -> bool {
+    // SAFETY: the text is static.
+    let version = unsafe { CStr::from_ptr(duckdb_library_version()) };
+    !version.to_bytes().starts_with(b"v1.")
+}

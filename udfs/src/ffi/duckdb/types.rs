@@ -1,0 +1,182 @@
+//! SQL types between DuckDB and us.
+
+use std::ffi::{CStr, CString, c_char};
+use std::sync::Arc;
+
+use libduckdb_sys::*;
+
+use crate::core::error::{Error, Result};
+use crate::core::sqltype::{Given, Number, Plain, SqlType};
+
+/// A logical type that is ours to destroy.
+pub struct LogicalType(pub duckdb_logical_type);
+
+impl Drop for LogicalType {
+    fn drop(&mut self) {
+        // SAFETY: the type is ours and is destroyed once.
+        unsafe { duckdb_destroy_logical_type(&mut self.0) };
+    }
+}
+
+/// Text that DuckDB allocated, taken over.
+///
+/// # Safety
+/// `text` must be null or NUL-terminated and allocated by DuckDB.
+pub unsafe fn owned_text(text: *mut c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: promised by the caller.
+    let copy = unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned();
+    // SAFETY: allocated by DuckDB, not used afterwards.
+    unsafe { duckdb_free(text.cast()) };
+    copy
+}
+
+/// Text as C wants it; what is behind a NUL is lost.
+pub fn c_text(text: &str) -> CString {
+    let end = text.find('\0').unwrap_or(text.len());
+    CString::new(&text[..end]).unwrap_or_default()
+}
+
+impl LogicalType {
+    pub fn id(id: DUCKDB_TYPE) -> LogicalType {
+        // SAFETY: any id is allowed; an unknown one gives an invalid type.
+        LogicalType(unsafe { duckdb_create_logical_type(id) })
+    }
+
+    pub fn of(sql_type: &SqlType) -> Result<LogicalType> {
+        // SAFETY (all): the children are valid types that live until after the call, which copies them.
+        let made = unsafe {
+            match sql_type {
+                SqlType::Plain(plain) => duckdb_create_logical_type(plain_id(*plain)),
+                SqlType::List(child) => duckdb_create_list_type(LogicalType::of(child)?.0),
+                SqlType::Array(child, size) => duckdb_create_array_type(LogicalType::of(child)?.0, *size as idx_t),
+                SqlType::Map(key, value) => duckdb_create_map_type(LogicalType::of(key)?.0, LogicalType::of(value)?.0),
+                SqlType::Struct(fields) => {
+                    let types = fields.iter().map(|(_, t)| LogicalType::of(t)).collect::<Result<Vec<_>>>()?;
+                    let names: Vec<CString> = fields.iter().map(|(name, _)| c_text(name)).collect();
+                    let mut raw: Vec<duckdb_logical_type> = types.iter().map(|t| t.0).collect();
+                    let mut raw_names: Vec<*const c_char> = names.iter().map(|n| n.as_ptr()).collect();
+                    duckdb_create_struct_type(raw.as_mut_ptr(), raw_names.as_mut_ptr(), raw.len() as idx_t)
+                }
+            }
+        };
+        if made.is_null() {
+            return Err(Error(format!("DuckDB has no type {sql_type}")));
+        }
+        Ok(LogicalType(made))
+    }
+
+    /// What the type is as an argument.
+    pub fn given(&self) -> Given {
+        let id = self.type_id();
+        match id {
+            DUCKDB_TYPE_DUCKDB_TYPE_INVALID | DUCKDB_TYPE_DUCKDB_TYPE_ANY => Given::Unknown,
+            DUCKDB_TYPE_DUCKDB_TYPE_SQLNULL => Given::Null,
+            DUCKDB_TYPE_DUCKDB_TYPE_BOOLEAN => Given::Number(Number::Boolean),
+            DUCKDB_TYPE_DUCKDB_TYPE_FLOAT => Given::Number(Number::Float),
+            DUCKDB_TYPE_DUCKDB_TYPE_DOUBLE => Given::Number(Number::Double),
+            DUCKDB_TYPE_DUCKDB_TYPE_DECIMAL => Given::Number(self.decimal()),
+            DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR => Given::Text,
+            DUCKDB_TYPE_DUCKDB_TYPE_BLOB => Given::Blob,
+            DUCKDB_TYPE_DUCKDB_TYPE_ENUM => Given::Enum(Arc::new(self.words())),
+            DUCKDB_TYPE_DUCKDB_TYPE_LIST => {
+                // SAFETY: the type is a list; the child is ours.
+                let child = LogicalType(unsafe { duckdb_list_type_child_type(self.0) });
+                Given::List(Box::new(child.given()))
+            }
+            DUCKDB_TYPE_DUCKDB_TYPE_ARRAY => {
+                // SAFETY: the type is an array; the child is ours.
+                let child = LogicalType(unsafe { duckdb_array_type_child_type(self.0) });
+                // SAFETY: the type is an array.
+                let size = unsafe { duckdb_array_type_array_size(self.0) };
+                Given::Array(Box::new(child.given()), size as usize)
+            }
+            DUCKDB_TYPE_DUCKDB_TYPE_STRUCT => Given::Struct(self.fields()),
+            _ => named(id),
+        }
+    }
+
+    fn type_id(&self) -> DUCKDB_TYPE {
+        // SAFETY: the type is valid.
+        unsafe { duckdb_get_type_id(self.0) }
+    }
+
+    fn decimal(&self) -> Number {
+        // SAFETY: the type is a decimal.
+        let (width, scale) = unsafe { (duckdb_decimal_width(self.0), duckdb_decimal_scale(self.0)) };
+        Number::Decimal { width, scale }
+    }
+
+    fn words(&self) -> Vec<String> {
+        // SAFETY: the type is an enumeration; each word is allocated for us.
+        unsafe {
+            let size = duckdb_enum_dictionary_size(self.0);
+            (0..idx_t::from(size)).map(|i| owned_text(duckdb_enum_dictionary_value(self.0, i))).collect()
+        }
+    }
+
+    fn fields(&self) -> Vec<(String, Given)> {
+        // SAFETY: the type is a struct; names and types are allocated for us.
+        unsafe {
+            (0..duckdb_struct_type_child_count(self.0))
+                .map(|i| {
+                    let name = owned_text(duckdb_struct_type_child_name(self.0, i));
+                    let field = LogicalType(duckdb_struct_type_child_type(self.0, i));
+                    (name, field.given())
+                })
+                .collect()
+        }
+    }
+}
+
+fn named(id: DUCKDB_TYPE) -> Given {
+    match id {
+        DUCKDB_TYPE_DUCKDB_TYPE_TINYINT => Given::Number(Number::Integer("TINYINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_SMALLINT => Given::Number(Number::Integer("SMALLINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_INTEGER => Given::Number(Number::Integer("INTEGER")),
+        DUCKDB_TYPE_DUCKDB_TYPE_BIGINT => Given::Number(Number::Integer("BIGINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_HUGEINT => Given::Number(Number::Integer("HUGEINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UTINYINT => Given::Number(Number::Integer("UTINYINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_USMALLINT => Given::Number(Number::Integer("USMALLINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UINTEGER => Given::Number(Number::Integer("UINTEGER")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UBIGINT => Given::Number(Number::Integer("UBIGINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UHUGEINT => Given::Number(Number::Integer("UHUGEINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_DATE => Given::Temporal("DATE"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIME => Given::Temporal("TIME"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIME_TZ => Given::Temporal("TIME WITH TIME ZONE"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIME_NS => Given::Temporal("TIME_NS"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP => Given::Temporal("TIMESTAMP"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_S => Given::Temporal("TIMESTAMP_S"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_MS => Given::Temporal("TIMESTAMP_MS"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_NS => Given::Temporal("TIMESTAMP_NS"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_TZ => Given::Temporal("TIMESTAMP WITH TIME ZONE"),
+        DUCKDB_TYPE_DUCKDB_TYPE_INTERVAL => Given::Temporal("INTERVAL"),
+        DUCKDB_TYPE_DUCKDB_TYPE_MAP => Given::Other("MAP"),
+        DUCKDB_TYPE_DUCKDB_TYPE_UNION => Given::Other("UNION"),
+        DUCKDB_TYPE_DUCKDB_TYPE_UUID => Given::Other("UUID"),
+        DUCKDB_TYPE_DUCKDB_TYPE_BIT => Given::Other("BIT"),
+        DUCKDB_TYPE_DUCKDB_TYPE_BIGNUM => Given::Other("BIGNUM"),
+        DUCKDB_TYPE_DUCKDB_TYPE_GEOMETRY => Given::Other("GEOMETRY"),
+        DUCKDB_TYPE_DUCKDB_TYPE_VARIANT => Given::Other("VARIANT"),
+        _ => Given::Other("of a type that no model takes"),
+    }
+}
+
+fn plain_id(plain: Plain) -> DUCKDB_TYPE {
+    match plain {
+        Plain::Boolean => DUCKDB_TYPE_DUCKDB_TYPE_BOOLEAN,
+        Plain::TinyInt => DUCKDB_TYPE_DUCKDB_TYPE_TINYINT,
+        Plain::SmallInt => DUCKDB_TYPE_DUCKDB_TYPE_SMALLINT,
+        Plain::Integer => DUCKDB_TYPE_DUCKDB_TYPE_INTEGER,
+        Plain::BigInt => DUCKDB_TYPE_DUCKDB_TYPE_BIGINT,
+        Plain::UTinyInt => DUCKDB_TYPE_DUCKDB_TYPE_UTINYINT,
+        Plain::USmallInt => DUCKDB_TYPE_DUCKDB_TYPE_USMALLINT,
+        Plain::UInteger => DUCKDB_TYPE_DUCKDB_TYPE_UINTEGER,
+        Plain::UBigInt => DUCKDB_TYPE_DUCKDB_TYPE_UBIGINT,
+        Plain::Float => DUCKDB_TYPE_DUCKDB_TYPE_FLOAT,
+        Plain::Double => DUCKDB_TYPE_DUCKDB_TYPE_DOUBLE,
+        Plain::Varchar => DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR,
+    }
+}

@@ -1,0 +1,355 @@
+//! ONNX Runtime through its C API: found and loaded at run time, with safe faces for sessions and tensors.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ops::Range;
+use std::path::Path;
+use std::ptr;
+
+use libloading::Library;
+use ort_sys::{
+    ONNXTensorElementDataType as Element, ONNXType, OrtAllocatorType, OrtApi, OrtApiBase, OrtEnv, OrtLoggingLevel,
+    OrtMemType, OrtMemoryInfo, OrtSession, OrtSessionOptions, OrtStatusPtr, OrtTensorTypeAndShapeInfo, OrtValue,
+};
+
+use crate::core::tensor::{Buffer, Tensor, Texts};
+use crate::on_buffer;
+
+/// The library, loaded once for the life of the process.
+pub struct Runtime {
+    api: &'static OrtApi,
+    env: *mut OrtEnv,
+    cpu: *mut OrtMemoryInfo,
+    version: String,
+}
+
+// SAFETY: the environment and the memory info are made once and only read afterwards; ONNX Runtime allows that from
+// any thread.
+unsafe impl Send for Runtime {}
+// SAFETY: as above.
+unsafe impl Sync for Runtime {}
+
+impl Runtime {
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Load the library at `path`. It is never unloaded.
+    pub fn open(path: &Path) -> Result<Runtime, String> {
+        // SAFETY: loading runs the library's initialisers; that is what the user asked for by naming it.
+        let library = unsafe { Library::new(path) }.map_err(|e| e.to_string())?;
+        // SAFETY: the symbol has this type in every version of ONNX Runtime.
+        let base = unsafe { library.get::<unsafe extern "system" fn() -> *const OrtApiBase>(b"OrtGetApiBase\0") };
+        let base = base.map_err(|e| e.to_string())?;
+        // SAFETY: the function takes nothing and gives a pointer to static data or null.
+        let base = unsafe { base().as_ref() }.ok_or("OrtGetApiBase gives nothing")?;
+        // SAFETY: `base` is valid, and GetVersionString gives static text.
+        let version = unsafe { CStr::from_ptr((base.GetVersionString)()) }.to_string_lossy().into_owned();
+        // SAFETY: `base` is valid; a version that is not supported gives null, which is checked.
+        let api = unsafe { (base.GetApi)(ort_sys::ORT_API_VERSION).as_ref() };
+        let api = api.ok_or_else(|| {
+            format!("ONNX Runtime {version} is too old: 1.{} or later is needed", ort_sys::ORT_API_VERSION)
+        })?;
+        std::mem::forget(library);
+        let mut env = ptr::null_mut();
+        let mut cpu = ptr::null_mut();
+        // SAFETY: the out-pointers are valid and the name is NUL-terminated.
+        let status =
+            unsafe { (api.CreateEnv)(OrtLoggingLevel::ORT_LOGGING_LEVEL_FATAL, c"sqlinfer".as_ptr(), &mut env) };
+        check(api, status)?;
+        // SAFETY: the out-pointer is valid.
+        let status = unsafe {
+            (api.CreateCpuMemoryInfo)(OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeDefault, &mut cpu)
+        };
+        check(api, status)?;
+        Ok(Runtime { api, env, cpu, version })
+    }
+}
+
+fn check(api: &OrtApi, status: OrtStatusPtr) -> Result<(), String> {
+    if status.0.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the status is not null; its message lives until it is released.
+    let message = unsafe { CStr::from_ptr((api.GetErrorMessage)(status.0)) }.to_string_lossy().into_owned();
+    // SAFETY: the status is ours and not used afterwards.
+    unsafe { (api.ReleaseStatus)(status.0) };
+    Err(message)
+}
+
+/// A loaded model. `run` may be called from any thread.
+pub struct Graph {
+    runtime: &'static Runtime,
+    session: *mut OrtSession,
+}
+
+// SAFETY: an OrtSession may be used, and released, from any thread.
+unsafe impl Send for Graph {}
+// SAFETY: OrtApi::Run is safe to call on one session from many threads at once.
+unsafe impl Sync for Graph {}
+
+impl Drop for Graph {
+    fn drop(&mut self) {
+        // SAFETY: the session was made by CreateSession and is released once.
+        unsafe { (self.runtime.api.ReleaseSession)(self.session) };
+    }
+}
+
+/// One input of a run: `values` of the buffer, as a tensor of `shape`.
+pub struct Feed<'a> {
+    pub name: &'a CStr,
+    pub buffer: &'a Buffer,
+    pub values: Range<usize>,
+    pub shape: Vec<i64>,
+}
+
+struct Options<'a>(&'a OrtApi, *mut OrtSessionOptions);
+
+impl Drop for Options<'_> {
+    fn drop(&mut self) {
+        // SAFETY: made by CreateSessionOptions, released once.
+        unsafe { (self.0.ReleaseSessionOptions)(self.1) };
+    }
+}
+
+impl Graph {
+    pub fn open(runtime: &'static Runtime, path: &Path, threads: usize) -> Result<Graph, String> {
+        let api = runtime.api;
+        let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
+        let mut options = ptr::null_mut();
+        // SAFETY: the out-pointer is valid.
+        check(api, unsafe { (api.CreateSessionOptions)(&mut options) })?;
+        let options = Options(api, options);
+        let (spinning, off) = (c"session.intra_op.allow_spinning", c"0");
+        // SAFETY (each): the options are valid and the texts are NUL-terminated.
+        let settings = unsafe {
+            [
+                (api.SetIntraOpNumThreads)(options.1, threads as c_int),
+                (api.SetInterOpNumThreads)(options.1, 1),
+                // fatal only: everything else comes back as a status, and converters declare label shapes that
+                // ONNX Runtime would warn of at each call
+                (api.SetSessionLogSeverityLevel)(options.1, 4),
+                (api.AddSessionConfigEntry)(options.1, spinning.as_ptr(), off.as_ptr()),
+                // patterns are kept for each number of rows, and filters leave any number
+                (api.DisableMemPattern)(options.1),
+            ]
+        };
+        settings.into_iter().try_for_each(|status| check(api, status))?;
+        let mut session = ptr::null_mut();
+        // SAFETY: environment, path and options are valid; the out-pointer too.
+        check(api, unsafe { (api.CreateSession)(runtime.env, path.as_ptr().cast(), options.1, &mut session) })?;
+        Ok(Graph { runtime, session })
+    }
+
+    /// The outputs by name, copied out of ONNX Runtime's memory.
+    pub fn run(&self, feeds: &[Feed], outputs: &[&CStr]) -> Result<Vec<Tensor>, String> {
+        let runtime = self.runtime;
+        let inputs = feeds.iter().map(|feed| Value::of(runtime, feed)).collect::<Result<Vec<_>, _>>()?;
+        let input_names: Vec<*const c_char> = feeds.iter().map(|feed| feed.name.as_ptr()).collect();
+        let input_values: Vec<*const OrtValue> = inputs.iter().map(|value| value.raw.cast_const()).collect();
+        let output_names: Vec<*const c_char> = outputs.iter().map(|name| name.as_ptr()).collect();
+        let mut answers = vec![ptr::null_mut(); outputs.len()];
+        // SAFETY: all arrays have the lengths given; the inputs outlive the call and are not written.
+        let status = unsafe {
+            (runtime.api.Run)(
+                self.session,
+                ptr::null(),
+                input_names.as_ptr(),
+                input_values.as_ptr(),
+                inputs.len(),
+                output_names.as_ptr(),
+                output_names.len(),
+                answers.as_mut_ptr(),
+            )
+        };
+        let answers: Vec<Value> = answers.into_iter().map(|raw| Value { runtime, raw }).collect();
+        check(runtime.api, status)?;
+        answers.iter().map(Value::tensor).collect()
+    }
+}
+
+struct Value {
+    runtime: &'static Runtime,
+    raw: *mut OrtValue,
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        if !self.raw.is_null() {
+            // SAFETY: the value is ours and is released once.
+            unsafe { (self.runtime.api.ReleaseValue)(self.raw) };
+        }
+    }
+}
+
+impl Value {
+    /// Numbers are lent to ONNX Runtime, texts are copied; the feed must outlive the value.
+    fn of(runtime: &'static Runtime, feed: &Feed) -> Result<Value, String> {
+        if let Buffer::Text(texts) = feed.buffer {
+            return Value::of_texts(runtime, texts, feed);
+        }
+        fn part<T>(values: &[T], range: &Range<usize>) -> (*const c_void, usize) {
+            let part = &values[range.clone()];
+            (part.as_ptr().cast(), size_of_val(part))
+        }
+        let element = element(feed.buffer);
+        let (data, bytes) = on_buffer!(feed.buffer, v => part(v, &feed.values), t => part(&t.bytes, &(0..0)));
+        let mut value = Value { runtime, raw: ptr::null_mut() };
+        // SAFETY: the data has `bytes` bytes of the element type, which the shape covers, or ONNX Runtime refuses it;
+        // inputs are only read, and the buffer outlives the value.
+        let status = unsafe {
+            (runtime.api.CreateTensorWithDataAsOrtValue)(
+                runtime.cpu,
+                data.cast_mut(),
+                bytes,
+                feed.shape.as_ptr(),
+                feed.shape.len(),
+                element,
+                &mut value.raw,
+            )
+        };
+        check(runtime.api, status)?;
+        Ok(value)
+    }
+
+    fn of_texts(runtime: &'static Runtime, texts: &Texts, feed: &Feed) -> Result<Value, String> {
+        let api = runtime.api;
+        let mut allocator = ptr::null_mut();
+        // SAFETY: the out-pointer is valid; the default allocator lives as long as the library.
+        check(api, unsafe { (api.GetAllocatorWithDefaultOptions)(&mut allocator) })?;
+        let mut value = Value { runtime, raw: ptr::null_mut() };
+        // SAFETY: allocator, shape and out-pointer are valid.
+        let status = unsafe {
+            (api.CreateTensorAsOrtValue)(
+                allocator,
+                feed.shape.as_ptr(),
+                feed.shape.len(),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING,
+                &mut value.raw,
+            )
+        };
+        check(api, status)?;
+        for (i, cell) in feed.values.clone().enumerate() {
+            let text = texts.get(cell);
+            let mut place: *mut c_char = ptr::null_mut();
+            // SAFETY: `i` is below the number of elements, which the shape gives; the buffer that comes back has
+            // room for `text.len()` bytes.
+            unsafe {
+                check(api, (api.GetResizedStringTensorElementBuffer)(value.raw, i, text.len(), &mut place))?;
+                ptr::copy_nonoverlapping(text.as_ptr(), place.cast(), text.len());
+            }
+        }
+        Ok(value)
+    }
+
+    fn tensor(&self) -> Result<Tensor, String> {
+        let api = self.runtime.api;
+        let mut kind = ONNXType::ONNX_TYPE_UNKNOWN;
+        // SAFETY: the value and the out-pointer are valid.
+        check(api, unsafe { (api.GetValueType)(self.raw, &mut kind) })?;
+        if kind != ONNXType::ONNX_TYPE_TENSOR {
+            return Err("an output is not a tensor".to_string());
+        }
+        let (shape, element) = self.facts()?;
+        let count = shape.iter().product();
+        let data = match element {
+            Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING => Buffer::Text(self.texts(count)?),
+            _ => self.numbers(element, count)?,
+        };
+        Ok(Tensor { shape, data })
+    }
+
+    fn facts(&self) -> Result<(Vec<usize>, Element), String> {
+        let api = self.runtime.api;
+        let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+        // SAFETY: the value is a tensor and the out-pointer is valid.
+        check(api, unsafe { (api.GetTensorTypeAndShape)(self.raw, &mut info) })?;
+        let mut element = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+        let mut rank = 0;
+        let mut shape: Vec<i64> = Vec::new();
+        // SAFETY: `info` is valid until it is released below; `shape` has room for `rank` numbers.
+        let statuses = unsafe {
+            let first = [(api.GetTensorElementType)(info, &mut element), (api.GetDimensionsCount)(info, &mut rank)];
+            shape.resize(rank, 0);
+            let last = (api.GetDimensions)(info, shape.as_mut_ptr(), rank);
+            (api.ReleaseTensorTypeAndShapeInfo)(info);
+            first.into_iter().chain([last])
+        };
+        statuses
+            .into_iter()
+            .map(|status| check(api, status))
+            .collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<(), _>>()?;
+        Ok((shape.into_iter().map(|axis| usize::try_from(axis).unwrap_or(0)).collect(), element))
+    }
+
+    fn numbers(&self, element: Element, count: usize) -> Result<Buffer, String> {
+        let mut data: *mut c_void = ptr::null_mut();
+        // SAFETY: the value is a tensor of numbers and the out-pointer is valid.
+        check(self.runtime.api, unsafe { (self.runtime.api.GetTensorMutableData)(self.raw, &mut data) })?;
+        /// # Safety
+        /// `data` must hold `count` values of the type, unless `count` is 0.
+        unsafe fn copied<T: Copy>(data: *const c_void, count: usize) -> Vec<T> {
+            if count == 0 {
+                return Vec::new();
+            }
+            // SAFETY: promised by the caller; ONNX Runtime aligns tensors to 64 bytes.
+            unsafe { std::slice::from_raw_parts(data.cast::<T>(), count) }.to_vec()
+        }
+        // SAFETY: ONNX Runtime says that the tensor holds `count` elements of this type.
+        Ok(unsafe {
+            match element {
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT => Buffer::F32(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE => Buffer::F64(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 => Buffer::F16(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16 => Buffer::Bf16(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 => Buffer::I8(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16 => Buffer::I16(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 => Buffer::I32(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 => Buffer::I64(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 => Buffer::U8(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16 => Buffer::U16(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32 => Buffer::U32(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64 => Buffer::U64(copied(data, count)),
+                Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL => Buffer::Bool(copied(data, count)),
+                _ => return Err("an output has an element type that SQL does not have".to_string()),
+            }
+        })
+    }
+
+    fn texts(&self, count: usize) -> Result<Texts, String> {
+        let api = self.runtime.api;
+        let mut length = 0;
+        // SAFETY: the value is a tensor of texts and the out-pointer is valid.
+        check(api, unsafe { (api.GetStringTensorDataLength)(self.raw, &mut length) })?;
+        let mut bytes = vec![0u8; length];
+        let mut starts = vec![0usize; count];
+        // SAFETY: both buffers have the lengths given.
+        let status = unsafe {
+            (api.GetStringTensorContent)(self.raw, bytes.as_mut_ptr().cast(), length, starts.as_mut_ptr(), count)
+        };
+        check(api, status)?;
+        let ends = starts.iter().skip(1).copied().chain([length]);
+        let cells = starts.iter().zip(ends).map(|(start, end)| (*start, end - start)).collect();
+        Ok(Texts { bytes, cells })
+    }
+}
+
+fn element(buffer: &Buffer) -> Element {
+    match buffer {
+        Buffer::F32(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+        Buffer::F64(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
+        Buffer::F16(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16,
+        Buffer::Bf16(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16,
+        Buffer::I8(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8,
+        Buffer::I16(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16,
+        Buffer::I32(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32,
+        Buffer::I64(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64,
+        Buffer::U8(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8,
+        Buffer::U16(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16,
+        Buffer::U32(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32,
+        Buffer::U64(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64,
+        Buffer::Bool(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL,
+        Buffer::Text(_) => Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING,
+    }
+}
