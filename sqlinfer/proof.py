@@ -14,7 +14,7 @@ __all__ = ["Difference", "compare", "json_values"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """``largest`` is relative to the largest answer; ``text`` says in words what was found."""
+    """``largest`` is relative to the size of the answer; ``text`` says in words what was found."""
 
     rows: int
     largest: float
@@ -48,7 +48,7 @@ def compare(given: Mapping[str, Any], expected: Mapping[str, Any], tolerance: fl
         largest = max(largest, size)
         if not size <= tolerance:
             text = (
-                f"{call} differs by {size:.2g} of the largest answer (accepted: {tolerance:.0e}); "
+                f"{call} differs by {size:.2g} of the answer (accepted: {tolerance:.0e}); "
                 f"row {row + 1}: {_brief(ours[row])}, the original says {_brief(theirs[row])}"
             )
             return Difference(rows, size, False, text)
@@ -99,10 +99,10 @@ def _ties(proba: Any, tolerance: float) -> set[int]:
 
 
 def _largest(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[float, int]:
-    """The largest difference, relative to the largest answer of all, and its row."""
-    scale = max(
-        (float(np.max(np.abs(n))) for n in map(_numbers, theirs) if n.size and np.isfinite(n).all()), default=1.0
-    )
+    """The largest difference and its row, relative to the answer, or to the median size where that is larger."""
+    finite = [n[np.isfinite(n)] for n in map(_numbers, theirs)]
+    sizes = [float(np.max(np.abs(n), initial=0.0)) for n in finite]
+    median = float(np.median(sizes)) if sizes else 1.0
     worst, row = 0.0, 0
     for i, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         x, y = _numbers(a), _numbers(b)
@@ -110,7 +110,7 @@ def _largest(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[float, int]:
             return math.inf, i
         both_nan = np.isnan(x) & np.isnan(y)
         equal = both_nan | (x == y)
-        gap = float(np.max(np.where(equal, 0.0, np.abs(x - y)), initial=0.0)) / (scale or 1.0)
+        gap = float(np.max(np.where(equal, 0.0, np.abs(x - y)), initial=0.0)) / (max(sizes[i], median) or 1.0)
         if not gap <= worst:
             worst, row = (math.inf if math.isnan(gap) else gap), i
     return worst, row

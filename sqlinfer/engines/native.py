@@ -86,22 +86,25 @@ class NativeEngine:
         library = onnxruntime_library()
         engine = cls(registry)
         home = str(registry.home.expanduser().absolute())
-        with _environment("SQLINFER_HOME", home):
-            try:
+        try:
+            with _environment("SQLINFER_HOME", home):
                 con.execute(f"LOAD {_text(path)}")
-            except duckdb.Error as error:
-                raise EngineError(f"DuckDB does not load the extension: {_reason(error)}") from error
+            engine._set_up(con, home, library)
+        except duckdb.Error as error:
+            raise EngineError(f"DuckDB does not load the extension: {_reason(error)}") from error
+        return engine
+
+    def _set_up(self, con: duckdb.DuckDBPyConnection, home: str, library: Path) -> None:
         setting = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
         current = setting[0][0] if setting else None
-        if current and Path(current).resolve() != Path(home).resolve() and engine._has_models(con):
+        if current and Path(current).resolve() != Path(home).resolve() and _registered(con):
             raise EngineError(
                 f"this database already answers from the registry {current}; "
                 f"to use {home}, open the database in another process"
             )
         con.execute(f"SET GLOBAL sqlinfer_home = {_text(home)}")
         con.execute(f"SET GLOBAL sqlinfer_onnxruntime = {_text(library)}")
-        engine._types = _registered(con)
-        return engine
+        self._types = _registered(con)
 
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """Let the database have ``function``; which version it means, the extension looks up itself."""
@@ -128,9 +131,6 @@ class NativeEngine:
             if re.search(pattern, text):
                 return None, kind(text)
         return None
-
-    def _has_models(self, con: duckdb.DuckDBPyConnection) -> bool:
-        return bool(_registered(con))
 
     def _load_again(self, con: duckdb.DuckDBPyConnection) -> None:
         while self._loads < _MOST_LOADS:

@@ -32,7 +32,7 @@ class Graph:
     """An ONNX graph that is ready to be stored: self-contained, without ZipMap.
 
     ``labels`` are the classes in the order of the score columns, where the graph says so.
-    ``tolerance``: how far apart, relative to the largest answer, two faithful ways to compute it may be.
+    ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
     ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
     """
 

@@ -35,7 +35,8 @@ The fields, in the order in which they are written:
     kernel      "onnx"; a reader that knows a faster one for this model may use it.
     proof       {"rows": [[…], …] feature values in feature order, null is NULL;
                  "answers": {"predict": […], …} the original model's answers to them;
-                 "tolerance": largest accepted difference, relative to max(1, |answer|)}
+                 "tolerance": largest accepted difference, relative to |answer| or, where that is
+                 larger, to the median of all |answers|}
 """
 
 from __future__ import annotations

@@ -72,7 +72,9 @@ class Registry:
 
     def names(self) -> list[str]:
         try:
-            return sorted(p.name for p in self._models.iterdir() if p.is_dir() and not p.name.startswith("."))
+            return sorted(
+                p.name for p in self._models.iterdir() if not p.name.startswith(".") and self.versions(p.name)
+            )
         except FileNotFoundError:
             return []
         except OSError as error:

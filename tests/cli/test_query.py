@@ -41,7 +41,7 @@ def test_formats(run):
 
 
 def test_text_is_printed_as_it_is(run):
-    sql = "SELECT 'Genève | \"x\"\n🦆' AS t, [1.5, NULL] AS l, {'a': 1} AS s, DATE '2024-01-02' AS d, 12345678901234567890::HUGEINT AS h"
+    sql = "SELECT 'Genève | \"x\"\n🦆' AS t, [1.5::DOUBLE, NULL] AS l, {'a': 1} AS s, DATE '2024-01-02' AS d, 12345678901234567890::HUGEINT AS h"
     (row,) = json.loads(run("query", sql).stdout)
     assert row["t"] == 'Genève | "x"\n🦆' and row["l"] == [1.5, None] and row["s"] == {"a": 1} and row["d"] == "2024-01-02"
     assert row["h"] == 12345678901234567890
@@ -50,7 +50,15 @@ def test_text_is_printed_as_it_is(run):
     assert "Genève" in run("query", sql, "-f", "markdown").stdout
 
 
-@pytest.mark.parametrize("value", ["'nan'::DOUBLE", "'inf'::DOUBLE", "'-inf'::FLOAT"])
+def test_decimals_are_numbers(run):
+    assert json.loads(run("query", "SELECT 1.5 AS x, [2.25, 3] AS y").stdout) == [{"x": 1.5, "y": [2.25, 3]}]
+
+
+def test_sql_may_begin_with_a_comment(run):
+    assert json.loads(run("query", "-- which?\nSELECT 1 AS x").stdout) == [{"x": 1}]
+
+
+@pytest.mark.parametrize("value", ["'nan'::DOUBLE", "[1, 'nan'::DOUBLE]", "{'a': 'inf'::DOUBLE}", "'inf'::DOUBLE", "'-inf'::FLOAT"])
 def test_json_has_no_nan(run, value):
     """Another program's parser must be able to read what is printed."""
     for form in ("json", "jsonl"):
@@ -108,7 +116,7 @@ def test_a_database_that_is_none(run, tmp_path):
 @pytest.mark.parametrize("name", ["p.parquet", "p.csv", "p.json", "p.jsonl", "it's.parquet"])
 def test_files(run, tmp_path, name):
     path = tmp_path / name
-    sql = "-- which?\nSELECT i, predict('negate', i) AS p FROM range(100) t(i); -- done"
+    sql = "SELECT i, predict('negate', i) AS p -- which?\nFROM range(100) t(i); -- done"
     result = run("query", sql, "-o", path)
     assert result.stdout == "" and "100 rows" in result.stderr
     quoted = str(path).replace("'", "''")
@@ -140,6 +148,14 @@ def test_a_pipe_that_is_closed_early_is_no_error(process, form):
     running.stdout.close()
     assert running.stderr.read() == ""
     assert running.wait(60) == 0
+
+
+def test_a_long_query_prints_nothing_but_its_data(process):
+    """DuckDB's own progress bar, which comes after two seconds, would stand between the rows."""
+    sql = "SELECT count(predict('negate', a.i + b.i)) AS n FROM range(3000) a(i), range(3000) b(i) WHERE (a.i + b.i) % 3 = 1"
+    running = process("query", sql, "--engine", "arrow", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = running.communicate(timeout=120)
+    assert (json.loads(out), err) == ([{"n": 3_000_000}], "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")

@@ -90,7 +90,7 @@ def _candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
         "BOOLEAN": t.BooleanTensorType,
         "VARCHAR": t.StringTensorType,
     }
-    faithful = _with_text_for_missing(model)
+    faithful = _convertible(model)
     failures: list[str] = []
     found = False
     for types in _type_choices(sample, by_column=_by_column(model, sample)):
@@ -110,6 +110,7 @@ def _candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
             continue
         if "DOUBLE" in note:
             converted = _impute_in_double(converted)
+        _use_any_locale(converted)
         for form, graph in _tree_forms(converted):
             found = True
             yield Candidate(graph, features, note + form)
@@ -153,7 +154,7 @@ def _to_onnx(model: Any, initial: list[tuple[str, Any]]) -> onnx.ModelProto:
     return converted
 
 
-def _with_text_for_missing(model: Any) -> Any:
+def _convertible(model: Any) -> Any:
     """A copy whose imputers and encoders of text know a missing value as the empty text: ONNX has no missing text.
 
     The null policy of such a feature is then '' (found out when NULL is tried on the estimator and on the graph).
@@ -163,6 +164,8 @@ def _with_text_for_missing(model: Any) -> Any:
         statistics = getattr(part, "statistics_", None)
         if type(part).__name__ == "SimpleImputer" and np.asarray(statistics).dtype.kind in "OUST":
             part.missing_values = ""
+        if hasattr(part, "flatten_transform"):  # a VotingClassifier's; it changes no answer, but skl2onnx asks for it
+            part.flatten_transform = False
         categories = getattr(part, "categories_", None)
         if categories is not None:
             part.categories_ = [
@@ -232,6 +235,14 @@ def _tree_forms(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.ModelProto]]
         yield ", trees in single precision", _cast_around_trees(model, to_double=True)
         yield ", trees in single precision, answers too", _cast_around_trees(model, to_double=False)
     yield "", model
+
+
+def _use_any_locale(model: onnx.ModelProto) -> None:
+    """skl2onnx lowers text as in en_US, a locale that slim machines do not have; C is on all. The proof decides."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "StringNormalizer" and attribute.name == "locale":
+                attribute.s = b"C"
 
 
 def _impute_in_double(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use super::pack::Packed;
 use super::tensor::Tensor;
 
-const RECENT: usize = 4;
+const RECENT: usize = 2;
 const MOST_BATCHES: usize = 128;
 const MOST_BYTES: usize = 4 << 20;
 

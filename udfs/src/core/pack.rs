@@ -2,7 +2,7 @@
 
 use super::cells::{Cells, same_shape, walk};
 use super::column::{Column, Data, Rows};
-use super::convert::{Place, numbers, stand_in, texts};
+use super::convert::{Place, SIDE, fits_side_by_side, numbers, side_by_side, stand_in, texts};
 use super::error::{Result, feature_type, list_width, null_feature, null_in_list};
 use super::manifest::{Feature, NullPolicy};
 use super::plan::{Form, Kind, Plan, Reader};
@@ -102,12 +102,25 @@ impl Packer {
         let block = (BLOCK_BYTES / widest.max(1)).clamp(32, 2048);
         for start in (0..rows.len()).step_by(block) {
             let part = rows.part(start, block.min(rows.len() - start));
-            for ((feature, reader), column) in plan.manifest.features.iter().zip(&plan.readers).zip(columns) {
-                let Kind::Number(number) = reader.kind else { continue };
+            let mut next = 0;
+            while next < columns.len() {
+                let (feature, reader) = (&plan.manifest.features[next], &plan.readers[next]);
                 let packed = &mut self.tensors[feature.input];
                 let (width, at) = (packed.width, feature.column.unwrap_or(0));
                 let place = Place { buffer: &mut packed.buffer, start: start * width, width, at };
-                numbers(column, number, part, place).map_err(|misfit| misfits(plan, feature, reader, &misfit.0))?;
+                let side = neighbours(&plan.manifest.features, columns, next);
+                if let (Rows::Range(first, count), Some(side)) = (part, side)
+                    && fits_side_by_side(&side, place.buffer)
+                {
+                    side_by_side(side, first, count, place);
+                    next += SIDE;
+                    continue;
+                }
+                if let Kind::Number(number) = reader.kind {
+                    numbers(columns[next], number, part, place)
+                        .map_err(|misfit| misfits(plan, feature, reader, &misfit.0))?;
+                }
+                next += 1;
             }
         }
         Ok(())
@@ -202,6 +215,15 @@ impl Packer {
         self.keep = keep;
         Ok(())
     }
+}
+
+/// The columns of this feature and the next ones, if they are neighbours in one tensor.
+fn neighbours<'a>(features: &[Feature], columns: &[&'a Column<'a>], first: usize) -> Option<[&'a Column<'a>; SIDE]> {
+    let run = features.get(first..first + SIDE)?;
+    let start = run[0].column?;
+    let beside = |(i, feature): (usize, &Feature)| feature.input == run[0].input && feature.column == Some(start + i);
+    let columns = columns.get(first..first + SIDE)?;
+    run.iter().enumerate().all(beside).then(|| std::array::from_fn(|i| columns[i]))
 }
 
 /// The rows that are scored, as the null policies say; None when all are.

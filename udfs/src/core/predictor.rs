@@ -21,8 +21,10 @@ const BYTES_PER_RUN: usize = 4 << 20;
 const NANOS_PER_RUN: f64 = 0.25e9;
 /// How many rows show what a row costs.
 const FIRST_ROWS: usize = 16;
+/// Above this, per row, an answer is found sooner than it is computed.
+const RECALL_NANOS: f64 = 20.0;
 /// Above this it pays to keep the rows of many batches.
-const MEMO_NANOS: f64 = 200.0;
+const HASH_NANOS: f64 = 200.0;
 
 /// Where answers go.
 pub trait Sink {
@@ -106,8 +108,9 @@ impl State {
     /// Rows of one shape. Other expressions on this thread may have asked for them just before.
     fn score_together(&mut self, rows: Rows, sink: &mut dyn Sink) -> Result<()> {
         let count = self.packer.count;
-        let shared = Arc::strong_count(&self.memo) > 1;
-        if !shared {
+        let nanos = self.session.nanos_per_row();
+        let worthwhile = Arc::strong_count(&self.memo) > 1 && nanos.is_some_and(|nanos| nanos > RECALL_NANOS);
+        if !worthwhile {
             for (start, outputs) in self.run(&self.packer.tensors, count)? {
                 self.write(outputs, rows, start, sink)?;
             }
@@ -118,7 +121,7 @@ impl State {
         if let Some(outputs) = memo.recall(&self.packer.tensors, count) {
             return self.write(outputs, rows, 0, sink);
         }
-        let hashed = self.session.nanos_per_row().is_some_and(|nanos| nanos > MEMO_NANOS);
+        let hashed = nanos.is_some_and(|nanos| nanos > HASH_NANOS);
         if let Some(places) = memo.lookup(&self.packer.tensors, count) {
             return self.score_rest(&memo, &places, rows, sink);
         }

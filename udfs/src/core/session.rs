@@ -59,7 +59,7 @@ impl Session {
         let graph = if heavy && alone { self.widened() } else { &self.narrow };
         let started = Instant::now();
         let tensors = graph.run(feeds, outputs).map_err(|reason| model_failed(&self.name, &reason))?;
-        self.learn(started.elapsed().as_nanos() as f64 / rows.max(1) as f64);
+        self.learn(started.elapsed().as_nanos() as f64 / rows.max(1) as f64, rows);
         match tensors.iter().find(|tensor| tensor.rows() != rows) {
             Some(odd) => {
                 let reason = format!("it answers a tensor of shape {:?} for {rows} rows", odd.shape);
@@ -77,14 +77,16 @@ impl Session {
         self.wide.get_or_init(open).as_ref().unwrap_or(&self.narrow)
     }
 
-    /// The first runs cost more than they should; later ones are averaged.
-    fn learn(&self, nanos: f64) {
+    /// The first runs cost more than they should; later ones are averaged. In short runs the call costs more than the
+    /// rows, so they count less.
+    fn learn(&self, nanos: f64, rows: usize) {
+        let weight = 0.1 * (rows as f64 / 512.0).min(1.0);
         let runs = self.runs.fetch_add(1, Ordering::Relaxed);
         let before = f64::from_bits(self.nanos_per_row.load(Ordering::Relaxed));
         let now = match runs {
             0 => nanos,
             1..4 => nanos.min(before),
-            _ => 0.9 * before + 0.1 * nanos,
+            _ => (1.0 - weight) * before + weight * nanos,
         };
         self.nanos_per_row.store(now.to_bits(), Ordering::Relaxed);
     }

@@ -120,7 +120,7 @@ impl Graph {
         check(api, unsafe { (api.CreateSessionOptions)(&mut options) })?;
         let options = Options(api, options);
         let (spinning, off) = (c"session.intra_op.allow_spinning", c"0");
-        // SAFETY (each): the options are valid and the texts are NUL-terminated.
+        // SAFETY: the options are valid and the texts are NUL-terminated.
         let settings = unsafe {
             [
                 (api.SetIntraOpNumThreads)(options.1, threads as c_int),

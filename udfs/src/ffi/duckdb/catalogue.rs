@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libduckdb_sys::*;
 
 use super::context::{Binding, Context};
-use super::guard;
 use super::types::{LogicalType, c_text};
+use super::{dropped, guard};
 use crate::core::column::Entry;
 use crate::core::error::{Error, Result};
 use crate::core::sqltype::{Plain, SqlType};
@@ -58,7 +58,7 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
 
 unsafe extern "C" fn drop_listing(data: *mut c_void) {
     // SAFETY: the data was made by `bind`, and DuckDB drops it once.
-    let _ = guard(|| Ok(drop(unsafe { Box::from_raw(data.cast::<Listing>()) })));
+    unsafe { dropped::<Listing>(data) };
 }
 
 fn rows(context: &Context) -> Result<Vec<Row>> {
@@ -159,7 +159,7 @@ pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
 
 unsafe extern "C" fn drop_text(data: *mut c_void) {
     // SAFETY: the data was made by `bind_version` or `copy_text`, and DuckDB drops it once.
-    let _ = guard(|| Ok(drop(unsafe { Box::from_raw(data.cast::<String>()) })));
+    unsafe { dropped::<String>(data) };
 }
 
 unsafe extern "C" fn copy_text(data: *mut c_void) -> *mut c_void {

@@ -9,7 +9,7 @@ mod scalar;
 mod types;
 
 use std::collections::HashSet;
-use std::ffi::CStr;
+use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -25,6 +25,8 @@ use crate::core::registry::Registry;
 use crate::core::sqltype::SqlType;
 
 pub const API_VERSION: &str = "v1.5.6";
+/// What predict('model', …) takes by position on a host that refuses names; rows and lists can be of any width.
+const MOST_POSITIONS: usize = 64;
 const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
 
 /// Run what a callback does; a panic becomes an error.
@@ -34,6 +36,18 @@ fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
         Err(Error(format!("sqlinfer failed inside: {text}; please report this")))
     })
+}
+
+/// What a callback of DuckDB's does to drop data of ours.
+///
+/// # Safety
+/// `data` must be a leaked box of a `T`, and is not used afterwards.
+unsafe fn dropped<T>(data: *mut c_void) {
+    let _ = guard(|| {
+        // SAFETY: promised by the caller.
+        drop(unsafe { Box::from_raw(data.cast::<T>()) });
+        Ok(())
+    });
 }
 
 /// Register everything on the database that loads the extension. Called again, under another name, it registers what is
@@ -128,7 +142,7 @@ fn register(connection: &Connection) -> Result<()> {
         if !known.contains(name) {
             let sql_type = SqlType::parse(sql_type)?;
             let function = Function { name: name.to_string(), call, sql_type, reference: None };
-            register_function(connection, function, Arity::Any)?;
+            register_function(connection, function, Arity::UpTo(MOST_POSITIONS))?;
         }
     }
     // A folder that cannot be read says so when a model is asked for; it must not keep the extension from loading.
@@ -145,8 +159,9 @@ fn register(connection: &Connection) -> Result<()> {
 #[derive(Clone, Copy)]
 enum Arity {
     Any,
-    /// About this many: the host then refuses names, which it would take for positions; see README.md.
+    /// About this many: a host that refuses names then does, which it would take for positions; see README.md.
     About(usize),
+    UpTo(usize),
 }
 
 /// The typed functions of all models: one for each call of each alias and version.
@@ -225,6 +240,7 @@ fn register_version(connection: &Connection) -> Result<()> {
 fn register_function(connection: &Connection, function: Function, arity: Arity) -> Result<()> {
     let name = function.name.clone();
     let counts: Vec<Option<usize>> = match arity {
+        Arity::UpTo(most) if refuses_names() => (0..=most).map(Some).collect(),
         Arity::About(features) if refuses_names() => {
             let near = [0, 1, features.saturating_sub(1), features, features + 1, features + 2];
             let few = 0..=12.min(features + 3);

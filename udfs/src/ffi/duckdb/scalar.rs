@@ -6,10 +6,10 @@ use std::sync::Arc;
 use libduckdb_sys::*;
 
 use super::context::Binding;
-use super::guard;
 use super::input::column;
 use super::output::Output;
 use super::types::c_text;
+use super::{dropped, guard};
 use crate::core::error::{Error, Result, reference_not_constant};
 use crate::core::manifest::Call;
 use crate::core::plan::{Form, Plan};
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
 
 unsafe extern "C" fn drop_bound(data: *mut c_void) {
     // SAFETY: the data was made by `bind` or `copy_bound`, and DuckDB drops it once.
-    let _ = guard(|| Ok(drop(unsafe { Box::from_raw(data.cast::<Bound>()) })));
+    unsafe { dropped::<Bound>(data) };
 }
 
 unsafe extern "C" fn copy_bound(data: *mut c_void) -> *mut c_void {
@@ -158,7 +158,7 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
 
 unsafe extern "C" fn drop_state(data: *mut c_void) {
     // SAFETY: the state was made by `init`, and DuckDB drops it once.
-    let _ = guard(|| Ok(drop(unsafe { Box::from_raw(data.cast::<State>()) })));
+    unsafe { dropped::<State>(data) };
 }
 
 pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
@@ -189,5 +189,5 @@ pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_
 
 pub unsafe extern "C" fn drop_function(data: *mut c_void) {
     // SAFETY: the extra info is the Function that was registered, and DuckDB drops it once.
-    let _ = guard(|| Ok(drop(unsafe { Box::from_raw(data.cast::<Function>()) })));
+    unsafe { dropped::<Function>(data) };
 }

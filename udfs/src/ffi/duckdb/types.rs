@@ -46,7 +46,7 @@ impl LogicalType {
     }
 
     pub fn of(sql_type: &SqlType) -> Result<LogicalType> {
-        // SAFETY (all): the children are valid types that live until after the call, which copies them.
+        // SAFETY: the children are valid types that live until after the call, which copies them.
         let made = unsafe {
             match sql_type {
                 SqlType::Plain(plain) => duckdb_create_logical_type(plain_id(*plain)),

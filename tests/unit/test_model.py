@@ -1,0 +1,78 @@
+"""A model in Python: it predicts without SQL, and says what it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import sqlinfer
+from sqlinfer.errors import MissingFeature, ModelNotFound
+
+
+@pytest.fixture
+def model(registry):
+    return sqlinfer.load("iris", registry=registry)
+
+
+def test_a_dataframe_gets_a_series_with_its_index(model, iris, estimators):
+    rows = iris.sample(20, random_state=1)
+    answers = model.predict(rows)
+    assert isinstance(answers, pd.Series) and answers.index.equals(rows.index)
+    assert answers.tolist() == estimators["iris"][0].predict(rows).tolist()
+
+
+@pytest.mark.parametrize("form", [pa.Table.from_pandas, pl.DataFrame, lambda f: f.to_numpy(), lambda f: f.to_dict("list")])
+def test_other_forms_get_an_arrow_array(model, iris, form):
+    answers = model.predict(form(iris))
+    assert isinstance(answers, pa.Array)
+    assert answers.to_pylist() == model.predict(iris).tolist()
+
+
+def test_features_are_found_by_name(model, iris):
+    shuffled = iris.rename(columns=str.upper)[["PW", "SL", "PL", "SW"]].assign(more=1)
+    assert model.predict(shuffled).tolist() == model.predict(iris).tolist()
+    with pytest.raises(MissingFeature, match="sw"):
+        model.predict(iris.drop(columns="sw"))
+
+
+def test_probabilities_and_outputs(model, iris, estimators, registry):
+    proba = model.predict_proba(pa.Table.from_pandas(iris)).to_pylist(maps_as_pydicts="strict")
+    np.testing.assert_allclose([list(p.values()) for p in proba], estimators["iris"][0].predict_proba(iris), atol=1e-6)
+    assert set(model.infer(pa.Table.from_pandas(iris)).to_pylist()[0]) == {"label", "probabilities"}
+    with pytest.raises(ModelNotFound, match="has no predict_proba"):
+        sqlinfer.load("width", registry=registry).predict_proba(iris)
+
+
+def test_no_rows(model, iris):
+    assert model.predict(iris.head(0)).tolist() == []
+
+
+def test_python_and_sql_say_the_same(registry, customers):
+    model = sqlinfer.load("churn", registry=registry)
+    with sqlinfer.connect(registry=registry) as con:
+        rows = con.sql("SELECT predict('churn', c) FROM customers c").fetchall()
+    assert model.predict(customers).tolist() == [value for (value,) in rows]
+
+
+def test_what_it_is(registry):
+    second = sqlinfer.load("iris/2", registry=registry)
+    assert (second.name, second.version, second.aliases) == ("iris", 2, ["careful"])
+    assert repr(second) == "<sqlinfer.Model iris/2 predict(sl DOUBLE, sw DOUBLE, pl DOUBLE, pw DOUBLE) → VARCHAR>"
+    assert sqlinfer.load("IRIS@careful", registry=registry).version == 2
+
+
+def test_what_is_shown_is_escaped(tmp_path, onnx_file):
+    file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }")
+    shown = sqlinfer.register("m", file, features=["<b>x</b>"], registry=tmp_path / "models")._repr_html_()
+    assert "<b>x</b>" not in shown and "&lt;b&gt;x&lt;/b&gt;" in shown
+
+
+def test_promoting(tmp_path, onnx_file):
+    file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }")
+    first, second = (sqlinfer.register("m", file, registry=tmp_path / "models") for _ in range(2))
+    assert (first.aliases, second.aliases) == (["default"], [])
+    assert second.alias("default") is second
+    assert (first.aliases, second.aliases) == ([], ["default"])
