@@ -11,6 +11,7 @@ import click
 import sqlinfer
 from sqlinfer.cli.options import chosen_format, format_option, print_rows, registry_option
 from sqlinfer.engines.catalogue import CATALOGUE, row
+from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
 
@@ -145,9 +146,17 @@ def verify(reference: str | None, engine: str, registry: str | None) -> None:
     """Score the proof rows of a model (or of all models) again and compare with the original's answers."""
     store = Registry(registry)
     references = [reference] if reference else [f"{m.manifest.name}/{m.manifest.version}" for m in store.all()]
+    failed = 0
     for one in references:
-        found = sqlinfer.verify(one, registry=store, engine=engine)
-        click.echo(f"{one}: {found.text}")
+        try:
+            found = sqlinfer.verify(one, registry=store, engine=engine)
+        except SqlinferError as error:
+            failed += 1
+            click.echo(f"{one}: {error}", err=True)
+        else:
+            click.echo(f"{one}: {found.text}")
+    if failed:
+        raise SystemExit(1)
 
 
 @click.command()
@@ -158,6 +167,8 @@ def remove(reference: str, yes: bool, registry: str | None) -> None:
     """Remove a version (churn/1), or a model with all its versions (churn)."""
     store = Registry(registry)
     asked = Reference.parse(reference)
+    if "@" in reference:
+        raise BadReference(f"{reference!r} is an alias: remove the version it means, or drop it with 'alias --drop'")
     if asked.version is None:
         versions = store.versions(asked.name)
         if len(versions) > 1 and not yes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, TypeVar
 
 import click
@@ -44,13 +46,13 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], format_: s
     """Rows as they come; a table and markdown need all of them for the widths."""
     if format_ == "jsonl":
         for row in rows:
-            click.echo(json.dumps(dict(zip(columns, row, strict=True)), default=_json, ensure_ascii=False))
+            click.echo(_json(dict(zip(columns, row, strict=True))))
     elif format_ == "json":
         _print_json(columns, rows)
     elif format_ == "csv":
         click.echo(_csv(columns), nl=False)
         for row in rows:
-            click.echo(_csv(["" if value is None else _text(value) for value in row]), nl=False)
+            click.echo(_csv(["" if value is None else _text(value, exact=True) for value in row]), nl=False)
     else:
         _print_table(columns, [[_text(value) for value in row] for row in rows], markdown=format_ == "markdown")
 
@@ -58,8 +60,7 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], format_: s
 def _print_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     before = "["
     for row in rows:
-        line = json.dumps(dict(zip(columns, row, strict=True)), default=_json, ensure_ascii=False)
-        click.echo(f"{before}{line}", nl=False)
+        click.echo(f"{before}{_json(dict(zip(columns, row, strict=True)))}", nl=False)
         before = ",\n "
     click.echo("[]" if before == "[" else "]")
 
@@ -84,17 +85,30 @@ def _print_table(columns: Sequence[str], rows: list[list[str]], *, markdown: boo
         click.echo(line([value.replace("|", "\\|") for value in row] if markdown else row))
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, *, exact: bool = False) -> str:
     if value is None:
         return "NULL"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return repr(value) if exact else f"{value:.6g}"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     if isinstance(value, (dict, list, tuple)):
-        return json.dumps(value, default=_json, ensure_ascii=False)
+        return _json(value)
     return str(value)
 
 
-def _json(value: Any) -> Any:
-    return list(value) if isinstance(value, (tuple, bytes)) else str(value)
+def _json(value: Any) -> str:
+    return json.dumps(_jsonable(value), ensure_ascii=False, allow_nan=False)
+
+
+def _jsonable(value: Any) -> Any:
+    """As DuckDB's own JSON has it: decimals are numbers, and what is no finite number is null."""
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, bytes)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, (str, int, bool)) or value is None else str(value)

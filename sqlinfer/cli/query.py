@@ -13,6 +13,7 @@ import duckdb
 import sqlinfer
 from sqlinfer.cli.options import FORMATS, chosen_format, print_rows, registry_option
 from sqlinfer.cli.progress import progress
+from sqlinfer.sql.calls import split_statements
 
 __all__ = ["query"]
 
@@ -27,7 +28,7 @@ _COPY = {
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
-@click.command()
+@click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("sql")
 @click.option("--db", default=":memory:", metavar="FILE", help="The DuckDB database (default: in memory).")
 @click.option(
@@ -48,6 +49,8 @@ _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "j
 @registry_option
 def query(sql: str, db: str, format_: str | None, output: Path | None, engine: str, registry: str | None) -> None:
     """Run SQL in which predict() is known. '-' reads it from standard input."""
+    if sql.startswith("-") and sql != "-" and not any(map(str.isspace, sql)):  # SQL may begin with a comment
+        raise click.UsageError(f"No such option: {sql}")
     sql = sys.stdin.read() if sql == "-" else sql
     try:
         with sqlinfer.connect(db, registry=registry, engine=engine) as con:
@@ -84,7 +87,9 @@ def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | No
             else f"{form} is for the terminal; a file can be {', '.join(_COPY)}"
         )
     target = str(output).replace("'", "''")
-    text = sql.strip().rstrip(";")
+    *before, last = split_statements(sql)
     with progress(con):
-        (count,) = con.execute(f"COPY (\n{text}\n) TO '{target}' {_COPY[form]}").fetchone()
+        for statement in before:
+            con.execute(statement)
+        ((count,),) = con.execute(f"COPY (\n{last}\n) TO '{target}' {_COPY[form]}").fetchall()
     click.echo(f"{count:,} rows → {output}", err=True)

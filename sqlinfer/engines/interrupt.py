@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,8 +15,10 @@ class Interrupt:
     """``pressed`` is seen by functions on DuckDB's own threads: one that is amid a large join stops only when one of
     its functions fails, and until it stops DuckDB waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[bool], None] | None = None) -> None:
+        """``tell`` is called with True when Ctrl-C is pressed, and with False when the query has ended."""
         self.pressed = False
+        self._tell = tell or (lambda pressed: None)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -28,6 +30,7 @@ class Interrupt:
 
         def press(number: int, frame: Any) -> None:
             self.pressed = True
+            self._tell(True)
             before(number, frame)
 
         signal.signal(signal.SIGINT, press)
@@ -39,4 +42,6 @@ class Interrupt:
             raise
         finally:
             signal.signal(signal.SIGINT, before)
+            if self.pressed:
+                self._tell(False)
             self.pressed = False

@@ -6,6 +6,7 @@ function later. It is therefore loaded again, under the next of its names, when 
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import re
@@ -74,7 +75,7 @@ class NativeEngine:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.interrupt = Interrupt()
+        self.interrupt = Interrupt(ctypes.CDLL(str(extension_path())).sqlinfer_interrupt)
         self._types: dict[str, str] = {}
         self._loads = 0
         self._lock = threading.Lock()

@@ -16,7 +16,7 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-__all__ = ["Argument", "SqlCall", "find_calls", "relation_names"]
+__all__ = ["Argument", "SqlCall", "find_calls", "relation_names", "split_statements"]
 
 GENERIC = frozenset({"predict", "predict_proba", "infer"})
 _WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
@@ -74,6 +74,18 @@ def find_calls(sql: str) -> list[SqlCall]:
         return []
     tokens = _tokens(sql)
     return list(_calls(tokens, 0, len(tokens)))
+
+
+def split_statements(sql: str) -> list[str]:
+    """The statements of ``sql`` without their semicolons and the comments around them."""
+    spans: list[tuple[int, int] | None] = [None]
+    for token in _tokens(sql):
+        if token.token_type == TokenType.SEMICOLON:
+            spans.append(None)
+        else:
+            start = spans[-1][0] if spans[-1] else token.start
+            spans[-1] = start, token.end + 1
+    return [sql[start:end] for start, end in filter(None, spans)] or [sql]
 
 
 def relation_names(sql: str) -> frozenset[str]:

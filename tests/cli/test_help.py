@@ -24,7 +24,7 @@ def test_the_overview_names_every_command(run):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_every_command(run, command):
     text = run(command, "-h").output
-    assert text.startswith(f"Usage: main {command}") or text.startswith(f"Usage: sqlinfer {command}")
+    assert text.startswith((f"Usage: main {command}", f"Usage: sqlinfer {command}"))
     assert len(text.splitlines()) > 4
     options = [parameter for parameter in main.commands[command].params if parameter.param_type_name == "option"]
     for option in options:

@@ -107,7 +107,12 @@ def test_show(run, two):
 
 @pytest.mark.parametrize(
     ("reference", "says"),
-    [("negat", "did you mean 'negate'"), ("negate/9", "versions: 1, 2"), ("negate@best", "no alias 'best'"), ("a b", "name")],
+    [
+        ("negat", "did you mean 'negate'"),
+        ("negate/9", "versions: 1, 2"),
+        ("negate@best", "no alias 'best'"),
+        ("a b", "name"),
+    ],
 )
 @pytest.mark.parametrize("command", ["show", "verify", "remove"])
 def test_what_does_not_exist(run, two, command, reference, says):

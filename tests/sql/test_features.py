@@ -63,10 +63,10 @@ def test_a_joined_table_is_a_row(one):
     ]
     + ["7::FLOAT", "7::DOUBLE", "7::DECIMAL(4,1)", "7::DECIMAL(18,3)", "7::DECIMAL(38,2)", "7"],
 )
-@pytest.mark.parametrize("model", ["same_double", "same_int", "width"])
-def test_every_number_goes_into_every_number(one, model, value):
-    expected = one("SELECT predict('width', 7::DOUBLE)") if model == "width" else 7
-    assert one(f"SELECT predict('{model}', {value})") == pytest.approx(expected)
+def test_every_number_goes_into_every_number(one, value):
+    for model in ("same_float", "same_double", "same_int", "width"):
+        expected = one("SELECT predict('width', 7::DOUBLE)") if model == "width" else 7
+        assert one(f"SELECT predict('{model}', {value})") == pytest.approx(expected)
 
 
 def test_booleans_are_numbers_and_booleans(one):

@@ -7,17 +7,20 @@ import pytest
 from sqlinfer.errors import FeatureCount, FeatureType, SqlinferError
 
 NUMBERS = ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-           "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL(3,0)", "DECIMAL(9,2)", "DECIMAL(18,6)", "DECIMAL(38,10)"]  # fmt: skip
+           "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL(3,0)", "DECIMAL(9,2)", "DECIMAL(18,6)",
+           "DECIMAL(38,10)"]  # fmt: skip
 NUMERIC = ["same_float", "same_double", "same_int", "same_tiny"]
 
 
 @pytest.mark.parametrize("type", NUMBERS)
-@pytest.mark.parametrize("model", NUMERIC)
-def test_columns_of_every_number(con, column, model, type):
+def test_columns_of_every_number(con, column, type):
     """Two vectors of rows with gaps, in a table, not constants that DuckDB folds."""
-    con.execute(f"CREATE TABLE t AS SELECT i, CASE WHEN i % 5 > 0 THEN (i % 100)::{type} END AS x FROM range(3000) t(i)")
+    con.execute(
+        f"CREATE TABLE t AS SELECT i, CASE WHEN i % 5 > 0 THEN (i % 100)::{type} END AS x FROM range(3000) t(i)"
+    )
     expected = [i % 100 if i % 5 else None for i in range(3000)]
-    assert column(f"SELECT predict('{model}', x) FROM t ORDER BY i") == expected
+    for model in NUMERIC:
+        assert column(f"SELECT predict('{model}', x) FROM t ORDER BY i") == expected, model
 
 
 @pytest.mark.parametrize("type", [*NUMBERS, "BOOLEAN"])
@@ -31,7 +34,12 @@ def test_lists_of_every_number(column, type):
 
 @pytest.mark.parametrize(
     ("type", "least", "most"),
-    [("TINYINT", -128, 127), ("BIGINT", -(2**63), 2**63 - 1), ("HUGEINT", -(2**63), 2**63 - 1), ("UBIGINT", 0, 2**63 - 1)],
+    [
+        ("TINYINT", -128, 127),
+        ("BIGINT", -(2**63), 2**63 - 1),
+        ("HUGEINT", -(2**63), 2**63 - 1),
+        ("UBIGINT", 0, 2**63 - 1),
+    ],
 )
 def test_integers_are_exact_to_the_last_digit(one, type, least, most):
     for value in (least, most):
@@ -40,7 +48,8 @@ def test_integers_are_exact_to_the_last_digit(one, type, least, most):
 
 @pytest.mark.parametrize(
     ("model", "value"),
-    [("same_int", f"{2**63}::UBIGINT"), ("same_int", f"{2**100}::HUGEINT"), ("same_int", "1.5"), ("same_int", "'nan'::DOUBLE"),
+    [("same_int", f"{2**63}::UBIGINT"), ("same_int", f"{2**100}::HUGEINT"), ("same_int", "1.5"),
+     ("same_int", "'nan'::DOUBLE"),
      ("same_int", "'inf'::DOUBLE"), ("same_int", "1e300::DOUBLE"), ("same_tiny", "128"), ("same_tiny", "-129::BIGINT"),
      ("bytesum", "[256]"), ("bytesum", "[-1]"), ("echo", "[0.5]")],
 )  # fmt: skip
@@ -57,15 +66,15 @@ OTHERS = ["'5'", "'5'::VARCHAR", "'ab'::BLOB", "DATE '2020-01-01'", "TIME '10:00
 
 
 @pytest.mark.parametrize("value", OTHERS)
-@pytest.mark.parametrize("model", ["same_double", "same_int", "negate"])
-def test_what_is_no_number_is_never_made_one(con, one, model, value):
-    with pytest.raises(SqlinferError) as caught:
-        con.execute(f"SELECT predict('{model}', {value})").fetchall()
-    assert "feature 'x' is " in str(caught.value)
+def test_what_is_no_number_is_never_made_one(con, one, value):
+    for model in ("same_double", "same_int", "negate"):
+        with pytest.raises(SqlinferError) as caught:
+            con.execute(f"SELECT predict('{model}', {value})").fetchall()
+        assert "feature 'x' is " in str(caught.value)
     assert one("SELECT predict('same_int', 3)") == 3
 
 
-@pytest.mark.parametrize("value", ["5", "1.5", "true", "DATE '2020-01-01'", "now()", "'ab'::BLOB", "['a']", "{'x': 5}"])
+@pytest.mark.parametrize("value", ["5", "1.5", "true", "DATE '2020-01-01'", "now()", "'ab'::BLOB", "[5]", "{'x': 5}"])
 def test_what_is_no_text_is_never_made_one(con, value):
     with pytest.raises(SqlinferError, match="feature 'x' is VARCHAR"):
         con.execute(f"SELECT predict('same_text', {value})").fetchall()
@@ -103,8 +112,10 @@ def test_bytes(column):
 
 @pytest.mark.parametrize(
     ("model", "value"),
-    [("pixels", "[1.0, 2.0]"), ("pixels", "[[1.0, 2.0], [3.0, 4.0]]"), ("pixels", "[[[1,2,3,4]], [[1,2,3,4]], [[1,2,3,4]]]"),
-     ("table", "[1, 2, 3]"), ("table", "[[1, 2], [3]]"), ("half", "[1]"), ("half", "[1, 2, 3]"), ("half", "[]::INTEGER[]"),
+    [("pixels", "[1.0, 2.0]"), ("pixels", "[[1.0, 2.0], [3.0, 4.0]]"),
+     ("pixels", "[[[1,2,3,4]], [[1,2,3,4]], [[1,2,3,4]]]"),
+     ("table", "[1, 2, 3]"), ("table", "[[1, 2], [3]]"), ("half", "[1]"), ("half", "[1, 2, 3]"),
+     ("half", "[]::INTEGER[]"),
      ("iris", "range(5)")],
 )  # fmt: skip
 def test_lists_of_the_wrong_length(con, one, model, value):
@@ -117,7 +128,9 @@ def test_one_bad_row_among_many(con):
     """The row is refused wherever it stands: in the first vector or in the last."""
     for bad in (0, 2047, 2048, 99_999):
         with pytest.raises(FeatureCount):
-            con.execute(f"SELECT predict('half', CASE WHEN i = {bad} THEN [1] ELSE [1, 2] END) FROM range(100000) t(i)").fetchall()
+            con.execute(
+                f"SELECT predict('half', CASE WHEN i = {bad} THEN [1] ELSE [1, 2] END) FROM range(100000) t(i)"
+            ).fetchall()
 
 
 def test_nested_lists_with_gaps(column):
@@ -127,7 +140,9 @@ def test_nested_lists_with_gaps(column):
 
 def test_slices_of_lists(con, column):
     """A filter and a LIMIT leave views into longer buffers."""
-    con.execute("CREATE TABLE t AS SELECT i, list_transform(range(i % 5 + 1), lambda n: n + i) AS x FROM range(10000) t(i)")
+    con.execute(
+        "CREATE TABLE t AS SELECT i, list_transform(range(i % 5 + 1), lambda n: n + i) AS x FROM range(10000) t(i)"
+    )
     given = column("SELECT predict('mean', x) FROM t WHERE i % 7 = 3 ORDER BY i LIMIT 500 OFFSET 100")
     rows = [i for i in range(10_000) if i % 7 == 3][100:600]
     assert given == pytest.approx([i + (i % 5) / 2 for i in rows])

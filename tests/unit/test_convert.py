@@ -92,7 +92,11 @@ def through_sql(tmp_path):
     """``through_sql(model, rows)``: the model's answers through SQL; predict_proba where it has classes."""
 
     def ask(model, rows, call="predict", **options):
-        frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, columns=[f"f{i}" for i in range(rows.shape[1])])
+        frame = (
+            rows
+            if isinstance(rows, pd.DataFrame)
+            else pd.DataFrame(rows, columns=[f"f{i}" for i in range(rows.shape[1])])
+        )
         sqlinfer.register("m", model, sample=rows, registry=tmp_path / "models", promote=True, **options)
         with sqlinfer.connect(registry=tmp_path / "models") as con:
             con.register("rows", frame)
@@ -106,7 +110,9 @@ def assert_close(given, expected):
     np.testing.assert_allclose(np.array(given, float) / scale, np.array(expected, float) / scale, atol=2e-5)
 
 
-@pytest.mark.parametrize("labels", [BINARY.to_numpy(), BINARY.to_numpy() == 1, THREE], ids=["integers", "booleans", "texts"])
+@pytest.mark.parametrize(
+    "labels", [BINARY.to_numpy(), BINARY.to_numpy() == 1, THREE], ids=["integers", "booleans", "texts"]
+)
 @pytest.mark.parametrize("kind", CLASSIFIERS)
 def test_classifiers(through_sql, kind, labels):
     if kind == "xgboost" and labels.dtype.kind == "U":
@@ -201,7 +207,13 @@ def test_models_that_take_gaps_are_given_gaps(through_sql, model):
 
 
 def test_text_in_a_pipeline(through_sql):
-    rows = pd.DataFrame({"city": RANDOM.choice(["Ost", "Süd", "Ünten"], 300), "size": RANDOM.integers(0, 9, 300), "ok": RANDOM.random(300) > 0.5})
+    rows = pd.DataFrame(
+        {
+            "city": RANDOM.choice(["Ost", "Süd", "Ünten"], 300),
+            "size": RANDOM.integers(0, 9, 300),
+            "ok": RANDOM.random(300) > 0.5,
+        }
+    )
     steps = compose.make_column_transformer(
         (preprocessing.OneHotEncoder(handle_unknown="ignore"), ["city"]),
         (preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["size"]),
@@ -213,7 +225,9 @@ def test_text_in_a_pipeline(through_sql):
 
 def test_a_category_that_was_never_seen(tmp_path):
     rows = pd.DataFrame({"city": ["Ost", "Süd"] * 50, "n": range(100)})
-    steps = compose.make_column_transformer((preprocessing.OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough")
+    steps = compose.make_column_transformer(
+        (preprocessing.OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough"
+    )
     model = pipeline.make_pipeline(steps, linear_model.Ridge()).fit(rows, rows["n"] * 2.0)
     sqlinfer.register("m", model, sample=rows, registry=tmp_path)
     with sqlinfer.connect(registry=tmp_path) as con:

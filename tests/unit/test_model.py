@@ -24,7 +24,9 @@ def test_a_dataframe_gets_a_series_with_its_index(model, iris, estimators):
     assert answers.tolist() == estimators["iris"][0].predict(rows).tolist()
 
 
-@pytest.mark.parametrize("form", [pa.Table.from_pandas, pl.DataFrame, lambda f: f.to_numpy(), lambda f: f.to_dict("list")])
+@pytest.mark.parametrize(
+    "form", [pa.Table.from_pandas, pl.DataFrame, lambda f: f.to_numpy(), lambda f: f.to_dict("list")]
+)
 def test_other_forms_get_an_arrow_array(model, iris, form):
     answers = model.predict(form(iris))
     assert isinstance(answers, pa.Array)

@@ -67,7 +67,7 @@ def test_aliases(store):
     store.alias("m", "champion", 3)
     assert store.get("m@champion").manifest.version == 3
     store.drop_alias("m", "champion")
-    with pytest.raises(ModelNotFound, match="has no alias 'champion'; .*challenger, default"):
+    with pytest.raises(ModelNotFound, match=r"has no alias 'champion'; .*challenger, default"):
         store.get("m@champion")
 
 
@@ -80,7 +80,7 @@ def test_an_alias_is_a_name(store, alias):
 def test_an_alias_points_to_what_exists(store):
     with pytest.raises(ModelNotFound, match="no version 9; versions: 1, 2, 3"):
         store.alias("m", "champion", 9)
-    with pytest.raises(ModelNotFound, match="no model named 'n'.*did you mean|no model named 'n'"):
+    with pytest.raises(ModelNotFound, match="no model named 'n'"):
         store.alias("n", "champion", 1)
     assert store.aliases("m") == {"default": 1}
 
@@ -112,7 +112,7 @@ def test_a_model_is_removed_with_all_its_versions(store, home):
     store.remove("m")
     assert store.names() == [] and files(home) == []
     for reference in ("m", "m/1"):
-        with pytest.raises(ModelNotFound, match="the registry .* is empty"):
+        with pytest.raises(ModelNotFound, match=r"the registry .* is empty"):
             store.get(reference)
     with pytest.raises(ModelNotFound):
         store.remove("m")

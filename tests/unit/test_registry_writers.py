@@ -115,7 +115,7 @@ def test_a_writer_killed_midway_leaves_nothing(home, files_written):
 
 
 def test_a_first_registration_that_died_before_its_alias(home):
-    """The version is whole but nothing points to it: the name says so, and the next registration makes it mean something."""
+    """The version is whole but nothing points to it: the name says so, and an alias makes it whole."""
     store = sqlinfer.Registry(home)
     shutil.copytree(home / "known" / "models", home / "models")
     (home / "models/m/aliases.json").unlink()

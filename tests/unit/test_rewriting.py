@@ -54,10 +54,14 @@ def test_there_are_pairs():
 
 # Pieces of SQL around calls: what is hard about SQL is where strings, comments and names begin and end.
 PIECES = [
-    "SELECT ", " FROM t", "a::FLOAT", "'text'", "'it''s'", "'predict(''iris'', 1)'", '"predict(1)"', '"a""b"', "$$ ( $$",
-    "$x$ predict('nope') $x$", "/* predict('nope') */", "-- predict('nope', ')\n", "\n", "\t", "  ", ",", "(1 + 2)", "[1, 2]",
-    "{'a': 1}", "ünïcode", "'🦆'", "x -> x + 1", ";", "USING SAMPLE 10%", "e'\\''", "1e10", "0xFF", "?", "$1", ":name", "#1", "@a",
-    "predict +", "infer,", "predict_weather(1, ')')", "my_predict('x')", "s.predict('x')", "\r\n", "\u00a0", "é", "a.b.c", "*", "<=>",
+    "SELECT ", " FROM t", "a::FLOAT", "'text'", "'it''s'",
+    "'predict(''iris'', 1)'", '"predict(1)"', '"a""b"', "$$ ( $$",
+    "$x$ predict('nope') $x$", "/* predict('nope') */", "-- predict('nope', ')\n", "\n", "\t", "  ", ",",
+    "(1 + 2)", "[1, 2]",
+    "{'a': 1}", "ünïcode", "'🦆'", "x -> x + 1", ";", "USING SAMPLE 10%", "e'\\''", "1e10", "0xFF", "?", "$1",
+    ":name", "#1", "@a",
+    "predict +", "infer,", "predict_weather(1, ')')", "my_predict('x')", "s.predict('x')", "\r\n", "\u00a0",
+    "é", "a.b.c", "*", "<=>",
 ]  # fmt: skip
 CALLS = [
     ("predict('width', a)", "predict_width(a)"),

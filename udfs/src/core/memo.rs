@@ -20,6 +20,7 @@ struct Batch {
     outputs: Vec<Tensor>,
     rows: usize,
     bytes: usize,
+    hashed: bool,
 }
 
 /// Batches that were scored and their answers, newest last.
@@ -45,6 +46,9 @@ impl Memo {
 
     /// For each row the place of its answer, if it is known by its hash. None when no row is.
     pub fn lookup(&self, tensors: &[Packed], rows: usize) -> Option<Vec<Option<Place>>> {
+        if self.index.is_empty() {
+            return None;
+        }
         let oldest = self.batches.front()?.number;
         let mut any = false;
         let places = (0..rows).map(|row| {
@@ -81,7 +85,7 @@ impl Memo {
                 self.index.insert(hash(&tensors, row), (self.next, row as u32));
             }
         }
-        self.batches.push_back(Batch { number: self.next, tensors, outputs, rows, bytes });
+        self.batches.push_back(Batch { number: self.next, tensors, outputs, rows, bytes, hashed });
         self.next += 1;
         self.bytes += bytes;
         let most = if hashed { MOST_BATCHES } else { RECENT };
@@ -89,7 +93,7 @@ impl Memo {
         while self.batches.len() > 1 && (self.batches.len() > most || self.bytes > MOST_BYTES) {
             let Some(old) = self.batches.pop_front() else { break };
             self.bytes -= old.bytes;
-            if !self.index.is_empty() {
+            if old.hashed {
                 for row in 0..old.rows {
                     let key = hash(&old.tensors, row);
                     if self.index.get(&key).is_some_and(|(number, _)| *number == old.number) {

@@ -49,6 +49,7 @@ impl Predictor {
         let manifest = plan.manifest.clone();
         let call = manifest.call(call)?;
         let mut names = call.outputs.clone();
+        names.sort_unstable();
         names.dedup();
         let text = |name: &String| CString::new(name.as_str()).map_err(|e| Error(e.to_string()));
         Ok(Predictor {

@@ -86,7 +86,8 @@ impl Session {
         let now = match runs {
             0 => nanos,
             1..4 => nanos.min(before),
-            _ => (1.0 - weight) * before + weight * nanos,
+            // a thread that was put aside in the middle of a run does not count for all of that time
+            _ => (1.0 - weight) * before + weight * nanos.min(4.0 * before),
         };
         self.nanos_per_row.store(now.to_bits(), Ordering::Relaxed);
     }

@@ -36,7 +36,7 @@ impl Runtime {
     /// Load the library at `path`. It is never unloaded.
     pub fn open(path: &Path) -> Result<Runtime, String> {
         // SAFETY: loading runs the library's initialisers; that is what the user asked for by naming it.
-        let library = unsafe { Library::new(path) }.map_err(|e| e.to_string())?;
+        let library = unsafe { Library::new(path) }.map_err(|e| with_source(&e))?;
         // SAFETY: the symbol has this type in every version of ONNX Runtime.
         let base = unsafe { library.get::<unsafe extern "system" fn() -> *const OrtApiBase>(b"OrtGetApiBase\0") };
         let base = base.map_err(|e| e.to_string())?;
@@ -62,6 +62,13 @@ impl Runtime {
         };
         check(api, status)?;
         Ok(Runtime { api, env, cpu, version })
+    }
+}
+
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 

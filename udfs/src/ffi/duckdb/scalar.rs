@@ -6,6 +6,7 @@ use std::sync::Arc;
 use libduckdb_sys::*;
 
 use super::context::Binding;
+use super::entry::interrupted;
 use super::input::column;
 use super::output::Output;
 use super::types::c_text;
@@ -163,6 +164,9 @@ unsafe extern "C" fn drop_state(data: *mut c_void) {
 
 pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
     let result = guard(|| {
+        if interrupted() {
+            return Err(Error("interrupted".to_string()));
+        }
         // SAFETY: state and bind data are those that `init` and `bind` set; a state is used by one thread at a time.
         let (state, bound) = unsafe {
             let state = duckdb_scalar_function_get_state(info).cast::<State>().as_mut();
