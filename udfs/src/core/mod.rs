@@ -9,6 +9,7 @@ pub mod half;
 pub mod manifest;
 pub mod memo;
 pub mod pack;
+mod pack_list;
 pub mod plan;
 pub mod predictor;
 pub mod reference;

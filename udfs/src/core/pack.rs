@@ -3,7 +3,7 @@
 use super::cells::{Cells, same_shape, walk};
 use super::column::{Column, Data, Rows};
 use super::convert::{Place, SIDE, fits_side_by_side, numbers, side_by_side, stand_in, texts};
-use super::error::{Result, feature_type, list_width, null_feature, null_in_list};
+use super::error::{Result, feature_type, null_feature, null_in_list};
 use super::manifest::{Feature, NullPolicy};
 use super::plan::{Form, Kind, Plan, Reader};
 use super::tensor::{Buffer, Dtype};
@@ -182,39 +182,6 @@ impl Packer {
             self.groups.push(Group { tensors, rows: Some(rows) });
         }
     }
-
-    /// One list a row stands for all features: its values are the columns of the only tensor.
-    fn pack_list(&mut self, plan: &Plan, list: &Column, rows: usize) -> Result<()> {
-        let features = &plan.manifest.features;
-        let whole = list.all_valid(rows);
-        if !whole && features.iter().any(|f| f.null == NullPolicy::Error) {
-            return Err(null_feature(&plan.model, &features[0].name));
-        }
-        let valid = || (0..rows as u32).filter(|row| list.is_valid(*row as usize)).collect::<Vec<_>>();
-        let mut keep = (!whole).then(valid);
-        let mut cells = walk_list(plan, list, keep.as_deref(), rows)?;
-        let total = cells.runs.iter().map(|(first, count)| first + count).max().unwrap_or(0);
-        let by_column = columns(features);
-        if !cells.leaf.all_valid(total) {
-            let all = || (0..rows as u32).collect();
-            keep = Some(without_nulls(plan, &cells, &by_column, keep.unwrap_or_else(all))?);
-            cells = walk_list(plan, list, keep.as_deref(), rows)?;
-        }
-        self.count = cells.lengths.len();
-        let packed = &mut self.tensors[0];
-        packed.buffer.reset(self.count * features.len());
-        convert_leaves(plan, &features[0], &plan.readers[0], &cells, &mut packed.buffer)?;
-        if !cells.leaf.all_valid(total) {
-            for (i, leaf) in leaves(&cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
-                if let NullPolicy::Value(value) = &by_column[i % features.len()].null {
-                    let place = Place { buffer: &mut packed.buffer, start: i, width: 1, at: 0 };
-                    stand_in(cells.leaf, value, Rows::Range(leaf, 1), place);
-                }
-            }
-        }
-        self.keep = keep;
-        Ok(())
-    }
 }
 
 /// The columns of this feature and the next ones, if they are neighbours in one tensor.
@@ -278,7 +245,13 @@ fn pack_cells(
     cells.fitted(axes)
 }
 
-fn convert_leaves(plan: &Plan, feature: &Feature, reader: &Reader, cells: &Cells, buffer: &mut Buffer) -> Result<()> {
+pub fn convert_leaves(
+    plan: &Plan,
+    feature: &Feature,
+    reader: &Reader,
+    cells: &Cells,
+    buffer: &mut Buffer,
+) -> Result<()> {
     let kind = match &reader.kind {
         Kind::Cells(inner) => inner,
         kind => kind,
@@ -318,35 +291,7 @@ fn misfits(plan: &Plan, feature: &Feature, reader: &Reader, value: &str) -> supe
     feature_type(&plan.model, name, &given, &feature.sql_type, &fix)
 }
 
-fn walk_list<'a>(plan: &Plan, list: &'a Column<'a>, keep: Option<&[u32]>, rows: usize) -> Result<Cells<'a>> {
-    let expected = plan.manifest.features.len();
-    let cells = walk(list, keep.map_or(Rows::Range(0, rows), Rows::Picked))?;
-    match cells.lengths.iter().position(|length| *length != expected) {
-        Some(row) => Err(list_width(&plan.model, row, cells.lengths[row], expected)),
-        None => Ok(cells),
-    }
-}
-
-fn columns(features: &[Feature]) -> Vec<&Feature> {
-    let mut columns: Vec<&Feature> = features.iter().collect();
-    columns.sort_by_key(|feature| feature.column);
-    columns
-}
-
-fn without_nulls(plan: &Plan, cells: &Cells, by_column: &[&Feature], keep: Vec<u32>) -> Result<Vec<u32>> {
-    let mut dropped = vec![false; keep.len()];
-    for (i, _) in leaves(cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
-        let feature = by_column[i % by_column.len()];
-        match feature.null {
-            NullPolicy::Error => return Err(null_feature(&plan.model, &feature.name)),
-            NullPolicy::Null => dropped[i / by_column.len()] = true,
-            NullPolicy::Value(_) => {}
-        }
-    }
-    Ok(keep.into_iter().zip(dropped).filter(|(_, dropped)| !dropped).map(|(row, _)| row).collect())
-}
-
-fn leaves(cells: &Cells) -> impl Iterator<Item = usize> {
+pub fn leaves(cells: &Cells) -> impl Iterator<Item = usize> {
     cells.runs.iter().flat_map(|(first, count)| *first..first + count)
 }
 

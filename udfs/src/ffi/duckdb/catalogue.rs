@@ -188,7 +188,7 @@ fn version(library: Option<&str>) -> String {
         Err(error) => format!("ONNX Runtime is not loaded: {error}"),
     };
     let sqlinfer = env!("CARGO_PKG_VERSION");
-    format!("sqlinfer {sqlinfer} (native engine), DuckDB {host}, C API {}, {onnx}", super::API_VERSION)
+    format!("sqlinfer {sqlinfer} (native engine), DuckDB {host}, C API {}, {onnx}", super::table::API_VERSION)
 }
 
 fn kernels() -> &'static str {

@@ -6,6 +6,7 @@ mod entry;
 mod input;
 mod output;
 mod scalar;
+mod table;
 mod types;
 
 use std::collections::HashSet;
@@ -24,7 +25,6 @@ use crate::core::reference::{DEFAULT, Pointer, Reference};
 use crate::core::registry::Registry;
 use crate::core::sqltype::SqlType;
 
-pub const API_VERSION: &str = "v1.5.6";
 /// What predict('model', …) takes by position on a host that refuses names; rows and lists can be of any width.
 const MOST_POSITIONS: usize = 64;
 const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
@@ -58,8 +58,7 @@ unsafe fn dropped<T>(data: *mut c_void) {
 unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_access) -> bool {
     let result = guard(|| {
         // SAFETY: promised by the caller.
-        let ready = unsafe { duckdb_rs_extension_api_init(info, access, API_VERSION) };
-        if ready != Ok(true) {
+        if !unsafe { table::take(info, access) }? {
             return Ok(false); // DuckDB has set the error
         }
         // SAFETY: promised by the caller; the database is lent for the time of the call.
