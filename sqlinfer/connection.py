@@ -141,7 +141,7 @@ class Connection:
         for call in rewritten.calls:
             self._engine.ensure(self._con, call.function, self._registry.get(call.function.reference))
         try:
-            with self._engine.interrupt.watching():
+            with self._engine.interrupt.watching(self._con):
                 return method(rewritten.text, *args, **options)
         except duckdb.Error as error:
             again = self._second_try(query, rewritten, error)
@@ -175,7 +175,7 @@ class Connection:
         @functools.wraps(method)
         def call(*args: Any, **options: Any) -> Any:
             try:
-                with self._engine.interrupt.watching():
+                with self._engine.interrupt.watching(self._con):
                     result = method(*args, **options)
             except duckdb.Error as error:
                 raise self._translated(error, "", []) from error

@@ -35,7 +35,10 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     (r"^no model named|has no version|has no alias|has no \w+\(\)", errors.ModelNotFound),
     (r"needs the features? ", errors.MissingFeature),
     (r"has no feature|is given twice", errors.UnknownFeature),
-    (r"takes \d+ features?, \d+ given|takes a list of|values, which do not fill|of the batch has", errors.FeatureCount),
+    (
+        r"takes \d+ features?, \d+ given|takes a list of|values, which do not fill|of the batch (has|holds)",
+        errors.FeatureCount,
+    ),
     (r"is NULL and its null policy", errors.NullFeature),
     (r", but the argument is ", errors.FeatureType),
     (r"^model '[^']*' failed", errors.ModelFailed),

@@ -91,7 +91,7 @@ def same_shape(
         tensors = {}
         for name, cell in ragged.items():
             shape = shapes[name][0 if rows is None else rows[0]]
-            tensors[name] = _gather(cell, rows).reshape(-1, *shape)
+            tensors[name] = _gather(cell, rows).reshape(count if rows is None else len(rows), *shape)
         yield rows, tensors
 
 
