@@ -22,6 +22,7 @@ _WIDTH = 30
 def progress(con: Connection) -> Iterator[None]:
     """Show a bar while a query runs that takes longer than two seconds, if somebody is looking at stderr."""
     if not sys.stderr.isatty():
+        con.execute("SET enable_progress_bar = false")
         yield
         return
     con.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")

@@ -68,6 +68,27 @@ impl Column<'_> {
         }
     }
 
+    /// Whether any row may be NULL or, in a list, hold a NULL at any depth.
+    pub fn may_hold_null(&self) -> bool {
+        let holed = self.valid.as_ref().is_some_and(|mask| mask.iter().any(|word| *word != u64::MAX));
+        match &self.data {
+            Data::Null => true,
+            Data::List(_, child) | Data::Array(_, child) => holed || child.may_hold_null(),
+            _ => holed,
+        }
+    }
+
+    /// Whether the row is NULL or holds a NULL at any depth.
+    pub fn holds_null(&self, row: usize) -> bool {
+        let inside = |child: &Column, first: usize, count: usize| (first..first + count).any(|i| child.holds_null(i));
+        !self.is_valid(row)
+            || match &self.data {
+                Data::List(entries, child) => inside(child, entries[row].offset as usize, entries[row].length as usize),
+                Data::Array(size, child) => inside(child, row * size, *size),
+                _ => false,
+            }
+    }
+
     /// Rows that `outer` does not hold are NULL here, too.
     pub fn within(&mut self, outer: &Valid<'_>, rows: usize) {
         let Some(outer) = outer else { return };
@@ -140,5 +161,7 @@ mod tests {
         assert!(!column.all_valid(3) && column.all_valid(1));
         assert!(column.is_valid(2) && !column.is_valid(1));
         assert!(!Column { valid: None, data: Data::Null }.is_valid(0));
+        let list = Column { valid: None, data: Data::Array(1, Box::new(column)) };
+        assert!(list.may_hold_null() && list.holds_null(1) && !list.holds_null(2));
     }
 }

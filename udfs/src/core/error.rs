@@ -82,10 +82,6 @@ pub fn null_feature(model: &str, feature: &str) -> Error {
     ))
 }
 
-pub fn null_in_list(model: &str, feature: &str) -> Error {
-    Error(format!("model '{model}': feature '{feature}' has a NULL inside a list; filter such rows"))
-}
-
 pub fn model_failed(model: &str, reason: &str) -> Error {
     Error(format!("model '{model}' failed: {}", brief(reason)))
 }

@@ -6,6 +6,7 @@ pub mod column;
 pub mod convert;
 pub mod error;
 pub mod half;
+pub mod interrupt;
 pub mod manifest;
 pub mod memo;
 pub mod pack;

@@ -3,7 +3,7 @@
 use super::cells::{Cells, same_shape, walk};
 use super::column::{Column, Data, Rows};
 use super::convert::{Place, SIDE, fits_side_by_side, numbers, side_by_side, stand_in, texts};
-use super::error::{Result, feature_type, null_feature, null_in_list};
+use super::error::{Result, feature_type, null_feature};
 use super::manifest::{Feature, NullPolicy};
 use super::plan::{Form, Kind, Plan, Reader};
 use super::tensor::{Buffer, Dtype};
@@ -196,17 +196,23 @@ fn neighbours<'a>(features: &[Feature], columns: &[&'a Column<'a>], first: usize
 /// The rows that are scored, as the null policies say; None when all are.
 fn kept(plan: &Plan, columns: &[&Column], rows: usize) -> Result<Option<Vec<u32>>> {
     let mut keep: Option<Vec<bool>> = None;
+    let mut skip = |gone: &dyn Fn(usize) -> bool| {
+        let keep = keep.get_or_insert_with(|| vec![true; rows]);
+        keep.iter_mut().enumerate().for_each(|(row, kept)| *kept &= !gone(row));
+    };
     for (feature, column) in plan.manifest.features.iter().zip(columns) {
+        let whole = feature.column.is_none() && !plan.manifest.inputs[feature.input].axes.is_empty();
+        if whole && feature.null == NullPolicy::Null && column.may_hold_null() {
+            skip(&|row| column.holds_null(row));
+        }
         if column.all_valid(rows) {
             continue;
         }
         match feature.null {
             NullPolicy::Error => return Err(null_feature(&plan.model, &feature.name)),
-            NullPolicy::Value(_) => {}
-            NullPolicy::Null => {
-                let keep = keep.get_or_insert_with(|| vec![true; rows]);
-                keep.iter_mut().enumerate().for_each(|(row, kept)| *kept &= column.is_valid(row));
-            }
+            // a value stands in for a value, not for a tensor
+            NullPolicy::Value(_) if !whole => {}
+            _ => skip(&|row| !column.is_valid(row)),
         }
     }
     Ok(keep.map(|keep| (0..rows as u32).filter(|row| keep[*row as usize]).collect()))
@@ -233,13 +239,11 @@ fn pack_cells(
     convert_leaves(plan, feature, reader, &cells, buffer)?;
     let total = cells.runs.iter().map(|(first, count)| first + count).max().unwrap_or(0);
     if !cells.leaf.all_valid(total) {
-        let dtype = plan.manifest.inputs[feature.input].dtype;
         for (i, leaf) in leaves(&cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
-            if !dtype.is_float() {
-                return Err(null_in_list(&plan.model, &feature.name));
-            }
-            let nan = super::convert::StandIn::Number(f64::NAN);
-            stand_in(cells.leaf, &nan, Rows::Range(leaf, 1), Place { buffer, start: i, width: 1, at: 0 });
+            let NullPolicy::Value(value) = &feature.null else {
+                return Err(null_feature(&plan.model, &feature.name));
+            };
+            stand_in(cells.leaf, value, Rows::Range(leaf, 1), Place { buffer, start: i, width: 1, at: 0 });
         }
     }
     cells.fitted(axes)

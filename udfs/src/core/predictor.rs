@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::answers::{Answers, Decoder};
 use super::column::{Column, Rows};
 use super::error::{Error, Result};
+use super::interrupt;
 use super::memo::Memo;
 use super::pack::{Packed, Packer};
 use super::plan::Plan;
@@ -180,6 +181,7 @@ impl State {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < count {
+            interrupt::check()?;
             let rows = self.rows_per_run(tensors, count).min(count - start);
             parts.push((start, self.run_slice(tensors, start, rows)?));
             start += rows;

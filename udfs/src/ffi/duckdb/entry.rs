@@ -1,22 +1,14 @@
 //! Where DuckDB enters. The file's name decides the symbol: sqlinfer.duckdb_extension, and, to register what is new in
 //! the folder of models on a database that has the extension already, sqlinfer_1 … sqlinfer_255.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use libduckdb_sys::{duckdb_extension_access, duckdb_extension_info};
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Whether the host has asked for an end: API v1 does not show a function that its query was cancelled, and one amid
-/// a large join would go on for hours.
-pub fn interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
-}
+use crate::core::interrupt;
 
 /// Called by the Python package when Ctrl-C is pressed, and once more, with false, when the query has ended.
 #[unsafe(no_mangle)]
 pub extern "C" fn sqlinfer_interrupt(pressed: bool) {
-    INTERRUPTED.store(pressed, Ordering::Relaxed);
+    interrupt::set(pressed);
 }
 
 macro_rules! entries {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use libduckdb_sys::*;
 
 use super::context::Binding;
-use super::entry::interrupted;
 use super::input::column;
 use super::output::Output;
 use super::types::c_text;
 use super::{dropped, guard};
 use crate::core::error::{Error, Result, reference_not_constant};
+use crate::core::interrupt;
 use crate::core::manifest::Call;
 use crate::core::plan::{Form, Plan};
 use crate::core::predictor::{Predictor, State};
@@ -164,9 +164,7 @@ unsafe extern "C" fn drop_state(data: *mut c_void) {
 
 pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
     let result = guard(|| {
-        if interrupted() {
-            return Err(Error("interrupted".to_string()));
-        }
+        interrupt::check()?;
         // SAFETY: state and bind data are those that `init` and `bind` set; a state is used by one thread at a time.
         let (state, bound) = unsafe {
             let state = duckdb_scalar_function_get_state(info).cast::<State>().as_mut();

@@ -1,0 +1,19 @@
+"""The benchmark runs, and its contestants agree (it stops when they do not); nobody looks at the clock."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def test_a_smoke_run():
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "--quick"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    tables = ran.stdout.split("### ")[1:]
+    assert [table.split(":")[0] for table in tables[:3]] == ["linear", "trees", "mlp"]
+    for table in tables[:3]:
+        assert "| sqlinfer, Arrow engine |" in table and "as fast" in table
+    assert "x its time" in tables[3]

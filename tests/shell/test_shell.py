@@ -1,0 +1,138 @@
+"""The real duckdb program, without Python in its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import duckdb
+import pytest
+
+from sqlinfer.engines.native import extension_path
+from sqlinfer.errors import EngineError
+
+try:
+    extension_path()
+except EngineError as missing:
+    pytest.skip(f"no native engine: {missing}", allow_module_level=True)
+
+SQLINFER = [sys.executable, "-c", "from sqlinfer.cli import main; main(prog_name='sqlinfer')"]
+
+
+@pytest.fixture
+def environment(registry):
+    return {**os.environ, "SQLINFER_HOME": str(registry.home)}
+
+
+@pytest.fixture
+def shell(environment):
+    def run(*arguments, text="", code=0):
+        command = [*SQLINFER, "shell", *map(str, arguments)]
+        ran = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, timeout=60)
+        assert ran.returncode == code, ran.stderr
+        return ran
+
+    return run
+
+
+def ask(shell, sql):
+    ran = shell(":memory:", "-json", "-c", sql)
+    return [list(row.values()) for row in json.loads(ran.stdout)]
+
+
+def test_a_command(shell):
+    assert ask(shell, "SELECT predict_iris(5.1, 3.5, 1.4, 0.2) AS p, typeof(p)") == [["setosa", "VARCHAR"]]
+
+
+def test_a_pipe(shell):
+    ran = shell(
+        "-csv", text="SELECT predict_label('iris', 5.1, 3.5, 1.4, 0.2) AS p;\nSELECT predict('width', 1) > 0 AS q;"
+    )
+    assert ran.stdout.split() == ["p", "setosa", "q", "true"]
+
+
+def test_the_generic_functions(shell):
+    row = "{'sl': 5.1, 'sw': 3.5, 'pl': 1.4, 'pw': 0.2}"
+    assert ask(
+        shell, f"SELECT predict_label('iris/2', {row}) AS a, predict_proba('iris', {row})['setosa'] > 0.9 AS b"
+    ) == [["setosa", True]]
+    assert ask(shell, "SELECT predict('same_int', 7) AS a, predict_label('same_int', 7) AS b") == [[7.0, "7"]]
+
+
+def test_rows_of_a_table(shell):
+    sql = """SELECT p, count(*) FROM (SELECT predict_iris(t) AS p FROM
+             (VALUES (5.1, 3.5, 1.4, 0.2), (6.0, 3.0, 6.0, 2.0), (NULL, 1, 1, 1)) t(sl, sw, pl, pw)) GROUP BY p ORDER BY p"""
+    assert ask(shell, sql) == [["setosa", 1], ["virginica", 1], [None, 1]]
+
+
+def test_models_are_listed(shell):
+    assert ask(shell, "SELECT version, aliases FROM sqlinfer_models() WHERE name = 'iris' ORDER BY version") == [
+        [1, ["default"]],
+        [2, ["careful"]],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        ("SELECT predict('irs', 1)", "did you mean 'iris'"),
+        ("SELECT predict('iris', 1, 2, 3, 4)", "predict_iris"),
+        ("SELECT predict_iris(1, 2)", "takes 4 features, 2 given"),
+        ("SELECT predict_iris('a', 1, 2, 3)", "CAST"),
+        ("SELECT predict(x, 1) FROM (SELECT 'iris' AS x)", "constant"),
+    ],
+)
+def test_errors(shell, sql, says):
+    assert says in shell(":memory:", "-c", sql, code=1).stderr
+
+
+def test_the_shell_goes_on_after_an_error(shell):
+    ran = shell("-csv", text="SELECT predict('irs', 1);\nSELECT predict('width', 1) > 0 AS q;")
+    assert "irs" in ran.stderr and ran.stdout.split()[-1] == "true"
+
+
+def test_a_terminal(environment, registry):
+    """A greeting of two lines, then the real program's prompt."""
+    leader, follower = pty.openpty()
+    running = subprocess.Popen(
+        [*SQLINFER, "shell"], stdin=follower, stdout=follower, stderr=follower, env=environment, close_fds=True
+    )
+    os.close(follower)
+    os.write(leader, b"SELECT 'p=' || predict_label('iris', 5.1, 3.5, 1.4, 0.2);\n.quit\n")
+    seen, deadline = b"", time.monotonic() + 30
+    while b"p=setosa" not in seen and time.monotonic() < deadline:
+        try:
+            seen += os.read(leader, 4096)
+        except OSError:
+            break
+    running.kill()
+    running.wait()
+    os.close(leader)
+    text = seen.decode(errors="replace")
+    assert f"models in {registry.home}" in text and "sqlinfer_models()" in text and "p=setosa" in text
+
+
+def test_by_hand(environment):
+    """What --print-setup says is enough."""
+    ran = subprocess.run(
+        [*SQLINFER, "shell", "--print-setup"], capture_output=True, text=True, env=environment, check=True
+    )
+    setup = [line for line in ran.stdout.splitlines() if not line.startswith("--")]
+    command = [sys.executable, "-m", "duckdb_cli", "-unsigned", "-csv", "-noheader"]
+    bare = {name: value for name, value in environment.items() if name != "SQLINFER_HOME"}
+    query = "SELECT predict_label('iris', 5.1, 3.5, 1.4, 0.2);"
+    by_hand = subprocess.run(
+        command, input="\n".join([*setup, query]), capture_output=True, text=True, env=bare, check=True
+    )
+    assert by_hand.stdout.split()[-1] == "setosa", by_hand.stderr
+
+
+@pytest.mark.skipif(duckdb.__version__.startswith("1."), reason="needs a file that is newer than the shell")
+def test_a_file_of_a_newer_duckdb(shell, tmp_path):
+    duckdb.connect(str(tmp_path / "new.duckdb")).close()
+    ran = shell(tmp_path / "new.duckdb", "-c", "SELECT 1", code=1)
+    assert "written by a newer DuckDB" in ran.stderr and "STORAGE_VERSION" in ran.stderr
