@@ -18,14 +18,14 @@ from typing import Any
 import pyarrow as pa
 
 from sqlinfer.connection import RegistryLike, connect
-from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError
+from sqlinfer.errors import BadReference, ConversionFailed, InvalidModel, ProofFailed, SqlinferError
 from sqlinfer.model import Model
 from sqlinfer.models.convert import Candidate, Original, open_original
 from sqlinfer.models.convert.pickled import load_pickle
 from sqlinfer.models.describe import describe, features_of, null_policies, task_of
 from sqlinfer.models.inspect import Graph, inspect_file, inspect_graph
 from sqlinfer.models.manifest import Manifest, Proof, Source
-from sqlinfer.models.reference import Reference, check_name
+from sqlinfer.models.reference import RESERVED, Reference, check_name
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Batch, Feature, NullPolicy, Signature
@@ -68,6 +68,8 @@ def register(
     Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
     """
     name = check_name(name)
+    if name in RESERVED:
+        raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
     store = registry if isinstance(registry, Registry) else Registry(registry)
     draft = _from_file if isinstance(model, (str, os.PathLike)) else _from_object
     if isinstance(model, (str, os.PathLike)) and Path(model).suffix in (".pkl", ".pickle", ".joblib"):

@@ -45,7 +45,7 @@ def shell(database: str, options: tuple[str, ...], print_setup: bool, registry: 
         return
     program = _program()
     _check_readable(program, database)
-    if sys.stdin.isatty() and not options:
+    if sys.stdin.isatty() and not {"-c", "-s", "-f"} & set(options):
         count = len(store.names())
         click.echo(f"sqlinfer {__version__}: {count} model{'' if count == 1 else 's'} in {store.home}", err=True)
         click.echo("SELECT * FROM sqlinfer_models(); shows them, predict_<model>(…) runs them", err=True)

@@ -36,6 +36,10 @@ class Reference:
         return self.name if self.alias == DEFAULT else f"{self.name}@{self.alias}"
 
 
+# predict_label() and predict_proba() are the extension's own functions, for every model.
+RESERVED = frozenset({"label", "proba"})
+
+
 def check_name(name: str) -> str:
     """A model or alias name in its one spelling: lower case, as SQL identifiers are case-insensitive."""
     if not re.fullmatch(_NAME, name, re.ASCII):

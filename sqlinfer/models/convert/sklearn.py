@@ -238,11 +238,13 @@ def _tree_forms(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.ModelProto]]
 
 
 def _use_any_locale(model: onnx.ModelProto) -> None:
-    """skl2onnx lowers text as in en_US, a locale that slim machines do not have; C is on all. The proof decides."""
+    """Text is lowered as in en_US unless the graph says otherwise, a locale that slim machines do not have; C is on
+    all. The proof decides."""
     for node in model.graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "StringNormalizer" and attribute.name == "locale":
-                attribute.s = b"C"
+        if node.op_type == "StringNormalizer":
+            others = [attribute for attribute in node.attribute if attribute.name != "locale"]
+            del node.attribute[:]
+            node.attribute.extend([*others, helper.make_attribute("locale", "C")])
 
 
 def _impute_in_double(model: onnx.ModelProto) -> onnx.ModelProto:
