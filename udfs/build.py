@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     options = parser.parse_args()
     library, duckdb_platform = place()
-    command = ["cargo", "build", "--release", "--locked", "--jobs", str(options.jobs), "--target-dir", str(HERE / "target")]
+    command = ["cargo", "build", "--release", "--locked", "--jobs", str(options.jobs)]
+    command += ["--target-dir", str(HERE / "target")]
     try:
         subprocess.run(command, cwd=HERE, check=True)
     except FileNotFoundError:
@@ -44,7 +45,7 @@ def place() -> tuple[Path, str]:
     system = SYSTEMS.get(sys.platform)
     machine = MACHINES.get(platform.machine().lower())
     if system is None or machine is None:
-        sys.exit(f"no extension for {sys.platform} on {platform.machine()}: Linux and macOS on x86-64 and ARM64 have one")
+        sys.exit(f"no extension for {sys.platform} on {platform.machine()}: there is one for Linux and macOS")
     return HERE / "target" / "release" / system[1], f"{system[0]}_{machine}"
 
 

@@ -179,6 +179,7 @@ def test_interrupting_a_long_query(registry, engine):
         os.kill(process.pid, signal.SIGINT)
         try:
             out, _ = process.communicate(timeout=30)
-        finally:
+        except subprocess.TimeoutExpired:
             process.kill()
-    assert out.splitlines() == ["KeyboardInterrupt", "[(True,)]"]
+            raise
+    assert (process.returncode, out.splitlines()) == (0, ["KeyboardInterrupt", "[(True,)]"])

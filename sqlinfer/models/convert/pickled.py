@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def load_pickle(path: Path, *, trust: bool) -> Any:
     if not trust:
         raise UntrustedModel.pickle(path)
     try:
-        if path.suffix == ".joblib":
+        if find_spec("joblib"):  # it reads plain pickles as well, and people give its files any suffix
             import joblib
 
             return joblib.load(path)
