@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check native bench clean
 
 demo: $(VENV)/ready
 	$(BIN)/python examples/flights.py
@@ -14,6 +14,10 @@ check: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd udfs && cargo fmt --check && cargo clippy --all-targets -- -D warnings && cargo test --quiet
+
+native: $(VENV)/ready
+	$(BIN)/python udfs/build.py
 
 bench: $(VENV)/ready
 	$(BIN)/python benchmarks/run.py

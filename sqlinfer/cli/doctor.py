@@ -10,6 +10,8 @@ import click
 
 import sqlinfer
 from sqlinfer.cli.options import registry_option
+from sqlinfer.engines.native import extension_path
+from sqlinfer.errors import EngineError
 from sqlinfer.models.describe import describe, features_of
 from sqlinfer.models.inspect import inspect_file
 from sqlinfer.models.registry import Registry
@@ -23,6 +25,7 @@ _OPTIONAL = {
     "skl2onnx": "sklearn",
     "onnxmltools": "xgboost,lightgbm",
     "torch": "torch",
+    "duckdb-cli": "shell",
     "ipython": "notebook",
 }
 
@@ -46,11 +49,22 @@ def _installation(registry: str | None) -> None:
         (name, _version(name) or f"not installed: pip install 'sqlinfer[{extra}]'") for name, extra in _OPTIONAL.items()
     ]
     with sqlinfer.connect(registry=store) as con:
-        lines.append(("engine", con.engine))
+        lines.append(("engine", f"{con.engine}{_why(con.engine)}"))
     lines.append(("registry", f"{store.home} ({len(store.names())} models)"))
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         click.echo(f"{name.ljust(width)}  {text}")
+
+
+def _why(engine: str) -> str:
+    """Why it is not the fast one, and how to get that."""
+    if engine == "native":
+        return f" ({extension_path()})"
+    try:
+        with sqlinfer.connect(engine="native"):
+            return ""
+    except EngineError as error:
+        return f": {error}"
 
 
 def _model(path: Path) -> None:

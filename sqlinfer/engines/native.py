@@ -53,7 +53,7 @@ def extension_path() -> Path:
     if not path.exists():
         raise EngineError(
             "the native extension is not built in this installation: install Rust (cargo) and run "
-            "'pip install --force-reinstall --no-deps sqlinfer', or, in a checkout, 'python udfs/build.py'"
+            "'pip install --force-reinstall --no-deps sqlinfer', or, in a checkout, 'make native'"
         )
     return path
 
