@@ -25,7 +25,6 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         wanted = os.environ.get("SQLINFER_NATIVE", "")
         target = Path(self.root) / "sqlinfer" / "sqlinfer.duckdb_extension"
         if self.target_name != "wheel" or wanted == "0":
-            target.unlink(missing_ok=True)
             return
         if shutil.which("cargo") is None:
             if wanted == "1":
@@ -38,8 +37,8 @@ class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         if built.returncode != 0:
             if wanted == "1":
                 raise RuntimeError(f"the native extension does not build:\n{built.stdout}{built.stderr}")
-            target.unlink(missing_ok=True)
             self.app.display_warning(f"the native extension does not build; going on without:\n{built.stderr[-2000:]}")
             return
+        build_data["artifacts"].append("sqlinfer/sqlinfer.duckdb_extension")
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
