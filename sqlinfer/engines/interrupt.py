@@ -34,22 +34,23 @@ class Interrupt:
             yield
             return
 
-        def press() -> None:
+        def stop() -> None:
             self.pressed = True
             self._tell(True)
+            con.interrupt()
 
         def handle(number: int, frame: Any) -> None:
-            press()
-            before(number, frame)
-
-        def stop() -> None:
-            press()
-            con.interrupt()
+            # Not an exception here and now: it could come up inside ONNX Runtime, reading texts, and crash it.
+            if self.pressed and not _DEAF:
+                before(number, frame)
+            stop()
 
         signal.signal(signal.SIGINT, handle)
         try:
             with _from_another_thread(stop) if _DEAF else nullcontext():
                 yield
+            if self.pressed:
+                raise KeyboardInterrupt
         except Exception as error:
             if self.pressed:
                 raise KeyboardInterrupt from error
