@@ -2,6 +2,7 @@
 # From a pickled model and a Parquet file to a Parquet file of predictions, without writing a program.
 # Real hotel bookings: what should a room cost, and who pays more than that?
 #
+#     . .venv/bin/activate
 #     sh examples/score_parquet.sh
 set -eu
 mkdir -p "$(dirname "$0")/output"

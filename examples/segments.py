@@ -49,5 +49,5 @@ con.sql("""
     PIVOT (SELECT hotel, predict('segment', b) AS segment, price * nights AS paid FROM bookings b WHERE is_canceled = 0)
     ON 'segment ' || segment
     USING round(sum(paid) / 1000)::INTEGER
-    GROUP BY hotel
+    GROUP BY hotel ORDER BY hotel
 """).show()

@@ -59,27 +59,13 @@ class SqlinferMagics(Magics):
         return None
 
     def _run(self, sql: str) -> Any:
-        # The notebook's variables are its tables, wherever this runs.
-        con = self.connection
-        names = {n: v for n, v in self.shell.user_ns.items() if _is_table(v) and not n.startswith("_")}
-        mentioned = [name for name in names if name.lower() in sql.lower()]
-        for name in mentioned:
-            con.register(name, names[name])
-        try:
-            relation = con.sql(sql)
-            return None if relation is None else relation.df()
-        finally:
-            for name in mentioned:
-                con.unregister(name)
-
-
-def _is_table(value: Any) -> bool:
-    kind = type(value)
-    return (kind.__module__.split(".")[0], kind.__name__) in {
-        ("pandas", "DataFrame"),
-        ("polars", "DataFrame"),
-        ("pyarrow", "Table"),
-    }
+        # The cell's own frame is among the callers, so DuckDB finds the notebook's DataFrames; tables come first.
+        relation = self.connection.sql(sql)
+        if relation is None:
+            return None
+        result = relation.df()
+        only_ddl = list(result.columns) == ["Count"] and result.empty
+        return None if only_ddl else result
 
 
 def load_ipython_extension(shell: Any) -> None:

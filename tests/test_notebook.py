@@ -106,3 +106,18 @@ def test_a_model_shows_itself(shell, registry):
     html = shell.display_formatter.format(model)[0]["text/html"]
     assert "churn" in html and "income" in html and "BOOLEAN" in html and "<script" not in html
     assert repr(model).startswith("<sqlinfer.Model churn/1 predict(age DOUBLE, income DOUBLE")
+
+
+def test_a_table_wins_over_a_dataframe_of_its_name(shell):
+    """As in DuckDB; and a DataFrame that is only mentioned stands in nobody's way."""
+    shell.run_cell("import pandas as pd\nbookings = pd.DataFrame({'a': [1, 2]})")
+    shell.run_cell("%sqlinfer CREATE TABLE bookings AS SELECT 42 AS a")
+    shell.run_cell("%%sqlinfer kept\nSELECT a FROM bookings").raise_error()
+    assert shell.user_ns["kept"]["a"].tolist() == [42]
+    shell.run_cell("%sqlinfer DROP TABLE bookings").raise_error()
+    shell.run_cell("%%sqlinfer kept\nSELECT a FROM bookings").raise_error()
+    assert shell.user_ns["kept"]["a"].tolist() == [1, 2]
+
+
+def test_a_definition_shows_nothing(shell):
+    assert shell.run_cell("%sqlinfer CREATE VIEW nothing AS SELECT 1 AS x").result is None

@@ -9,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import nbclient
 import nbformat
+import pyarrow.parquet as pq
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -31,48 +33,87 @@ def run(*command):
     return ran.stdout
 
 
+def table(out, title):
+    """The rows below a title, as DuckDB and the command line draw them; the first is the header."""
+    lines = out.split(title, 1)[1].splitlines()
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in lines if line.startswith("│")]
+    return rows[:1] + rows[2:]  # between them the types
+
+
 def test_flights(examples):
+    """Every flight is scored, and what is predicted for an airline is what happened on the days of no training."""
     out = run(sys.executable, examples / "flights.py")
-    assert "336,776 flights" in out
+    rows = table(out.split("rows a second")[0], "ORDER BY flights DESC")[1:]
+    flights = [int(row[1]) for row in rows]
+    assert sum(flights) == 336_776
+    large = [(float(row[3]), float(row[4])) for row, count in zip(rows, flights, strict=True) if count > 10_000]
+    assert len(large) == 9
+    assert all(abs(predicted - actual) < 4 for predicted, actual in large)
     assert float(re.search(r"AUC is (0\.\d+)", out)[1]) > 0.7
     assert (examples / "output" / "flights.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_cancellations(examples):
+    """The money that is expected to be lost is, over all months, within a tenth of what was lost."""
     out = run(sys.executable, examples / "cancellations.py")
+    months = table(out.split("Whom to call")[0], "Money at stake in 2017")[1:]
+    assert [row[0] for row in months][::7] == ["January", "August"]
+    expected, actual = (sum(int(row[i]) for row in months) for i in (3, 4))
+    assert abs(expected / actual - 1) < 0.1
     assert float(re.search(r"AUC .*: (0\.\d+)", out)[1]) > 0.75
 
 
 def test_demand(examples):
     """The forecast for a month is right within a tenth, for each airport."""
     out = run(sys.executable, examples / "demand.py")
-    month = out.split("December, forecast and flown")[1]
-    rows = re.findall(r"│ (EWR|JFK|LGA) +│ +(\d+) │ +(\d+) │", month)
-    assert len(rows) == 3
-    assert all(abs(int(expected) / int(actual) - 1) < 0.1 for _, expected, actual in rows)
+    header, *rows = table(out, "December, forecast and flown")
+    assert header[:3] == ["origin", "expected", "actual"]
+    assert [row[0] for row in rows] == ["EWR", "JFK", "LGA"]
+    assert all(abs(int(row[1]) / int(row[2]) - 1) < 0.1 for row in rows)
 
 
 def test_segments(examples):
-    """Every booking is in one of the segments."""
+    """Every booking is in one of five segments, which differ in what they were not made from."""
     out = run(sys.executable, examples / "segments.py")
-    sizes = [int(size) for size in re.findall(r"^│ +\d │ +(\d+) │", out, re.MULTILINE)]
-    assert len(sizes) == 5
-    assert sum(sizes) > 100_000
+    header, *rows = table(out.split("What each segment")[0], "Who comes")
+    assert {row[0] for row in rows} == set("01234")
+    assert sum(int(row[header.index("bookings")]) for row in rows) == 119_390
+    canceled = [int(row[header.index("canceled %")]) for row in rows]
+    assert max(canceled) > 2 * min(canceled)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 def test_score_parquet(examples):
+    """Each row of the one file is in the other, with a price that goes with the real one."""
     out = run("sh", examples / "score_parquet.sh")
-    assert "City Hotel" in out and "Resort Hotel" in out
-    assert (examples / "output" / "priced_2017.parquet").exists()
+    assert re.search(r"City Hotel +27227 ", out) and re.search(r"Resort Hotel +13004 ", out)
+    given, scored = examples / "output" / "bookings_2017.parquet", examples / "output" / "priced_2017.parquet"
+    assert pq.read_metadata(scored).num_rows == pq.read_metadata(given).num_rows == 40_231
+    answers = pq.read_table(scored, columns=["price", "usual_price"])
+    assert answers["usual_price"].null_count == 0
+    assert duckdb.sql("SELECT corr(price, usual_price) FROM answers").fetchall()[0][0] > 0.5
 
 
-def test_notebook(examples, tmp_path, monkeypatch):
-    monkeypatch.setenv("SQLINFER_HOME", str(tmp_path / "models"))
+def test_notebook(examples):
+    """Run from its own folder, it answers what is stored in it, and scores a file of 2017 it has not learnt from."""
     notebook = nbformat.read(examples / "notebook.ipynb", as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
-    *_, kept = (cell for cell in notebook.cells if cell.cell_type == "code")
-    assert "risk" in kept.outputs[0].data["text/plain"]
+    stored = [cell.get("outputs") for cell in notebook.cells]
+    nbclient.NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(examples)}}
+    ).execute()
+    answers = [
+        (before[0].data["text/plain"], cell.outputs[0].data["text/plain"])
+        for before, cell in zip(stored, notebook.cells, strict=True)
+        if cell.source.startswith("%%sqlinfer\n")
+    ]
+    assert len(answers) == 3
+    for before, after in answers:
+        assert len(before.splitlines()) == len(after.splitlines())
+    hotels = [line.split()[-3:] for line in answers[0][1].splitlines()[1:]]
+    assert sum(int(bookings) for bookings, _, _ in hotels) == 40_687
+    assert all(abs(float(expected) - float(actual)) < 8 for _, expected, actual in hotels)
+    scored = pq.read_table(examples / "output" / "scored_2017.parquet", columns=["risk"])["risk"]
+    assert len(scored) == 40_687 and scored.null_count == 0
 
 
 def test_all_are_listed():
