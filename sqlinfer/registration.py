@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,11 @@ from sqlinfer.model import Model
 from sqlinfer.models.convert import Candidate, Original, open_original
 from sqlinfer.models.convert.pickled import load_pickle
 from sqlinfer.models.describe import describe, features_of, null_policies, task_of
-from sqlinfer.models.inspect import Graph, inspect_file, inspect_graph
+from sqlinfer.models.inspect import Graph, inspect_file, inspect_graph, with_rows_first
 from sqlinfer.models.manifest import Manifest, Proof, Source
 from sqlinfer.models.reference import RESERVED, Reference, check_name
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
+from sqlinfer.models.rows import Layout
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Batch, Feature, NullPolicy, Signature
 from sqlinfer.proof import Difference, compare, json_values
@@ -40,6 +42,7 @@ _PROVEN_ROWS = 1000
 _STORED_ROWS = 16
 _STORED_VALUES = 20_000
 _NULL_ROWS = 32
+_FEW_ROWS = 8
 _FLOATS = ("FLOAT", "DOUBLE")
 _TEXTS_FOR_NULL = ("", "nan", "None", "missing")
 
@@ -53,6 +56,10 @@ def register(
     labels: Sequence[Any] | None = None,
     null: str | Mapping[str, Any] | None = None,
     registry: RegistryLike = None,
+    batch_axis: Mapping[str, int | None] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    row_by_row: bool = False,
+    together: bool = False,
     promote: bool = False,
     trust: bool = False,
 ) -> Model:
@@ -63,6 +70,10 @@ def register(
     ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
     ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores.
     ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
+    For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
+    of a run share the value; ``constants``, by input, a value that never changes (the input is no feature then);
+    ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
+    though their answers then depend on their neighbours.
     ``promote``: let the bare name mean this version; the first version always does.
 
     Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
@@ -71,11 +82,18 @@ def register(
     if name in RESERVED:
         raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
     store = registry if isinstance(registry, Registry) else Registry(registry)
-    draft = _from_file if isinstance(model, (str, os.PathLike)) else _from_object
-    if isinstance(model, (str, os.PathLike)) and Path(model).suffix in (".pkl", ".pickle", ".joblib"):
-        model, draft = load_pickle(Path(model), trust=trust), _from_object
+    wishes = _Wishes(
+        tuple(features or ()),
+        tuple(labels or ()),
+        null,
+        Layout(batch_axis or {}, constants or {}, row_by_row),
+        together,
+    )
+    is_path = isinstance(model, (str, os.PathLike))
+    if is_path and Path(model).suffix in (".pkl", ".pickle", ".joblib"):
+        model, is_path = load_pickle(Path(model), trust=trust), False
     rows = None if sample is None else Sample.of(sample, list(features) if features else None)
-    prepared = draft(name, model, rows, features, labels, null)
+    prepared = _from_file(name, Path(model), rows, wishes) if is_path else _from_object(name, model, rows, wishes)
     stored = store.add(name, prepared.manifest, {MODEL_FILE: prepared.graph.content}, promote=promote)
     return Model(stored, store)
 
@@ -93,6 +111,17 @@ def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto
     where = Reference(manifest.name, manifest.version)
     table = _proof_table(manifest.signature.features, manifest.proof.rows)
     return _prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What the caller of register() says of the model."""
+
+    features: tuple[str, ...]
+    labels: tuple[Any, ...]
+    null: str | Mapping[str, Any] | None
+    layout: Layout
+    together: bool
 
 
 class _Prepared:
@@ -120,68 +149,72 @@ class _Prepared:
         )
 
 
-def _from_file(name: str, path: Any, sample: Sample | None, names: Any, labels: Any, null: Any) -> _Prepared:
+def _from_file(name: str, path: Path, sample: Sample | None, wishes: _Wishes) -> _Prepared:
     """An .onnx file: what ONNX Runtime answers for the file as it came is what SQL must answer."""
-    graph = inspect_file(Path(path))
-    features = features_of(graph, names or (_fitting_names(graph, sample)))
-    features = null_policies(features, null, "nan" if graph.takes_nan else "null")
-    session = Session(graph.content, name)
+    graph = inspect_file(path, wishes.layout)
+    features = features_of(graph, wishes.features or _fitting_names(graph, sample))
+    features = null_policies(features, wishes.null, "nan" if graph.takes_nan else "null")
     given = sample.spread(_PROVEN_ROWS).table if sample else None
-    signature = describe(graph, features, observe(session, graph, features, given), labels=tuple(labels or ()))
-    table = given if given is not None else synthetic_rows(signature)
-    probe = Probe(name, signature, session)
-    signature = replace(signature, batch=_batch_rule(probe, table, graph.tolerance))
-    answers = Probe(name, signature, session).answers(table)
-    source = Source(graph.producer, Path(path).name, None, __version__)
-    prepared = _Prepared(
-        name, graph, signature, source, task_of(signature), _proof(signature, table, answers, graph.tolerance)
-    )
+    seen = _Observed(name, graph, features, given)
+    signature = describe(seen.graph, features, seen.outputs, labels=wishes.labels)
+    table = given if given is not None else synthetic_rows(signature, seen.lengths)
+    signature = replace(signature, batch=_batch_rule(name, signature, seen, table, wishes.together))
+    answers = Probe(name, signature, seen.session).answers(table)
+    source = Source(graph.producer, path.name, None, __version__)
+    proof = _proof(signature, table, answers, graph.tolerance)
+    prepared = _Prepared(name, seen.graph, signature, source, task_of(signature), proof)
     _prove_prepared(prepared, table, answers)
     return prepared
 
 
-def _from_object(name: str, model: Any, sample: Sample | None, names: Any, labels: Any, null: Any) -> _Prepared:
+def _from_object(name: str, model: Any, sample: Sample | None, wishes: _Wishes) -> _Prepared:
     """An estimator: the first candidate that answers what the estimator answers."""
     if sample is None:
         raise ConversionFailed(
             "sample rows are needed to name and type the features: register(name, model, sample=X_train)"
         )
     original, candidates = open_original(model, sample)
-    if labels is not None:
-        original = replace(original, labels=tuple(labels))
+    if wishes.labels:
+        original = replace(original, labels=wishes.labels)
     failure: SqlinferError | None = None
     for candidate in candidates:
         try:
-            return _candidate(name, original, candidate, sample, null)
+            return _candidate(name, original, candidate, sample, wishes)
         except (InvalidModel, ProofFailed) as error:
             failure = failure or type(error)(f"{error} (as {candidate.note})")
     raise failure or ConversionFailed(f"no candidate for {original.model}")
 
 
-def _candidate(name: str, original: Original, candidate: Candidate, sample: Sample, null: Any) -> _Prepared:
-    graph = inspect_graph(candidate.model, original.model)
+def _candidate(name: str, original: Original, candidate: Candidate, sample: Sample, wishes: _Wishes) -> _Prepared:
+    graph = inspect_graph(candidate.model, original.model, wishes.layout)
     features = [Feature(n, type, tensor, column) for n, type, tensor, column in candidate.features]
-    session = Session(graph.content, name)
     rows = sample.spread(_PROVEN_ROWS)
-    signature = describe(
-        graph,
-        features,
-        observe(session, graph, features, rows.table),
-        labels=original.labels,
-        label_type=original.label_type,
-    )
+    seen = _Observed(name, graph, features, rows.table)
+    signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
     expected = original.answers(rows)
-    signature = replace(signature, features=tuple(null_policies(features, null, "null")))
-    if null is None:
-        signature = _learn_null_policies(name, original, signature, session, sample, graph.tolerance)
-    probe = Probe(name, signature, session)
-    signature = replace(signature, batch=_batch_rule(probe, rows.table, graph.tolerance))
+    signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
+    if wishes.null is None:
+        signature = _learn_null_policies(name, original, signature, seen.session, sample, graph.tolerance)
+    signature = replace(signature, batch=_batch_rule(name, signature, seen, rows.table, wishes.together))
     source = Source(original.framework, original.model, original.converter, __version__)
-    prepared = _Prepared(
-        name, graph, signature, source, original.task, _proof(signature, rows.table, expected, graph.tolerance)
-    )
+    proof = _proof(signature, rows.table, expected, graph.tolerance)
+    prepared = _Prepared(name, seen.graph, signature, source, original.task, proof)
     _prove_prepared(prepared, rows.table, expected)
     return prepared
+
+
+class _Observed:
+    """A graph that has been run: with the rows first in every output, and the session that runs it."""
+
+    def __init__(self, name: str, graph: Graph, features: Sequence[Feature], sample: pa.Table | None) -> None:
+        self.session = Session(graph.content, name)
+        observation = observe(self.session, graph, features, sample)
+        self.outputs = observation.outputs
+        self.lengths = observation.lengths
+        moved = {output: seen.order for output, seen in self.outputs.items() if not seen.rows_first}
+        self.graph = with_rows_first(graph, moved) if moved else graph
+        if moved:
+            self.session = Session(self.graph.content, name)
 
 
 def _learn_null_policies(
@@ -235,19 +268,30 @@ def _without(table: pa.Table, name: str) -> pa.Table:
     return table.set_column(i, field, pa.nulls(len(table), field.type))
 
 
-def _batch_rule(probe: Probe, table: pa.Table, tolerance: float) -> Batch:
-    """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row."""
-    batch = probe.signature.batch
-    few = table.slice(0, 8)
-    if batch.fixed is not None or len(few) < 2:
+def _batch_rule(name: str, signature: Signature, seen: _Observed, table: pa.Table, together: bool) -> Batch:
+    """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row, unless
+    its user wants the rows scored ``together`` all the same."""
+    batch = signature.batch
+    few = table.slice(0, _FEW_ROWS)
+    if batch.fixed == 1 or batch.most == 1 or len(few) < 2:
         return batch
-    together = probe.answers(few)
-    # another probe: this one would remember the answers that the rows got together
-    other = Probe(probe.name, probe.signature, probe.session)
-    alone = [other.answers(few.slice(i, 1)) for i in range(len(few))]
-    joined = {call: [value for one in alone for value in one[call]] for call in together}
-    same = compare(together, joined, tolerance).passed
-    return batch if same else replace(batch, most=1)
+    apart = replace(signature, batch=replace(batch, most=1))
+    alone, seconds_apart = _timed(Probe(name, apart, seen.session), few)
+    beside, seconds_together = _timed(Probe(name, signature, seen.session), few)
+    difference = compare(beside, alone, seen.graph.neighbour_tolerance)
+    if difference.passed:
+        return batch
+    found = float(f"{difference.largest:.2g}")
+    if together:
+        return replace(batch, neighbours=found)
+    cost = max(1.0, round(seconds_apart / max(seconds_together, 1e-9), 1))
+    return replace(batch, most=1, neighbours=found, cost=cost)
+
+
+def _timed(probe: Probe, table: pa.Table) -> tuple[dict[str, list[Any]], float]:
+    started = time.perf_counter()
+    answers = probe.answers(table)
+    return answers, time.perf_counter() - started
 
 
 def _prove_prepared(prepared: _Prepared, table: pa.Table, answers: Mapping[str, Any]) -> None:
@@ -296,10 +340,6 @@ def _proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> 
 
 
 def _fitting_names(graph: Graph, sample: Sample | None) -> list[str] | None:
-    return (
-        sample.names if sample is not None and sum(_width(t.shape) for t in graph.inputs) == len(sample.names) else None
-    )
-
-
-def _width(shape: Sequence[int | None]) -> int:
-    return shape[1] if len(shape) == 2 and shape[1] is not None else 1
+    """The names of the sample's columns, when there is one for each feature, or for each input."""
+    fits = sample is not None and len(sample.names) in (len(features_of(graph)), len(graph.inputs))
+    return sample.names if sample is not None and fits else None

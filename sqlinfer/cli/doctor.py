@@ -73,7 +73,7 @@ def _model(path: Path) -> None:
     for tensor in graph.inputs:
         click.echo(f"  input   {tensor.name} {tensor.dtype} {_shape(tensor.shape)}")
     session = Session(graph.content, path.stem)
-    signature = describe(graph, features_of(graph), observe(session, graph))
+    signature = describe(graph, features_of(graph), observe(session, graph).outputs)
     for output in signature.outputs:
         click.echo(f"  output  {output.name} {output.dtype} {_shape(output.shape)} → {output.type}")
     names = signature.feature_names

@@ -14,6 +14,7 @@ from sqlinfer.engines.catalogue import CATALOGUE, row
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
+from sqlinfer.models.signature import Batch
 
 __all__ = ["alias", "list_", "register", "remove", "show", "verify"]
 
@@ -36,6 +37,22 @@ __all__ = ["alias", "list_", "register", "remove", "show", "verify"]
     metavar="[FEATURE=]POLICY",
     help="What a NULL does: null, nan, error or a value; for all features or for one.",
 )
+@click.option(
+    "--batch-axis",
+    "axes",
+    multiple=True,
+    metavar="INPUT=AXIS",
+    help="The axis of an input that counts the rows; none where all rows of a run share its value.",
+)
+@click.option(
+    "--constant",
+    "constants",
+    multiple=True,
+    metavar="INPUT=VALUE",
+    help="The value of an input that never changes.",
+)
+@click.option("--row-by-row", is_flag=True, help="Each row is a run of its own, and all outputs are its answer.")
+@click.option("--together", is_flag=True, help="Score rows together though they then change each other's answers.")
 @click.option("--promote", is_flag=True, help="Let the bare name mean this version.")
 @click.option("--trust", is_flag=True, help="Load a pickled estimator, which runs the code in it.")
 @registry_option
@@ -46,6 +63,10 @@ def register(
     features: str | None,
     labels: str | None,
     nulls: tuple[str, ...],
+    axes: tuple[str, ...],
+    constants: tuple[str, ...],
+    row_by_row: bool,
+    together: bool,
     promote: bool,
     trust: bool,
     registry: str | None,
@@ -59,6 +80,10 @@ def register(
         features=_split(features),
         labels=_split(labels),
         null=_null_policies(nulls),
+        batch_axis={name: _axis(value) for name, value in _pairs(axes, "--batch-axis")},
+        constants={name: _json_or_text(value) for name, value in _pairs(constants, "--constant")},
+        row_by_row=row_by_row,
+        together=together,
         promote=promote,
         trust=trust,
         registry=store,
@@ -108,7 +133,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
         ("converted by", manifest.source.converter or "nothing: registered as it came"),
         ("created", manifest.created),
         ("file", stored.onnx),
-        ("batches", _batch_text(signature.batch.fixed, signature.batch.most)),
+        ("batches", _batch_text(signature.batch)),
         *((f"{call}()", how.type) for call, how in signature.calls.items()),
     ]
     width = max(len(name) for name, _ in facts)
@@ -192,7 +217,37 @@ def _null_policies(given: tuple[str, ...]) -> Any:
     return dict(one.split("=", 1) for one in given)
 
 
-def _batch_text(fixed: int | None, most: int | None) -> str:
-    if fixed:
-        return f"exactly {fixed} rows at a time, as the graph demands"
-    return f"at most {most} row(s) at a time: more would change the answers" if most else "any number of rows"
+def _pairs(given: tuple[str, ...], option: str) -> list[tuple[str, str]]:
+    """``sr=16000`` → ("sr", "16000"). The names of inputs may hold anything, so the last = counts."""
+    if any("=" not in one for one in given):
+        raise click.UsageError(f"{option}: write INPUT=VALUE")
+    pairs = [one.rsplit("=", 1) for one in given]
+    return [(name, value) for name, value in pairs]
+
+
+def _axis(text: str) -> int | None:
+    if text.lower() == "none":
+        return None
+    if not text.isdecimal():
+        raise click.UsageError(f"--batch-axis: {text!r} is no axis; give its number, counted from 0, or none")
+    return int(text)
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _batch_text(batch: Batch) -> str:
+    if batch.neighbours and batch.most:
+        return (
+            f"{batch.most} row at a time: beside other rows an answer changes by up to {batch.neighbours:.2g} of its "
+            f"size. That takes {batch.cost:.1f} times as long; --together trades it away"
+        )
+    if batch.neighbours:
+        return f"together, as asked: the rows beside it change an answer by up to {batch.neighbours:.2g} of its size"
+    if batch.fixed:
+        return f"exactly {batch.fixed} row(s) at a time, as the graph demands"
+    return f"at most {batch.most} row(s) at a time" if batch.most else "any number of rows"

@@ -21,14 +21,21 @@ _MOST_COLUMNS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An output as it came out of the graph: its dtype, as ONNX calls it, and shape; None is an axis that varies."""
+    """An output as it came out of the graph: its dtype, as ONNX calls it, and its shape with the rows first; None is
+    an axis that varies. ``order``: the axes as they came, in that order; None when all of it belongs to one row."""
 
     dtype: str
     shape: tuple[int | None, ...]
+    order: tuple[int, ...] | None = (0,)
+
+    @property
+    def rows_first(self) -> bool:
+        return self.order is not None and self.order[0] == 0
 
 
 def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Feature]:
-    """The features of a graph: one for each column of a [batch, k] input, one for every other input.
+    """The features of a graph: one for each column of a [batch, k] input, one for every other input; or, when there
+    are as many names as inputs, one list for each input.
 
     ``names``, else the file's own metadata, else the names of the inputs, else f0 … fk. Raises FeatureError.
     """
@@ -36,7 +43,9 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
     features: list[Feature] = []
     for tensor in graph.inputs:
         features += _tensor_features(tensor)
-    if len(graph.inputs) == 1 and len(features) > 1:
+    if names and len(names) == len(graph.inputs):
+        features = [feature for tensor in graph.inputs for feature in _whole(tensor)]
+    elif len(graph.inputs) == 1 and len(features) > 1:
         features = [_renamed(f, f"f{i}") for i, f in enumerate(features)]
     if names:
         if len(names) != len(features):
@@ -83,12 +92,15 @@ def describe(
     if not outputs:
         raise InvalidModel(
             "no output of the model has one answer for each row (a first axis that follows the batch), "
-            "so there is nothing that SQL could show; export the model with a batch axis"
+            "so there is nothing that SQL could show; export the model with a batch axis, or, when each row is to be "
+            "a run of its own, register it row by row (--row-by-row, row_by_row=True)"
         )
     labels = tuple(labels or graph.labels)
     label_type = (label_type or label_type_of(labels)) if labels else None
     fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
-    batch = Batch(fixed=fixed.pop() if len(fixed) == 1 else None)
+    # rows of one run share these, and values of many shapes are not compared
+    apart = any(tensor.shared and None in tensor.shape[1:] for tensor in graph.inputs)
+    batch = Batch(fixed=fixed.pop() if len(fixed) == 1 else None, most=1 if apart else None)
     calls = _calls(outputs, labels, label_type)
     return Signature(tuple(features), graph.inputs, outputs, calls, labels, label_type, batch)
 
@@ -149,10 +161,18 @@ def _tensor_features(tensor: Tensor) -> list[Feature]:
     axes = tensor.shape[1:]
     if not axes:
         return [Feature(tensor.name, element.sql, tensor.name)]
-    if len(axes) == 1 and axes[0] is not None and axes[0] <= _MOST_COLUMNS:
+    if len(axes) == 1 and axes[0] is not None and axes[0] <= _MOST_COLUMNS and not tensor.shared:
         if axes[0] == 1:
             return [Feature(tensor.name, element.sql, tensor.name, 0)]
         return [Feature(f"{tensor.name}_{i}", element.sql, tensor.name, i) for i in range(axes[0])]
+    return _whole(tensor)
+
+
+def _whole(tensor: Tensor) -> list[Feature]:
+    """One feature for the tensor: a scalar where there is one value a row, else a list."""
+    element, axes = DTYPES[tensor.dtype], tensor.shape[1:]
+    if axes == (1,):
+        return [Feature(tensor.name, element.sql, tensor.name, 0)]
     return [Feature(tensor.name, nested(element.sql, axes), tensor.name)]
 
 

@@ -5,8 +5,8 @@ Reads with the `onnx` package, which checks the file and keeps external data ins
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -14,39 +14,45 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 
 from sqlinfer.errors import InvalidModel
+from sqlinfer.models.rows import Layout, inputs_rows_first, outputs_rows_first, shape_of, stack_sequences
 from sqlinfer.models.signature import Label, Tensor
-from sqlinfer.types import DTYPES
 
-__all__ = ["Graph", "inspect_file", "inspect_graph"]
+__all__ = ["Graph", "inspect_file", "inspect_graph", "with_rows_first"]
 
 # A protobuf message cannot be larger; a model with more weights keeps them in external files.
 _LARGEST = 2**31 - 1
 # Sums of single precision in another order differ in the last digits; those of double precision far less.
 _SINGLE = 1e-4
 _DOUBLE = 1e-7
+_PLAIN = Layout()
 _CLASSIFIERS = {"TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier", "ZipMap"}
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An ONNX graph that is ready to be stored: self-contained, without ZipMap.
+    """An ONNX graph that is ready to be stored: self-contained, without ZipMap, the rows first in every input.
 
+    ``declared``: by output, the shape that the file declares (a name or "" for a free axis), None where it has none.
     ``labels`` are the classes in the order of the score columns, where the graph says so.
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
+    ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
+    range changes answers by less than ``tolerance`` at times, and by more at others.
     ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
     """
 
     content: bytes
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
+    declared: dict[str, tuple[int | str, ...] | None]
     labels: tuple[Label, ...]
     takes_nan: bool
     tolerance: float
+    neighbour_tolerance: float
     metadata: dict[str, str]
     producer: str
 
 
-def inspect_file(path: Path) -> Graph:
+def inspect_file(path: Path, layout: Layout = _PLAIN) -> Graph:
     """Read an .onnx file. Raises InvalidModel."""
     try:
         content = path.read_bytes()
@@ -62,10 +68,10 @@ def inspect_file(path: Path) -> Graph:
             f"{path} keeps its weights in external files that cannot be loaded ({error}); "
             "they must lie in the folder of the model"
         ) from error
-    return inspect_graph(model, path)
+    return inspect_graph(model, path, layout)
 
 
-def inspect_graph(model: onnx.ModelProto, origin: object) -> Graph:
+def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAIN) -> Graph:
     """Check a graph, strip what stands between its classes and SQL, and read what it says of itself."""
     try:
         if model.ByteSize() > _LARGEST:
@@ -79,16 +85,28 @@ def inspect_graph(model: onnx.ModelProto, origin: object) -> Graph:
             raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
     labels = _labels(model)
     _strip_zipmap(model)
+    stack_sequences(model)
+    declared = {output.name: _declared(output) for output in model.graph.output}
+    inputs = inputs_rows_first(model, layout, origin)
     return Graph(
         content=model.SerializeToString(),
-        inputs=_inputs(model.graph, origin),
-        outputs=tuple(dict.fromkeys(output.name for output in model.graph.output)),
+        inputs=inputs,
+        outputs=tuple(declared),
+        declared=declared,
         labels=labels,
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
-        tolerance=_SINGLE if _computes_in_single(model.graph) else _DOUBLE,
+        tolerance=_tolerance(model.graph),
+        neighbour_tolerance=_DOUBLE if _quantizes_by_batch(model.graph) else _tolerance(model.graph),
         metadata={entry.key: entry.value for entry in model.metadata_props},
         producer=f"{model.producer_name} {model.producer_version}".strip() or "ONNX",
     )
+
+
+def with_rows_first(graph: Graph, axes: Mapping[str, Sequence[int] | None]) -> Graph:
+    """The graph with the axes of some outputs permuted, so that their rows come first; None: a run is one row."""
+    model = onnx.load_model_from_string(graph.content)
+    outputs_rows_first(model, axes)
+    return replace(graph, content=model.SerializeToString())
 
 
 def _parse(content: bytes, origin: object) -> onnx.ModelProto:
@@ -101,28 +119,9 @@ def _parse(content: bytes, origin: object) -> onnx.ModelProto:
     return model
 
 
-def _inputs(graph: onnx.GraphProto, origin: object) -> tuple[Tensor, ...]:
-    constants = {tensor.name for tensor in graph.initializer}
-    inputs = []
-    for value in graph.input:
-        if value.name in constants:
-            continue
-        if value.type.WhichOneof("value") != "tensor_type":
-            raise InvalidModel(f"{origin}: input {value.name!r} is no tensor; only tensors can be made from columns")
-        tensor = value.type.tensor_type
-        dtype = _dtype(tensor.elem_type)
-        if dtype not in DTYPES:
-            raise InvalidModel(f"{origin}: input {value.name!r} has the element type {dtype}, which SQL does not have")
-        if not tensor.shape.dim:
-            raise InvalidModel(
-                f"{origin}: input {value.name!r} has no batch axis: its shape is {_shape_text(tensor.shape)}; "
-                "export the model with a first axis for the rows"
-            )
-        shape = tuple(d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in tensor.shape.dim)
-        inputs.append(Tensor(value.name, dtype, shape))
-    if not inputs:
-        raise InvalidModel(f"{origin} takes no input, so there is nothing to predict from")
-    return tuple(inputs)
+def _declared(output: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:
+    tensor = output.type.tensor_type
+    return tuple(shape_of(output)) if tensor.HasField("shape") else None
 
 
 def _strip_zipmap(model: onnx.ModelProto) -> None:
@@ -184,21 +183,18 @@ def _computes_in_single(graph: onnx.GraphProto) -> bool:
     )
 
 
+def _tolerance(graph: onnx.GraphProto) -> float:
+    return _SINGLE if _computes_in_single(graph) else _DOUBLE
+
+
+def _quantizes_by_batch(graph: onnx.GraphProto) -> bool:
+    return any(node.op_type.startswith("DynamicQuantize") for node in graph.node)
+
+
 def _handles_missing(node: onnx.NodeProto) -> bool:
     if node.op_type == "Imputer":
         return True
     return any(a.name == "nodes_missing_value_tracks_true" and any(a.ints) for a in node.attribute)
-
-
-def _dtype(elem_type: int) -> str:
-    if elem_type == TensorProto.STRING:
-        return "string"
-    name = str(TensorProto.DataType.Name(elem_type)).lower()
-    return {"float": "float32", "double": "float64"}.get(name, name)
-
-
-def _shape_text(shape: onnx.TensorShapeProto) -> str:
-    return str([d.dim_param or d.dim_value for d in shape.dim])
 
 
 def _first_line(error: Exception) -> str:

@@ -17,7 +17,9 @@ The fields, in the order in which they are written:
                   tensor   the graph input that it goes to
                   column   its column in that tensor of shape [batch, k], or null when it is the whole tensor
     inputs      the graph inputs, each: name, dtype ("float32", "int64", "string" …: the names of `types.DTYPES`),
-                shape ([null, 30]: the batch axis first, null is a free axis)
+                shape ([null, 30]: the batch axis first, null is a free axis),
+                shared (true: a run takes one value, that of its first row, so that only rows of equal values may
+                share a run; absent means false)
     outputs     the graph outputs that follow the batch, as seen when the model ran: name, dtype, shape, type (SQL)
     labels      {"type": "VARCHAR", "values": ["no", "yes"]} in the order of the probability columns, or null.
                 A label output holds these values (as int64 0 and 1 when the type is BOOLEAN).
@@ -31,7 +33,10 @@ The fields, in the order in which they are written:
                            "struct"  every output in `outputs`, each decoded as "tensor", by name
                   outputs  names of the graph outputs to compute
     batch       {"fixed": null or n: the graph takes exactly n rows at a time, pad and cut;
-                 "most": null or n: never more than n rows at a time}
+                 "most": null or n: never more than n different rows at a time; a fixed batch is then filled up
+                 with copies,
+                 "neighbours": by how much answers change with the rows beside them, relative to their size, or 0,
+                 "cost": how many times longer a row takes because of "most"; both for people}
     kernel      "onnx"; a reader that knows a faster one for this model may use it.
     proof       {"rows": [[…], …] feature values in feature order, null is NULL;
                  "answers": {"predict": […], …} the original model's answers to them;
@@ -140,12 +145,14 @@ class Manifest:
                 Feature(f["name"], f["type"], f["tensor"], f["column"], _null_policy(f["null"]))
                 for f in fields["features"]
             ),
-            inputs=tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in fields["inputs"]),
+            inputs=tuple(
+                Tensor(t["name"], t["dtype"], tuple(t["shape"]), t.get("shared", False)) for t in fields["inputs"]
+            ),
             outputs=tuple(Output(o["name"], o["dtype"], tuple(o["shape"]), o["type"]) for o in fields["outputs"]),
             calls={name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()},
             labels=tuple(labels["values"]) if labels else (),
             label_type=labels["type"] if labels else None,
-            batch=Batch(fields["batch"]["fixed"], fields["batch"]["most"]),
+            batch=Batch(**fields["batch"]),
         )
         proof = fields["proof"]
         for field, type in (("name", str), ("version", int), ("sha256", str), ("created", str)):

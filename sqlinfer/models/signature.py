@@ -38,11 +38,15 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One input of the graph. ``shape`` holds the batch axis first; None is a free axis."""
+    """One input of the graph. ``shape`` holds the batch axis first; None is a free axis.
+
+    ``shared``: the graph takes one value for a whole run, that of the first row; rows whose values differ run apart.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,14 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """How rows may be put together. ``fixed``: the graph takes exactly that many rows at a time.
-    ``most``: more rows at once would change the answers, or are not possible."""
+    ``most``: more rows at once would change the answers, or are not possible. ``neighbours``: by how much answers
+    were seen to change, relative to their size, when other rows were beside; 0 where they do not.
+    ``cost``: how many times longer a row takes because of ``most``."""
 
     fixed: int | None = None
     most: int | None = None
+    neighbours: float = 0.0
+    cost: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ class Plan:
         if count == 0:
             return Packed([], 0, keep)
         values = [read(column) for read, column in zip(self.readers, columns, strict=True)]
-        return Packed(_group(self.signature, self.layout, values, count), count, keep)
+        groups = _group(self.signature, self.layout, values, count)
+        return Packed([part for group in groups for part in _by_shared_value(self.signature, group)], count, keep)
 
     def _pack_list(self, array: pa.Array) -> Packed:
         """One list per row stands for all features: its values are the columns of the only tensor."""
@@ -264,3 +265,26 @@ def _group(signature: Signature, layout: Sequence[_Layout], values: list[Any], c
         picked = {name: feed if rows is None else feed[rows] for name, feed in feeds.items()}
         groups.append(Group({**picked, **shaped}, count if rows is None else len(rows), rows))
     return groups
+
+
+def _by_shared_value(signature: Signature, group: Group) -> list[Group]:
+    """The group, or, when inputs that a run shares have several values in it, a group for each."""
+    shared = [group.feeds[tensor.name] for tensor in signature.inputs if tensor.shared]
+    if not shared or group.count < 2:
+        return [group]
+    members: dict[tuple[Any, ...], list[int]] = {}
+    for row in range(group.count):
+        members.setdefault(tuple(_exact(feed[row]) for feed in shared), []).append(row)
+    if len(members) == 1:
+        return [group]
+    rows = np.arange(group.count) if group.rows is None else group.rows
+    return [
+        Group({name: feed[mine] for name, feed in group.feeds.items()}, len(mine), rows[mine])
+        for mine in members.values()
+    ]
+
+
+def _exact(value: Any) -> Any:
+    """Equal only for equal bits: NaN is itself."""
+    array = np.asarray(value)
+    return tuple(array.ravel()) if array.dtype == object else array.tobytes()

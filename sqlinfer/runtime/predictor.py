@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
+from sqlinfer.errors import ModelFailed
 from sqlinfer.models.signature import Call, Signature
 from sqlinfer.runtime.answers import answer, answer_type
 from sqlinfer.runtime.batches import Group, Plan, plan
@@ -78,6 +79,9 @@ class Predictor:
         if fixed is not None and rows < fixed:
             feeds = {name: np.concatenate([x, np.repeat(x[-1:], fixed - rows, axis=0)]) for name, x in feeds.items()}
         tensors = self.session.run(self._outputs, feeds, rows)
+        odd = next((tensor for tensor in tensors if len(tensor) != (fixed or rows)), None)
+        if odd is not None:
+            raise ModelFailed(f"model {self.model!r} answers a tensor of shape {list(odd.shape)} for {rows} rows")
         return [tensor[:rows] for tensor in tensors]
 
     def _slices(self, group: Group) -> Iterator[tuple[dict[str, np.ndarray], int]]:
@@ -92,7 +96,7 @@ class Predictor:
     def _rows_per_run(self, group: Group) -> int:
         batch = self.signature.batch
         if batch.fixed is not None:
-            return batch.fixed
+            return min(batch.fixed, batch.most or batch.fixed)
         size = sum(feed.nbytes for feed in group.feeds.values()) // group.count
         limit = max(1, _BYTES_PER_RUN // max(size, 1))
         if self.session.seconds_per_row:

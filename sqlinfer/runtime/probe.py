@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,12 @@ from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import Session
 from sqlinfer.types import DTYPES, arrow_type, is_list
 
-__all__ = ["Probe", "observe", "synthetic_rows"]
+__all__ = ["Observation", "Probe", "observe", "synthetic_rows"]
 
 _ROWS = 6
+# Lengths of free axes: words or measurements first, then what convolutions of images and of sound need.
+_LENGTHS = ((3, 4), (8, 12), (16, 32), (64, 96), (224, 256), (512, 1024), (8000, 16000))
+_MOST_MADE_UP = 8_000_000
 
 
 class Probe:
@@ -43,32 +47,85 @@ class Probe:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """``outputs``: each that has an answer for each row. ``lengths``: two lengths of free axes that the model ran
+    with."""
+
+    outputs: dict[str, Seen]
+    lengths: tuple[int, int]
+
+
 def observe(
     session: Session, graph: Graph, features: Sequence[Feature] = (), sample: pa.Table | None = None
-) -> dict[str, Seen]:
-    """Each output that has one answer a row, with the shape that it really has.
+) -> Observation:
+    """What comes out of the graph, and where its rows are.
 
     The graph runs on batches of two sizes; an axis that differs is free. Rows of the sample are what it knows; only
-    made-up ones come in two sizes of each free inner axis.
+    made-up ones come in two sizes of each free inner axis. Raises InvalidModel for a graph that does not run.
     """
-    fixed = next((t.shape[0] for t in graph.inputs if t.shape[0] is not None), None)
     free = any(axis is None for tensor in graph.inputs for axis in tensor.shape[1:])
-    if sample is not None and len(sample) and fixed is None and not free:
-        batches = [_sampled(graph, features, sample, rows) for rows in (2, 3)]
+    rows = (graph.inputs[0].shape[0] or 2, graph.inputs[0].shape[0] or 3)
+    if sample is not None and len(sample):
+        lengths = _LENGTHS[0]
+        batches = [_sampled(graph, features, sample, rows[0], 0), _sampled(graph, features, sample, rows[1], -1)]
+        runs = [_run(session, graph, feeds) for feeds in batches]
     else:
-        batches = [_made_up(graph, rows, length) for rows, length in ((fixed or 2, 3), (fixed or 3, 4))]
-    runs = [_run(session, graph, feeds) for feeds in batches]
+        lengths, runs = _made_up_runs(session, graph, rows, free)
     seen = {}
     for name in graph.outputs:
         arrays = [run[name] for run in runs]
-        shapes = [np.shape(array) for array in arrays]
-        if not all(isinstance(array, np.ndarray) for array in arrays) or len(shapes[0]) != len(shapes[1]):
-            continue
-        if not shapes[0] or shapes[0][0] != (fixed or 2) or shapes[1][0] != (fixed or 3):
-            continue
-        inner = tuple(a if a == b else None for a, b in zip(shapes[0][1:], shapes[1][1:], strict=True))
-        seen[name] = Seen(_dtype_name(arrays[0]), (None, *inner))
-    return seen
+        if all(isinstance(array, np.ndarray) for array in arrays):
+            shown = _seen(arrays, rows, graph.declared[name], certain=sample is None or not free)
+            if shown is not None:
+                seen[name] = shown
+    return Observation(seen, lengths)
+
+
+def _made_up_runs(
+    session: Session, graph: Graph, rows: tuple[int, int], free: bool
+) -> tuple[tuple[int, int], list[dict[str, Any]]]:
+    """Runs on made-up rows, of the first two lengths of free axes that the model takes."""
+    refused: InvalidModel | None = None
+    for lengths in _LENGTHS if free else _LENGTHS[:1]:
+        batches = [_made_up(graph, count, length) for count, length in zip(rows, lengths, strict=True)]
+        if refused and sum(feed.size for feed in batches[1].values()) > _MOST_MADE_UP:
+            break
+        try:
+            return lengths, [_run(session, graph, feeds) for feeds in batches]
+        except InvalidModel as error:
+            refused = refused or error
+    raise refused or InvalidModel("the model takes no input")
+
+
+def _seen(
+    arrays: list[np.ndarray], rows: tuple[int, int], declared: tuple[int | str, ...] | None, certain: bool
+) -> Seen | None:
+    """One output of two runs; None when none of its axes counts the rows."""
+    shapes = [array.shape for array in arrays]
+    if len(shapes[0]) != len(shapes[1]):
+        return None
+    rank = len(shapes[0])
+    counts = [i for i in range(rank) if (shapes[0][i], shapes[1][i]) == rows]
+    named = declared if declared is not None and len(declared) == rank else None
+    if rows == (1, 1) and 0 not in counts:
+        # one row was in the run, so all of it is that row's; a length that has a name is its own business
+        return Seen(_dtype_name(arrays[0]), (None, *_lengths(shapes, range(rank), named, certain=False)), None)
+    if not counts:
+        return None
+    order = (counts[0], *(i for i in range(rank) if i != counts[0]))
+    return Seen(_dtype_name(arrays[0]), (None, *_lengths(shapes, order[1:], named, certain)), order)
+
+
+def _lengths(
+    shapes: list[tuple[int, ...]], axes: Sequence[int], named: tuple[int | str, ...] | None, certain: bool
+) -> Iterator[int | None]:
+    """What two runs tell of the lengths of some axes. ``certain``: the runs differed in all that may differ, so that
+    what the file says of a length does not count."""
+    for axis in axes:
+        first, second = shapes[0][axis], shapes[1][axis]
+        believed = certain or named is None or isinstance(named[axis], int)
+        yield first if first == second and first > 0 and believed else None
 
 
 def _run(session: Session, graph: Graph, feeds: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -81,17 +138,21 @@ def _run(session: Session, graph: Graph, feeds: dict[str, np.ndarray]) -> dict[s
         ) from error
 
 
-def _sampled(graph: Graph, features: Sequence[Feature], sample: pa.Table, rows: int) -> dict[str, np.ndarray]:
+def _sampled(
+    graph: Graph, features: Sequence[Feature], sample: pa.Table, rows: int, which: int
+) -> dict[str, np.ndarray]:
+    """The feeds of ``rows`` rows of one shape: that of the first whole row of the sample, or of the last."""
     names = [feature.name for feature in features]
     whole = sample.select(names).drop_null()
     whole = whole if len(whole) else sample.select(names)
-    few = whole.take(pa.array(np.arange(rows) % min(len(whole), rows)))
-    given = [_plain(few.column(name)) for name in names]
     unknowing = Signature(tuple(features), graph.inputs, (), {})
+    given = [_plain(whole.column(name)) for name in names]
     packed = plan("the sample", unknowing, [array.type for array in given]).pack(given)
-    if not packed.groups or packed.groups[0].count != rows:
+    if not packed.groups:
         return _made_up(graph, rows, rows + 1)
-    return packed.groups[0].feeds
+    group = packed.groups[which]
+    few = np.arange(rows) % min(group.count, rows)
+    return {name: feed[few] for name, feed in group.feeds.items()}
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
@@ -114,14 +175,15 @@ def _dtype_name(array: np.ndarray) -> str:
     return "string" if array.dtype == object else str(array.dtype)
 
 
-def synthetic_rows(signature: Signature, rows: int = _ROWS) -> pa.Table:
-    """Rows to prove a file with when nobody gave any: small numbers, and the texts a and b. Always the same rows."""
+def synthetic_rows(signature: Signature, lengths: tuple[int, int] = _LENGTHS[0], rows: int = _ROWS) -> pa.Table:
+    """Rows to prove a file with when nobody gave any: small numbers, and the texts a and b. Always the same rows;
+    their free axes have the two ``lengths`` in turn."""
     random = np.random.default_rng(0)
-    return pa.table({f.name: _synthetic(arrow_type(f.type), rows, random) for f in signature.features})
-
-
-def _synthetic(arrow: pa.DataType, rows: int, random: np.random.Generator) -> pa.Array:
-    return pa.array([_value(arrow, random, 3 + i % 3) for i in range(rows)], arrow)
+    columns = {}
+    for feature in signature.features:
+        arrow = arrow_type(feature.type)
+        columns[feature.name] = pa.array([_value(arrow, random, lengths[i % 2]) for i in range(rows)], arrow)
+    return pa.table(columns)
 
 
 def _value(arrow: pa.DataType, random: np.random.Generator, free: int) -> Any:

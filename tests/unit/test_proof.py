@@ -128,7 +128,7 @@ def test_names_can_be_given(onnx_file, tmp_path):
     model = sqlinfer.register("m", file, features=["age", "income"], registry=tmp_path / "models")
     assert model.manifest.signature.feature_names == ["age", "income"]
     for names, says in (
-        (["age"], "1 feature names given for a model of 2"),
+        (["age", "income", "city"], "3 feature names given for a model of 2"),
         (["age", "AGE"], "two features are called 'age'"),
     ):
         with pytest.raises(FeatureError, match=says):

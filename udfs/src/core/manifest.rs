@@ -45,6 +45,8 @@ struct TensorFields {
     name: String,
     dtype: String,
     shape: Vec<Option<usize>>,
+    #[serde(default)]
+    shared: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,7 +71,7 @@ struct CallFields {
     outputs: Vec<String>,
 }
 
-/// How rows may be put together: exactly `fixed` at a time, or at most `most`.
+/// How rows may be put together: exactly `fixed` at a time, and at most `most` different ones.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Batch {
     pub fixed: Option<usize>,
@@ -100,6 +102,8 @@ pub struct Input {
     pub dtype: Dtype,
     /// The axes behind the batch axis; None is a free one.
     pub axes: Vec<Option<usize>>,
+    /// A run takes one value of it, so that only rows of equal values may share a run.
+    pub shared: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -242,6 +246,7 @@ fn input(fields: TensorFields) -> Result<Input> {
         name: fields.name,
         dtype: Dtype::parse(&fields.dtype)?,
         axes: fields.shape.into_iter().skip(1).collect(),
+        shared: fields.shared,
     })
 }
 

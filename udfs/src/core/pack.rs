@@ -1,5 +1,8 @@
 //! Columns → packed tensors, one for each input of the graph. The hot path: buffers are kept and reused.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
+
 use super::cells::{Cells, same_shape, walk};
 use super::column::{Column, Data, Rows};
 use super::convert::{Place, SIDE, fits_side_by_side, numbers, side_by_side, stand_in, texts};
@@ -16,6 +19,12 @@ pub struct Packed {
     pub buffer: Buffer,
     pub inner: Vec<usize>,
     pub width: usize,
+}
+
+impl Packed {
+    pub fn pick(&self, rows: &[u32]) -> Packed {
+        Packed { buffer: self.buffer.pick(rows, self.width), inner: self.inner.clone(), width: self.width }
+    }
 }
 
 /// Rows that go into the graph together. `rows` are their places among the packed rows; None means all of them.
@@ -51,6 +60,14 @@ impl Packer {
     /// Pack `rows` rows. Errors are those of rows that the model cannot take.
     pub fn pack(&mut self, plan: &Plan, arguments: &[Column], rows: usize) -> Result<()> {
         self.groups.clear();
+        self.pack_rows(plan, arguments, rows)?;
+        if self.count > 1 && plan.manifest.inputs.iter().any(|input| input.shared) {
+            self.split_by_shared_value(plan);
+        }
+        Ok(())
+    }
+
+    fn pack_rows(&mut self, plan: &Plan, arguments: &[Column], rows: usize) -> Result<()> {
         match (&plan.form, arguments) {
             (Form::List, [list, ..]) => self.pack_list(plan, list, rows),
             (Form::Row(places), [Column { data: Data::Struct(fields), .. }, ..]) => {
@@ -140,6 +157,29 @@ impl Packer {
         }
     }
 
+    /// Rows that differ in what a run shares go to different groups.
+    fn split_by_shared_value(&mut self, plan: &Plan) {
+        if self.groups.is_empty() {
+            let parts = by_shared_value(plan, &self.tensors, self.count);
+            if parts.len() > 1 {
+                let group = |rows: Vec<u32>| Group {
+                    tensors: self.tensors.iter().map(|t| t.pick(&rows)).collect(),
+                    rows: Some(rows),
+                };
+                self.groups = parts.into_iter().map(group).collect();
+            }
+            return;
+        }
+        for group in std::mem::take(&mut self.groups) {
+            let places = group.rows.unwrap_or_default();
+            for rows in by_shared_value(plan, &group.tensors, places.len()) {
+                let tensors = group.tensors.iter().map(|tensor| tensor.pick(&rows)).collect();
+                let rows = rows.into_iter().map(|row| places[row as usize]).collect();
+                self.groups.push(Group { tensors, rows: Some(rows) });
+            }
+        }
+    }
+
     /// Give whole tensors their shape; rows whose shapes differ go to different groups.
     fn shape(&mut self, cells: Vec<(usize, Vec<usize>)>) {
         if cells.is_empty() {
@@ -172,16 +212,34 @@ impl Packer {
                         let inner = shapes[first * depth..(first + 1) * depth].to_vec();
                         ragged(&packed.buffer, shapes, *depth, &rows, inner)
                     }
-                    None => Packed {
-                        buffer: packed.buffer.pick(&rows, packed.width),
-                        inner: packed.inner.clone(),
-                        width: packed.width,
-                    },
+                    None => packed.pick(&rows),
                 });
             }
             self.groups.push(Group { tensors, rows: Some(rows) });
         }
     }
+}
+
+/// The rows of the tensors, those whose shared inputs have equal values together.
+fn by_shared_value(plan: &Plan, tensors: &[Packed], count: usize) -> Vec<Vec<u32>> {
+    let inputs = plan.manifest.inputs.iter().zip(tensors);
+    let shared: Vec<&Packed> = inputs.filter(|(input, _)| input.shared).map(|(_, packed)| packed).collect();
+    let same = |a: u32, b: u32| shared.iter().all(|t| t.buffer.same_row(a as usize, &t.buffer, b as usize, t.width));
+    let mut groups: Vec<Vec<u32>> = Vec::new();
+    let mut by_hash: HashMap<u64, Vec<usize>> = HashMap::new();
+    for row in 0..count as u32 {
+        let mut hasher = DefaultHasher::new();
+        shared.iter().for_each(|tensor| tensor.buffer.hash_row(row as usize, tensor.width, &mut hasher));
+        let candidates = by_hash.entry(hasher.finish()).or_default();
+        match candidates.iter().find(|group| same(groups[**group][0], row)) {
+            Some(group) => groups[*group].push(row),
+            None => {
+                candidates.push(groups.len());
+                groups.push(vec![row]);
+            }
+        }
+    }
+    groups
 }
 
 /// The columns of this feature and the next ones, if they are neighbours in one tensor.

@@ -169,7 +169,7 @@ impl State {
         if rest.is_empty() {
             return Ok(());
         }
-        let tensors: Vec<Packed> = self.packer.tensors.iter().map(|tensor| picked(tensor, &rest)).collect();
+        let tensors: Vec<Packed> = self.packer.tensors.iter().map(|tensor| tensor.pick(&rest)).collect();
         for (start, outputs) in self.run(&tensors, rest.len())? {
             self.write(outputs, Rows::Picked(&rest_rows), start, sink)?;
         }
@@ -195,7 +195,7 @@ impl State {
         if let Some(fixed) = padded {
             let last = (start + rows - 1) as u32;
             let places: Vec<u32> = (start as u32..last + 1).chain(std::iter::repeat(last)).take(fixed).collect();
-            let full: Vec<Packed> = tensors.iter().map(|tensor| picked(tensor, &places)).collect();
+            let full: Vec<Packed> = tensors.iter().map(|tensor| tensor.pick(&places)).collect();
             let mut answers = self.session.run(&self.feeds(&full, 0, fixed), &outputs, fixed)?;
             answers.iter_mut().for_each(|tensor| tensor.truncate(rows));
             return Ok(answers);
@@ -216,7 +216,7 @@ impl State {
     fn rows_per_run(&self, tensors: &[Packed], count: usize) -> usize {
         let batch = self.predictor.plan.manifest.batch;
         if let Some(fixed) = batch.fixed {
-            return fixed;
+            return fixed.min(batch.most.unwrap_or(fixed));
         }
         let size: usize = tensors.iter().map(|t| t.width * t.buffer.bytes_per_value()).sum();
         let by_bytes = (BYTES_PER_RUN / size.max(1)).max(1);
@@ -232,11 +232,6 @@ impl State {
         let answers = self.predictor.decoder.answers(&mut outputs)?;
         sink.write(&answers, rows.part(start, count))
     }
-}
-
-fn picked(tensor: &Packed, rows: &[u32]) -> Packed {
-    let buffer = tensor.buffer.pick(rows, tensor.width);
-    Packed { buffer, inner: tensor.inner.clone(), width: tensor.width }
 }
 
 /// The outputs of all slices as one; None when their inner shapes differ.

@@ -1,0 +1,292 @@
+"""Graph surgery: whatever axis a model counts its rows on, the engines see tensors with the rows first.
+
+What is done here is done once, in the graph itself, so that every engine runs the same plain model: [rows, …] in,
+[rows, …] out. Element types that SQL does not have are cast at the border, sequences are stacked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from sqlinfer.errors import InvalidModel
+from sqlinfer.models.signature import Tensor
+from sqlinfer.types import DTYPES
+
+__all__ = ["Layout", "inputs_rows_first", "outputs_rows_first", "shape_of", "stack_sequences"]
+
+# Element types that SQL does not have → the one that holds their values exactly.
+_HOLDS: dict[int, int] = {
+    TensorProto.BFLOAT16: TensorProto.FLOAT,
+    TensorProto.FLOAT8E4M3FN: TensorProto.FLOAT,
+    TensorProto.FLOAT8E4M3FNUZ: TensorProto.FLOAT,
+    TensorProto.FLOAT8E5M2: TensorProto.FLOAT,
+    TensorProto.FLOAT8E5M2FNUZ: TensorProto.FLOAT,
+    TensorProto.INT4: TensorProto.INT8,
+    TensorProto.UINT4: TensorProto.UINT8,
+}
+# An opset in which Unsqueeze, Gather and Transpose are what this module writes, for graphs that name none.
+_OPSET = 13
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a file leaves open about rows, and its user says.
+
+    ``axes``: by input, the axis that counts the rows, or None where all rows of a run share the value.
+    ``constants``: by input, a value that never changes; the input is no feature then.
+    ``row_by_row``: every row is a run of its own, and all outputs of the run are that row's.
+    """
+
+    axes: Mapping[str, int | None] = field(default_factory=dict)
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    row_by_row: bool = False
+
+
+def inputs_rows_first(model: onnx.ModelProto, layout: Layout, origin: object) -> tuple[Tensor, ...]:
+    """Change the graph so that every input has its rows on the first axis, and return the inputs.
+
+    Raises InvalidModel for an input that is no tensor, or when it cannot be seen where the rows are.
+    """
+    graph = model.graph
+    _set_constants(graph, layout, origin)
+    defaults = {tensor.name for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer))}
+    values = [value for value in graph.input if value.name not in defaults]
+    _check_names(layout, values, origin)
+    _check_types(values, origin)
+    if not values:
+        raise InvalidModel(f"{origin} takes no input, so there is nothing to predict from")
+    axes = _row_axes(values, layout, origin)
+    fixed = 1 if layout.row_by_row else _fixed_rows(values, axes)
+    return tuple(_row_first(model, value, axes[value.name], fixed, layout.row_by_row) for value in values)
+
+
+def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] | None]) -> None:
+    """Permute the axes of each output as given, so that its rows come first; None: the run was one row's own."""
+    for name, axes_in_order in axes.items():
+        inner = _set_aside(model.graph, name)
+        if axes_in_order is None:
+            model.graph.node.extend(_unsqueezed(model, inner, name))
+        else:
+            model.graph.node.append(helper.make_node("Transpose", [inner], [name], perm=list(axes_in_order)))
+            _default_opset(model)
+        output = next(output for output in model.graph.output if output.name == name)
+        output.CopyFrom(helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, None))
+
+
+def stack_sequences(model: onnx.ModelProto) -> None:
+    """A sequence of tensors [rows, …] becomes one tensor [rows, n, …]; SQL sees a list. Narrow types are widened."""
+    for output in model.graph.output:
+        if output.type.WhichOneof("value") == "sequence_type":
+            inner_type = output.type.sequence_type.elem_type
+            if inner_type.WhichOneof("value") != "tensor_type":
+                continue
+            inner = _set_aside(model.graph, output.name)
+            node = helper.make_node("ConcatFromSequence", [inner], [output.name], axis=1, new_axis=1)
+            model.graph.node.append(node)
+            _default_opset(model)
+            output.CopyFrom(helper.make_tensor_value_info(output.name, inner_type.tensor_type.elem_type, None))
+        held = _held(output.type.tensor_type.elem_type)
+        if held != output.type.tensor_type.elem_type:
+            inner = _set_aside(model.graph, output.name)
+            model.graph.node.append(helper.make_node("Cast", [inner], [output.name], to=held))
+            output.type.tensor_type.elem_type = held
+
+
+def _set_constants(graph: onnx.GraphProto, layout: Layout, origin: object) -> None:
+    for name, given in layout.constants.items():
+        value = next((value for value in graph.input if value.name == name), None)
+        if value is None:
+            raise InvalidModel(f"{origin} has no input {name!r} that could be constant; {_listed(graph.input)}")
+        tensor = value.type.tensor_type
+        shape = [dim.dim_value or -1 for dim in tensor.shape.dim]
+        try:
+            array = np.asarray(given, helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+            array = np.broadcast_to(array, [max(n, 1) for n in shape]) if not array.ndim else array.reshape(shape)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidModel(f"{origin}: {given!r} is no constant for input {name!r} ({error})") from error
+        old = next((tensor for tensor in graph.initializer if tensor.name == name), None)
+        if old is not None:
+            graph.initializer.remove(old)
+        graph.input.remove(value)
+        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+
+def _check_names(layout: Layout, values: Sequence[onnx.ValueInfoProto], origin: object) -> None:
+    unknown = sorted(set(layout.axes) - {value.name for value in values})
+    if unknown:
+        raise InvalidModel(f"{origin} has no input {unknown[0]!r} to take the batch axis of; {_listed(values)}")
+
+
+def _check_types(values: Sequence[onnx.ValueInfoProto], origin: object) -> None:
+    for value in values:
+        if value.type.WhichOneof("value") != "tensor_type":
+            kind = str(value.type.WhichOneof("value")).removesuffix("_type")
+            raise InvalidModel(
+                f"{origin}: input {value.name!r} is a {kind}; only tensors can be made from columns. "
+                "Export the model with tensor inputs"
+            )
+        elem = value.type.tensor_type.elem_type
+        if not value.type.tensor_type.HasField("shape"):
+            raise InvalidModel(
+                f"{origin}: input {value.name!r} does not say how many axes it has; export the model with its shapes"
+            )
+        if dtype_name(_held(elem)) not in DTYPES:
+            raise InvalidModel(
+                f"{origin}: input {value.name!r} has the element type {dtype_name(elem)}, which SQL does not have"
+            )
+
+
+def _row_axes(values: Sequence[onnx.ValueInfoProto], layout: Layout, origin: object) -> dict[str, int | None]:
+    """For each input the axis of its rows. A free first axis is one; where it is fixed, the other inputs tell."""
+    dims = {value.name: shape_of(value) for value in values}
+    axes: dict[str, int | None] = {}
+    open_first = [shape[0] for shape in dims.values() if shape and not isinstance(shape[0], int)]
+    symbols = {symbol for symbol in open_first if symbol}
+    fixed = [shape[0] for shape in dims.values() if shape and isinstance(shape[0], int)]
+    for name, shape in dims.items():
+        if name in layout.axes:
+            axes[name] = _checked_axis(layout.axes[name], name, shape, origin)
+        elif layout.row_by_row:
+            axes[name] = 0 if shape and (shape[0] == 1 or _means_batch(shape[0])) else None
+        elif not shape:
+            axes[name] = None
+        elif batch := [i for i, dim in enumerate(shape) if isinstance(dim, str) and "batch" in dim.lower()]:
+            axes[name] = batch[0]
+        elif not isinstance(shape[0], int):
+            axes[name] = 0
+        elif open_first:
+            named = [i for i, dim in enumerate(shape) if dim in symbols]
+            free = [i for i, dim in enumerate(shape) if not isinstance(dim, int)]
+            axes[name] = named[0] if named else free[0] if len(free) == 1 else None
+        else:
+            axes[name] = next((i for i, dim in enumerate(shape) if dim == fixed[0]), None)
+    if not layout.row_by_row and all(axis is None for axis in axes.values()):
+        shapes = "; ".join(f"input {name!r} has the shape {shape}" for name, shape in dims.items())
+        raise InvalidModel(
+            f"{origin} has no batch axis ({shapes}): export the model with a first axis for the rows, "
+            "or register it row by row (--row-by-row, row_by_row=True)"
+        )
+    return axes
+
+
+def _checked_axis(axis: int | None, name: str, shape: Sequence[Any], origin: object) -> int | None:
+    if axis is None or 0 <= axis < len(shape):
+        return axis
+    raise InvalidModel(f"{origin}: input {name!r} of shape {list(shape)} has no axis {axis}")
+
+
+def _fixed_rows(values: Sequence[onnx.ValueInfoProto], axes: Mapping[str, int | None]) -> int | None:
+    for value in values:
+        axis = axes[value.name]
+        if axis is not None and isinstance(rows := shape_of(value)[axis], int):
+            return rows
+    return None
+
+
+def _row_first(
+    model: onnx.ModelProto, value: onnx.ValueInfoProto, axis: int | None, fixed: int | None, row_by_row: bool
+) -> Tensor:
+    """One input as the engines see it; the nodes that turn it into what the graph was made for."""
+    tensor = value.type.tensor_type
+    elem = tensor.elem_type
+    dims = shape_of(value)
+    inner = dims if axis is None else [*dims[:axis], *dims[axis + 1 :]]
+    shape = (fixed, *(dim if isinstance(dim, int) else None for dim in inner))
+    held = _held(elem)
+    if axis != 0 or held != elem:
+        name, graph = value.name, model.graph
+        source = name
+        wanted = _set_aside(graph, name)
+        nodes = []
+        if held != elem:
+            source, cast = f"{name}/as_{dtype_name(elem)}", source
+            nodes.append(helper.make_node("Cast", [cast], [source if axis != 0 else wanted], to=elem))
+        if axis is None:
+            zero = f"{name}/first"
+            graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), zero))
+            nodes.append(helper.make_node("Gather", [source, zero], [wanted], axis=0))
+        elif axis:
+            back = [*range(1, axis + 1), 0, *range(axis + 1, len(dims))]
+            nodes.append(helper.make_node("Transpose", [source], [wanted], perm=back))
+        for node in reversed(nodes):
+            graph.node.insert(0, node)
+        _default_opset(model)
+        value.CopyFrom(helper.make_tensor_value_info(name, held, list(shape)))
+    return Tensor(value.name, dtype_name(held), shape, shared=axis is None and not row_by_row)
+
+
+def _set_aside(graph: onnx.GraphProto, name: str) -> str:
+    """Give the value ``name`` another name wherever it is made and used, so that the old one can mean its new form."""
+    inner = f"{name}/original"
+    for part in _with_bodies(graph):
+        for node in part.node:
+            node.input[:] = [inner if used == name else used for used in node.input]
+            node.output[:] = [inner if made == name else made for made in node.output]
+        for stale in [value for value in part.value_info if value.name == name]:
+            part.value_info.remove(stale)
+        for tensor in part.initializer:
+            if tensor.name == name:
+                tensor.name = inner
+    return inner
+
+
+def _with_bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and the bodies of its If, Loop and Scan, which see its values by name."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                if body.node or body.output:
+                    yield from _with_bodies(body)
+
+
+def _unsqueezed(model: onnx.ModelProto, source: str, target: str) -> list[onnx.NodeProto]:
+    if _default_opset(model) < 13:
+        return [helper.make_node("Unsqueeze", [source], [target], axes=[0])]
+    axes = f"{target}/axes"
+    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), axes))
+    return [helper.make_node("Unsqueeze", [source, axes], [target])]
+
+
+def _default_opset(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operators that the model uses; one is named if it used none."""
+    for entry in model.opset_import:
+        if entry.domain in ("", "ai.onnx"):
+            return int(entry.version)
+    model.opset_import.append(helper.make_opsetid("", _OPSET))
+    return _OPSET
+
+
+def _held(elem_type: int) -> int:
+    return _HOLDS.get(elem_type, elem_type)
+
+
+def shape_of(value: onnx.ValueInfoProto) -> list[int | str]:
+    """The declared axes: a length, or the name of a free one; it may be empty."""
+    return [_dim(dim) for dim in value.type.tensor_type.shape.dim]
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str:
+    return int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value > 0 else str(dim.dim_param)
+
+
+def _means_batch(dim: int | str) -> bool:
+    return isinstance(dim, str) and (dim.lower() in ("n", "b", "none") or "batch" in dim.lower())
+
+
+def _listed(values: Sequence[onnx.ValueInfoProto]) -> str:
+    return "its inputs are: " + ", ".join(value.name for value in values)
+
+
+def dtype_name(elem_type: int) -> str:
+    """ONNX's name of an element type, as `types.DTYPES` has it: float32, int64, string …"""
+    if elem_type == TensorProto.STRING:
+        return "string"
+    name = str(TensorProto.DataType.Name(elem_type)).lower()
+    return {"float": "float32", "double": "float64"}.get(name, name)

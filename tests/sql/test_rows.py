@@ -1,0 +1,175 @@
+"""Where the rows are: on another axis, nowhere, or shared by a run; and what an output is then."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import sqlinfer
+from sqlinfer.errors import InvalidModel
+
+VOICE = """(float[n, samples] audio, float[2, n, 3] state, int64 rate) => (float[n, 1] speech, float[2, n, 3] next)
+ <int64[1] one = {1}, int64[1] zero = {0}> {
+    level = ReduceMean(audio, one)
+    pitch = Cast<to=1>(rate)
+    speech = Mul(level, pitch)
+    wide = Unsqueeze(speech, zero)
+    next = Add(state, wide)
+ }"""
+FIND = "(float[batch, 4] x) => (int64[found, 2] places) { both = NonZero(x)  places = Transpose(both) }"
+TOTAL = "(float[k] x) => (float total) { total = ReduceSum<keepdims=0>(x) }"
+
+
+@pytest.fixture
+def asked(onnx_file, tmp_path, engine):
+    """``asked(graph, sql, table=…, **options)``: register the graph as m, and the rows that a query answers."""
+
+    def ask(graph, sql, setup=None, **options):
+        file = graph if not isinstance(graph, str) else onnx_file(graph)
+        registry = sqlinfer.Registry(tmp_path / "models")
+        ask.model = sqlinfer.register("m", file, registry=registry, promote=True, **options)
+        with sqlinfer.connect(registry=registry, engine=engine) as con:
+            if setup:
+                con.execute(setup)
+            return [row[0] if len(row) == 1 else row for row in con.execute(sql).fetchall()]
+
+    return ask
+
+
+def test_state_on_another_axis_and_a_rate_that_a_run_shares(asked):
+    rows = asked(
+        VOICE,
+        "SELECT predict('m', [a, a + 2], [[0, 0, a], [1, 1, 1]], rate) FROM t ORDER BY i",
+        "CREATE TABLE t AS SELECT i, i AS a, CASE WHEN i % 3 = 0 THEN 8000 ELSE 16000 END AS rate FROM range(700) r(i)",
+    )
+    for i, row in enumerate(rows):
+        speech = (i + 1) * (8000 if i % 3 == 0 else 16000)
+        assert row["speech"] == speech
+        assert row["next"] == ((speech, speech, i + speech), (1 + speech,) * 3)
+
+
+def test_a_constant_is_no_feature(asked):
+    assert asked(VOICE, "SELECT infer('m', [1, 3], [[0, 0, 0], [0, 0, 0]]).speech", constants={"rate": 10}) == [20]
+    assert asked.model.manifest.signature.feature_names == ["audio", "state"]
+
+
+def test_rows_of_many_lengths_and_many_shared_values(asked):
+    rows = asked(
+        VOICE,
+        "SELECT infer('m', range(i % 5 + 1), [[0, 0, 0], [0, 0, 0]], i % 3).speech FROM range(3000) r(i) ORDER BY i",
+    )
+    assert rows == [(i % 5) / 2 * (i % 3) for i in range(3000)]
+
+
+def test_a_vector_that_a_run_shares(asked):
+    graph = "(float[n, 3] x, float[3] scale) => (float[n, 3] y) { y = Mul(x, scale) }"
+    sql = "SELECT predict('m', a, 2, 3, [1, 10, s]) FROM (VALUES (1, 100), (2, 100), (3, 200)) t(a, s)"
+    assert asked(graph, sql) == [(1, 20, 300), (2, 20, 300), (3, 20, 600)]
+
+
+def test_no_batch_axis_is_an_error_that_names_the_way_out(asked, onnx_file, tmp_path):
+    for graph in (FIND, TOTAL, "(float x) => (float y) { y = Neg(x) }"):
+        with pytest.raises(InvalidModel, match="row_by_row=True"):
+            sqlinfer.register("m", onnx_file(graph), registry=tmp_path / "none")
+
+
+def test_row_by_row_all_outputs_are_the_rows_own(asked):
+    rows = asked(FIND, "SELECT predict('m', a, 0, 2, a) FROM (VALUES (0), (1), (NULL)) t(a)", row_by_row=True)
+    assert rows == [[(0, 2)], [(0, 0), (0, 2), (0, 3)], None]
+    assert asked(TOTAL, "SELECT predict('m', x) FROM (VALUES ([1, 2]), ([3]), (NULL)) t(x)", row_by_row=True) == [
+        3,
+        3,
+        None,
+    ]
+    assert asked("(float x) => (float y) { y = Neg(x) }", "SELECT predict('m', 3)", row_by_row=True) == [-3]
+
+
+def test_a_model_for_one_row_may_find_any_number_of_things(asked):
+    graph = FIND.replace("batch", "1")
+    assert asked(graph, "SELECT len(predict('m', i, 0, 1, i)) FROM range(3) r(i)") == [1, 3, 3]
+
+
+def test_rows_on_the_last_axis(asked):
+    graph = "(float[3, cases] x) => (float[3, cases] y, float[cases] s)"
+    graph += " <int64[1] zero = {0}> { y = Neg(x) s = ReduceSum<keepdims=0>(x, zero) }"
+    sql = "SELECT infer('m', i, 2, 3) FROM range(2) r(i)"
+    expected = [{"y": (0, -2, -3), "s": 5}, {"y": (-1, -2, -3), "s": 6}]
+    assert asked(graph, sql, batch_axis={"x": 1}) == expected
+
+
+def test_an_axis_called_batch_is_one(asked):
+    graph = "(float[steps, batch, 1] x) => (float[batch, 1] y)"
+    graph += " <int64[1] zero = {0}> { y = ReduceSum<keepdims=0>(x, zero) }"
+    assert asked(graph, "SELECT predict('m', range(i)) FROM range(1, 4) r(i)") == [0, 1, 3]
+
+
+def test_a_sequence_is_a_list(asked, tmp_path):
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("SequenceConstruct", ["x", "y", "x"], ["all"])]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])
+    out = helper.make_tensor_sequence_value_info("all", TensorProto.FLOAT, None)
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [out]), ir_version=9), tmp_path / "seq.onnx")
+    rows = asked(tmp_path / "seq.onnx", "SELECT predict('m', i, 5) FROM range(2) r(i)")
+    assert rows == [((0, 5), (0, -5), (0, 5)), ((1, 5), (-1, -5), (1, 5))]
+
+
+def test_types_that_sql_does_not_have_travel_as_wider_ones(asked):
+    graph = "(bfloat16[n, 2] x) => (bfloat16[n, 2] y) { f = Cast<to=1>(x) d = Add(f, f) y = Cast<to=16>(d) }"
+    assert asked(graph, "SELECT predict('m', 1.5, 0.25)") == [(3, 0.5)]
+
+
+def test_an_input_with_a_default_is_optional(asked, tmp_path):
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])
+    b = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, 1])
+    five = numpy_helper.from_array(np.array([5], np.float32), "b")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "b"], ["y"])], "g", [x, b], [y], [five])
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "default.onnx")
+    assert asked(tmp_path / "default.onnx", "SELECT predict('m', 1)") == [6]
+    assert asked(tmp_path / "default.onnx", "SELECT predict('m', 1)", constants={"b": 7}) == [8]
+
+
+def test_odd_names(asked, tmp_path):
+    names = ["serving_default_x:0", "461", '{"kind": "score", "unit": "\'%\'"}']
+    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, 1]) for n in names]
+    nodes = [helper.make_node("Add", names[:2], names[2:])]
+    graph = helper.make_graph(nodes, "g", values[:2], values[2:])
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "o.onnx")
+    sql = f"""SELECT infer('m', {{'{names[0]}': 1, '461': 2}}), predict('m', "{names[0]}" := 1, "461" := 3)"""
+    assert asked(tmp_path / "o.onnx", sql) == [({names[2]: 3}, 4)]
+
+
+def test_one_list_for_each_input(asked):
+    graph = "(float[n, 2] a, float[n, 3] b) => (float[n] y) <int64[1] one = {1}>"
+    graph += "{ s = ReduceSum<keepdims=0>(a, one) t = ReduceSum<keepdims=0>(b, one) y = Add(s, t) }"
+    assert asked(graph, "SELECT predict('m', [1, 2], [3, 4, i]) FROM range(2) r(i)", features=["a", "b"]) == [10, 11]
+    assert asked(graph, "SELECT predict('m', 1, 2, 3, 4, 5)") == [15]
+
+
+@pytest.mark.parametrize("fixed", ["n", "4"])
+def test_no_answer_depends_on_its_neighbours(asked, fixed):
+    graph = f"(float[{fixed}, 2] x) => (float[{fixed}, 2] y)"
+    graph += " <int64[1] zero = {0}> { m = ReduceMean(x, zero) d = Sub(x, m) y = Add(d, x) }"
+    sql = "SELECT predict('m', i, 1) FROM range(5) r(i)"
+    assert asked(graph, sql) == [(i, 1) for i in range(5)]
+    batch = asked.model.manifest.signature.batch
+    assert batch.most == 1 and batch.neighbours > 0.1
+
+
+def test_row_independence_may_be_traded_away(asked):
+    graph = "(float[n, 1] x) => (float[n, 1] y) <int64[1] zero = {0}> { m = ReduceMean(x, zero) y = Sub(x, m) }"
+    assert asked(graph, "SELECT predict('m', i) FROM range(3) r(i)", together=True) == [-1, 0, 1]
+    assert asked.model.manifest.signature.batch.most is None
+
+
+def test_what_is_said_of_inputs_must_be_true(onnx_file, tmp_path):
+    for options, says in (
+        ({"batch_axis": {"rates": 0}}, "no input 'rates'.*its inputs are: audio, state, rate"),
+        ({"batch_axis": {"state": 3}}, "has no axis 3"),
+        ({"constants": {"nope": 1}}, "no input 'nope'"),
+        ({"constants": {"rate": "fast"}}, "'fast' is no constant for input 'rate'"),
+        ({"constants": {"rate": [1, 2]}}, "no constant for input 'rate'"),
+    ):
+        with pytest.raises(InvalidModel, match=says):
+            sqlinfer.register("m", onnx_file(VOICE), registry=tmp_path / "models", **options)
