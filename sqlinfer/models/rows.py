@@ -71,7 +71,7 @@ def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] 
     for name, axes_in_order in axes.items():
         inner = _set_aside(model.graph, name)
         if axes_in_order is None:
-            model.graph.node.extend(_unsqueezed(model, inner, name))
+            model.graph.node.append(_with_numbers(model, "Unsqueeze", inner, name, 13, axes=[0]))
         else:
             model.graph.node.append(helper.make_node("Transpose", [inner], [name], perm=list(axes_in_order)))
             _default_opset(model)
@@ -208,9 +208,7 @@ def _row_first(
             source, cast = f"{name}/as_{dtype_name(elem)}", source
             nodes.append(helper.make_node("Cast", [cast], [source if axis != 0 else wanted], to=elem))
         if axis is None:
-            zero = f"{name}/first"
-            graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), zero))
-            nodes.append(helper.make_node("Gather", [source, zero], [wanted], axis=0))
+            nodes += _first_row(model, source, wanted)
         elif axis:
             back = [*range(1, axis + 1), 0, *range(axis + 1, len(dims))]
             nodes.append(helper.make_node("Transpose", [source], [wanted], perm=back))
@@ -246,12 +244,25 @@ def _with_bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
                     yield from _with_bodies(body)
 
 
-def _unsqueezed(model: onnx.ModelProto, source: str, target: str) -> list[onnx.NodeProto]:
-    if _default_opset(model) < 13:
-        return [helper.make_node("Unsqueeze", [source], [target], axes=[0])]
-    axes = f"{target}/axes"
-    model.graph.initializer.append(numpy_helper.from_array(np.array([0], np.int64), axes))
-    return [helper.make_node("Unsqueeze", [source, axes], [target])]
+def _first_row(model: onnx.ModelProto, source: str, target: str) -> list[onnx.NodeProto]:
+    """Slice and squeeze: ONNX Runtime 1.32's Gather copies only the first text of a row of texts."""
+    row = f"{target}/row"
+    nodes = [_with_numbers(model, "Slice", source, row, 10, starts=[0], ends=[1], axes=[0])]
+    return [*nodes, _with_numbers(model, "Squeeze", row, target, 13, axes=[0])]
+
+
+def _with_numbers(
+    model: onnx.ModelProto, operator: str, source: str, target: str, since: int, **numbers: list[int]
+) -> onnx.NodeProto:
+    """A node whose numbers are inputs from the opset ``since`` on, and attributes before."""
+    if _default_opset(model) < since:
+        return helper.make_node(operator, [source], [target], **numbers)
+    names = [f"{target}/{name}" for name in numbers]
+    tensors = [
+        numpy_helper.from_array(np.array(n, np.int64), name) for name, n in zip(names, numbers.values(), strict=True)
+    ]
+    model.graph.initializer.extend(tensors)
+    return helper.make_node(operator, [source, *names], [target])
 
 
 def _default_opset(model: onnx.ModelProto) -> int:

@@ -120,6 +120,7 @@ def _tensor_shapes(tensor: Tensor, cell: Cells, count: int) -> np.ndarray:
             )
         columns = [cell.lengths // fixed if axis is None else np.full(count, axis) for axis in axes]
         return np.stack(columns, axis=1).astype(np.int64)
+    shapes = _behind_nothing(shapes, axes)
     for i, axis in enumerate(axes):
         wrong = np.flatnonzero(shapes[:, i] != axis) if axis is not None else np.empty(0, np.int64)
         if wrong.size:
@@ -127,6 +128,17 @@ def _tensor_shapes(tensor: Tensor, cell: Cells, count: int) -> np.ndarray:
                 f"row {int(wrong[0]) + 1} of the batch has the shape {shapes[wrong[0]].tolist()}, "
                 f"the model takes {_text(axes)}"
             )
+    return shapes
+
+
+def _behind_nothing(shapes: np.ndarray, axes: tuple[int | None, ...]) -> np.ndarray:
+    """An empty list does not show how long the lists in it would be: they are what the model takes."""
+    empty = np.zeros(len(shapes), bool)
+    shapes = shapes.copy() if (shapes == 0).any() else shapes
+    for i, axis in enumerate(axes):
+        if axis is not None and empty.any():
+            shapes[empty, i] = axis
+        empty |= shapes[:, i] == 0
     return shapes
 
 

@@ -63,10 +63,9 @@ class Case:
     def differences(self, answers: list[dict[str, Any]]) -> Iterator[str]:
         for name, expected in self.outputs.items():
             given = [row[name] for row in answers]
-            wanted = [_plain(row) for row in expected] if self.rows else [_plain(expected)]
-            for row, (a, b) in enumerate(zip(given, wanted, strict=True)):
-                if not _same(a, b):
-                    yield f"{name}, row {row}: {str(a)[:200]} instead of {str(b)[:200]}"
+            wanted = _plain(expected) if self.rows else [_plain(expected)]
+            if not _same(given, wanted):
+                yield f"{name}: {str(given)[:200]} instead of {str(wanted)[:200]}"
 
 
 def load(folder: Path) -> Case:
@@ -118,7 +117,7 @@ def _row_wise(
     rows: int,
 ) -> bool:
     """Whether rows in another order, and copies of one row, get the same answers."""
-    for order in (np.arange(rows)[::-1], *(np.full(rows, i) for i in range(rows))):
+    for order in (np.arange(rows)[::-1], *(np.full(rows, i) for i in range(min(rows, 4)))):
         try:
             found = _run(session, {n: a[order] if n in moving else a for n, a in inputs.items()})
         except Exception:
@@ -155,17 +154,19 @@ def _plain(array: np.ndarray) -> Any:
 
 
 def _same(given: Any, wanted: Any) -> bool:
-    if isinstance(wanted, (list, tuple)) or isinstance(given, (list, tuple)):
-        a, b = _flat(given), _flat(wanted)
-        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(wanted, float) or isinstance(given, float):
-        return bool(np.isclose(given, wanted, rtol=RTOL, atol=ATOL, equal_nan=True))
-    return bool(given == wanted)
+    a, b = _flat(given), _flat(wanted)
+    if len(a) != len(b):
+        return False
+    if any(isinstance(x, float) for x in b):
+        return np.allclose(np.array(a, float), np.array(b, float), rtol=RTOL, atol=ATOL, equal_nan=True)
+    return bool(a == b)
 
 
 def _flat(value: Any) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         return [value]
+    if value and not isinstance(value[0], (list, tuple)):
+        return list(value)
     return [leaf for item in value for leaf in _flat(item)]
 
 

@@ -86,6 +86,19 @@ def test_row_by_row_all_outputs_are_the_rows_own(asked):
     assert asked("(float x) => (float y) { y = Neg(x) }", "SELECT predict('m', 3)", row_by_row=True) == [-3]
 
 
+def test_texts_that_a_run_shares_and_texts_row_by_row(asked):
+    shared = "(string[n, 1] x, string[2] y) => (string[n, 1] z, string[2] t) { z = Identity(x) t = Identity(y) }"
+    assert asked(shared, "SELECT infer('m', 'a', ['b', 'c'])", batch_axis={"y": None}) == [{"z": "a"}]
+    alone = "(string[k] x) => (string[k] y) { y = Identity(x) }"
+    assert asked(alone, "SELECT predict('m', ['a', 'bc', 'd'])", row_by_row=True) == [["a", "bc", "d"]]
+
+
+def test_an_empty_list_holds_lists_of_any_length(asked):
+    graph = "(float[n, any, 4] x) => (float[n, 4] y) <int64[1] one = {1}> { y = ReduceSum<keepdims=0>(x, one) }"
+    sql = "SELECT predict('m', x) FROM (VALUES ([[1, 2, 3, 4]]), ([])) t(x)"
+    assert asked(graph, sql) == [(1, 2, 3, 4), (0, 0, 0, 0)]
+
+
 def test_a_model_for_one_row_may_find_any_number_of_things(asked):
     graph = FIND.replace("batch", "1")
     assert asked(graph, "SELECT len(predict('m', i, 0, 1, i)) FROM range(3) r(i)") == [1, 3, 3]

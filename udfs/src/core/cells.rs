@@ -94,7 +94,9 @@ impl Cells<'_> {
     /// Each row's shape as the tensor's axes want it: as it is nested, or, for a flat list, as the axes say.
     pub fn fitted(&self, axes: &[Option<usize>]) -> Result<Vec<usize>> {
         if self.depth == axes.len() {
-            for (row, shape) in self.shapes.chunks_exact(self.depth.max(1)).enumerate() {
+            let mut shapes = self.shapes.clone();
+            for (row, shape) in shapes.chunks_exact_mut(self.depth.max(1)).enumerate() {
+                behind_nothing(shape, axes);
                 if shape.iter().zip(axes).any(|(size, axis)| axis.is_some_and(|axis| axis != *size)) {
                     return Err(Error(format!(
                         "row {} of the batch has the shape {shape:?}, the model takes {}",
@@ -103,7 +105,7 @@ impl Cells<'_> {
                     )));
                 }
             }
-            return Ok(self.shapes.clone());
+            return Ok(shapes);
         }
         let fixed: usize = axes.iter().flatten().product();
         let free = axes.iter().filter(|axis| axis.is_none()).count();
@@ -124,6 +126,17 @@ impl Cells<'_> {
             fitted.extend(axes.iter().map(|axis| axis.unwrap_or(length / fixed.max(1))));
         }
         Ok(fitted)
+    }
+}
+
+/// An empty list does not show how long the lists in it would be: they are what the model takes.
+fn behind_nothing(shape: &mut [usize], axes: &[Option<usize>]) {
+    let mut empty = false;
+    for (size, axis) in shape.iter_mut().zip(axes) {
+        if let (true, Some(axis)) = (empty, axis) {
+            *size = *axis;
+        }
+        empty |= *size == 0;
     }
 }
 
