@@ -110,7 +110,9 @@ def _largest(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[float, int]:
             return math.inf, i
         both_nan = np.isnan(x) & np.isnan(y)
         equal = both_nan | (x == y)
-        gap = float(np.max(np.where(equal, 0.0, np.abs(x - y)), initial=0.0)) / (max(sizes[i], median) or 1.0)
+        with np.errstate(invalid="ignore"):  # of infinities
+            apart = np.abs(x - y)
+        gap = float(np.max(np.where(equal, 0.0, apart), initial=0.0)) / (max(sizes[i], median) or 1.0)
         if not gap <= worst:
             worst, row = (math.inf if math.isnan(gap) else gap), i
     return worst, row

@@ -43,6 +43,7 @@ _STORED_ROWS = 16
 _STORED_VALUES = 20_000
 _NULL_ROWS = 32
 _FEW_ROWS = 8
+_MOST_DIFFERENT = 1e6
 _FLOATS = ("FLOAT", "DOUBLE")
 _TEXTS_FOR_NULL = ("", "nan", "None", "missing")
 
@@ -281,7 +282,7 @@ def _batch_rule(name: str, signature: Signature, seen: _Observed, table: pa.Tabl
     difference = compare(beside, alone, seen.graph.neighbour_tolerance)
     if difference.passed:
         return batch
-    found = float(f"{difference.largest:.2g}")
+    found = float(f"{min(difference.largest, _MOST_DIFFERENT):.2g}")
     if together:
         return replace(batch, neighbours=found)
     cost = max(1.0, round(seconds_apart / max(seconds_together, 1e-9), 1))

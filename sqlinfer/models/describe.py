@@ -16,7 +16,7 @@ from sqlinfer.types import DTYPES, nested
 __all__ = ["Seen", "describe", "features_of", "null_policies", "task_of"]
 
 # Above this width a matrix is an embedding or an image: one list, not that many arguments.
-_MOST_COLUMNS = 4096
+_MOST_COLUMNS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,9 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
     ``names``, else the file's own metadata, else the names of the inputs, else f0 … fk. Raises FeatureError.
     """
     names = list(names or _names_in_metadata(graph))
-    features: list[Feature] = []
-    for tensor in graph.inputs:
-        features += _tensor_features(tensor)
-    if names and len(names) == len(graph.inputs):
-        features = [feature for tensor in graph.inputs for feature in _whole(tensor)]
+    features = [feature for tensor in graph.inputs for feature in _by_column(tensor)]
+    if len(names) == len(graph.inputs) or (not names and len(features) > _MOST_COLUMNS):
+        features = [_whole(tensor) for tensor in graph.inputs]
     elif len(graph.inputs) == 1 and len(features) > 1:
         features = [_renamed(f, f"f{i}") for i, f in enumerate(features)]
     if names:
@@ -156,24 +154,21 @@ def _sql_type(seen: Seen) -> str:
     return element if axes in ((), (1,)) else nested(element, axes)
 
 
-def _tensor_features(tensor: Tensor) -> list[Feature]:
-    element = DTYPES[tensor.dtype]
+def _by_column(tensor: Tensor) -> list[Feature]:
+    """One feature for each column of a matrix of a known width."""
     axes = tensor.shape[1:]
-    if not axes:
-        return [Feature(tensor.name, element.sql, tensor.name)]
-    if len(axes) == 1 and axes[0] is not None and axes[0] <= _MOST_COLUMNS and not tensor.shared:
-        if axes[0] == 1:
-            return [Feature(tensor.name, element.sql, tensor.name, 0)]
-        return [Feature(f"{tensor.name}_{i}", element.sql, tensor.name, i) for i in range(axes[0])]
-    return _whole(tensor)
+    if len(axes) != 1 or axes[0] in (None, 1) or tensor.shared:
+        return [_whole(tensor)]
+    sql = DTYPES[tensor.dtype].sql
+    return [Feature(f"{tensor.name}_{i}", sql, tensor.name, i) for i in range(axes[0] or 0)]
 
 
-def _whole(tensor: Tensor) -> list[Feature]:
+def _whole(tensor: Tensor) -> Feature:
     """One feature for the tensor: a scalar where there is one value a row, else a list."""
     element, axes = DTYPES[tensor.dtype], tensor.shape[1:]
     if axes == (1,):
-        return [Feature(tensor.name, element.sql, tensor.name, 0)]
-    return [Feature(tensor.name, nested(element.sql, axes), tensor.name)]
+        return Feature(tensor.name, element.sql, tensor.name, 0)
+    return Feature(tensor.name, nested(element.sql, axes), tensor.name)
 
 
 def _renamed(feature: Feature, name: str) -> Feature:

@@ -256,7 +256,9 @@ def _with_numbers(
 ) -> onnx.NodeProto:
     """A node whose numbers are inputs from the opset ``since`` on, and attributes before."""
     if _default_opset(model) < since:
-        return helper.make_node(operator, [source], [target], **numbers)
+        node = helper.make_node(operator, [source], [target])
+        node.attribute.extend(helper.make_attribute(name, n) for name, n in numbers.items())
+        return node
     names = [f"{target}/{name}" for name in numbers]
     tensors = [
         numpy_helper.from_array(np.array(n, np.int64), name) for name, n in zip(names, numbers.values(), strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,9 +22,11 @@ from sqlinfer.types import DTYPES, arrow_type, is_list
 __all__ = ["Observation", "Probe", "observe", "synthetic_rows"]
 
 _ROWS = 6
-# Lengths of free axes: words or measurements first, then what convolutions of images and of sound need.
-_LENGTHS = ((3, 4), (8, 12), (16, 32), (64, 96), (224, 256), (512, 1024), (8000, 16000))
-_MOST_MADE_UP = 8_000_000
+# Lengths of free axes. The first show the strides of convolutions; then what short texts take, and what sound needs.
+_LENGTHS = ((96, 160), (24, 40), (3, 4), (224, 256), (512, 1024), (8000, 16000))
+_MOST_MADE_UP = 1_000_000
+# After that many seconds of refusals no other lengths are tried.
+_PATIENCE = 2.0
 
 
 class Probe:
@@ -87,10 +90,12 @@ def _made_up_runs(
 ) -> tuple[tuple[int, int], list[dict[str, Any]]]:
     """Runs on made-up rows, of the first two lengths of free axes that the model takes."""
     refused: InvalidModel | None = None
+    started = time.monotonic()
     for lengths in _LENGTHS if free else _LENGTHS[:1]:
         batches = [_made_up(graph, count, length) for count, length in zip(rows, lengths, strict=True)]
-        if refused and sum(feed.size for feed in batches[1].values()) > _MOST_MADE_UP:
-            break
+        large = sum(feed.size for feed in batches[1].values()) > _MOST_MADE_UP
+        if refused and (large or time.monotonic() - started > _PATIENCE):
+            continue
         try:
             return lengths, [_run(session, graph, feeds) for feeds in batches]
         except InvalidModel as error:
@@ -194,4 +199,4 @@ def _value(arrow: pa.DataType, random: np.random.Generator, free: int) -> Any:
         return float(np.float32(random.normal()))
     if pa.types.is_boolean(arrow):
         return bool(random.integers(2))
-    return int(random.integers(0, 3)) if pa.types.is_integer(arrow) else random.choice(["a", "b"])
+    return int(random.integers(0, 2)) if pa.types.is_integer(arrow) else random.choice(["a", "b"])
