@@ -103,7 +103,12 @@ class CallError(SqlinferError, ValueError):
 
 
 class FeatureError(SqlinferError, ValueError):
-    pass
+    @classmethod
+    def image(cls, model: str, feature: str, row: int, reason: str) -> FeatureError:
+        return cls(
+            f"model {model!r}: feature {feature!r}: row {row + 1} of the batch is no image that can be read "
+            f"({reason}); give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place"
+        )
 
 
 class MissingFeature(FeatureError, LookupError):

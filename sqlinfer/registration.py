@@ -14,18 +14,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pyarrow as pa
 
 from sqlinfer.connection import RegistryLike, connect
-from sqlinfer.errors import BadReference, ConversionFailed, InvalidModel, ProofFailed, SqlinferError
+from sqlinfer.errors import BadReference, ConversionFailed, FeatureError, InvalidModel, ProofFailed, SqlinferError
 from sqlinfer.model import Model
 from sqlinfer.models.convert import Candidate, Original, open_original
 from sqlinfer.models.convert.pickled import load_pickle
-from sqlinfer.models.describe import describe, features_of, null_policies, task_of
-from sqlinfer.models.inspect import Graph, inspect_file, inspect_graph, with_rows_first
+from sqlinfer.models.describe import describe, null_policies, task_of
+from sqlinfer.models.inspect import Graph, inspect_graph, with_rows_first
 from sqlinfer.models.manifest import Manifest, Proof, Source
+from sqlinfer.models.prepare import Labels, Options, open_file
 from sqlinfer.models.reference import RESERVED, Reference, check_name
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
 from sqlinfer.models.rows import Layout
@@ -34,6 +35,7 @@ from sqlinfer.models.signature import Batch, Feature, NullPolicy, Signature
 from sqlinfer.proof import Difference, compare, json_values
 from sqlinfer.runtime.probe import Probe, observe, synthetic_rows
 from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.trial import prepared_rules, require_same
 from sqlinfer.version import __version__
 
 __all__ = ["register", "verify"]
@@ -54,7 +56,7 @@ def register(
     *,
     sample: Any = None,
     features: Sequence[str] | None = None,
-    labels: Sequence[Any] | None = None,
+    labels: Labels = None,
     null: str | Mapping[str, Any] | None = None,
     registry: RegistryLike = None,
     batch_axis: Mapping[str, int | None] | None = None,
@@ -63,19 +65,23 @@ def register(
     together: bool = False,
     promote: bool = False,
     trust: bool = False,
+    **options: Unpack[Options],
 ) -> Model:
     """Store ``model`` as a new version of ``name`` and return it.
 
     ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost or LightGBM model, a torch module, or the path
-    of an .onnx file or (with ``trust=True``, since loading runs its code) of a pickled estimator.
+    of an .onnx file, of a folder as Hugging Face lays it out, or (with ``trust=True``, since loading runs its code)
+    of a pickled estimator.
     ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
-    ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores.
+    ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores, or a
+    file of them: one a line, or a config.json with id2label.
     ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
     For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
     of a run share the value; ``constants``, by input, a value that never changes (the input is no feature then);
     ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
     though their answers then depend on their neighbours.
     ``promote``: let the bare name mean this version; the first version always does.
+    ``options``: how text and images become tensors, see `Options`: tokenizer="tokenizer.json", pool="mean" …
 
     Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
     """
@@ -85,17 +91,18 @@ def register(
     store = registry if isinstance(registry, Registry) else Registry(registry)
     wishes = _Wishes(
         tuple(features or ()),
-        tuple(labels or ()),
+        labels,
         null,
         Layout(batch_axis or {}, constants or {}, row_by_row),
         together,
+        options,
     )
     is_path = isinstance(model, (str, os.PathLike))
     if is_path and Path(model).suffix in (".pkl", ".pickle", ".joblib"):
         model, is_path = load_pickle(Path(model), trust=trust), False
     rows = None if sample is None else Sample.of(sample, list(features) if features else None)
     prepared = _from_file(name, Path(model), rows, wishes) if is_path else _from_object(name, model, rows, wishes)
-    stored = store.add(name, prepared.manifest, {MODEL_FILE: prepared.graph.content}, promote=promote)
+    stored = store.add(name, prepared.manifest, prepared.files, promote=promote)
     return Model(stored, store)
 
 
@@ -104,11 +111,10 @@ def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto
     store = registry if isinstance(registry, Registry) else Registry(registry)
     model = store.get(reference)
     manifest = model.manifest
-    digest = hashlib.sha256(model.onnx.read_bytes()).hexdigest() if model.onnx.exists() else "missing"
-    if digest != manifest.sha256:
-        raise ProofFailed(
-            f"{model.onnx} is not the file that was registered (sha256 {digest[:12]}…); register it again"
-        )
+    for file, sha256 in model.files.items():
+        digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "missing"
+        if digest != sha256:
+            raise ProofFailed(f"{file} is not the file that was registered (sha256 {digest[:12]}…); register it again")
     where = Reference(manifest.name, manifest.version)
     table = _proof_table(manifest.signature.features, manifest.proof.rows)
     return _prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)
@@ -119,16 +125,27 @@ class _Wishes:
     """What the caller of register() says of the model."""
 
     features: tuple[str, ...]
-    labels: tuple[Any, ...]
+    labels: Labels
     null: str | Mapping[str, Any] | None
     layout: Layout
     together: bool
+    options: Options
 
 
 class _Prepared:
     """A proven model, before it has a version number."""
 
-    def __init__(self, name: str, graph: Graph, signature: Signature, source: Source, task: str, proof: Proof) -> None:
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        signature: Signature,
+        source: Source,
+        task: str,
+        proof: Proof,
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self.files = {MODEL_FILE: graph.content, **(files or {})}
         self.name = name
         self.graph = graph
         self.signature = signature
@@ -152,18 +169,33 @@ class _Prepared:
 
 def _from_file(name: str, path: Path, sample: Sample | None, wishes: _Wishes) -> _Prepared:
     """An .onnx file: what ONNX Runtime answers for the file as it came is what SQL must answer."""
-    graph = inspect_file(path, wishes.layout)
-    features = features_of(graph, wishes.features or _fitting_names(graph, sample))
-    features = null_policies(features, wishes.null, "nan" if graph.takes_nan else "null")
+    opened = open_file(
+        path,
+        wishes.options,
+        labels=wishes.labels,
+        names=wishes.features,
+        sample_names=sample.names if sample else (),
+        layout=wishes.layout,
+    )
+    graph = opened.graph
+    if opened.conversion is not None:
+        require_same(name, *opened.conversion, graph.tolerance)
+    features = null_policies(opened.features, wishes.null, "nan" if graph.takes_nan else "null")
     given = sample.spread(_PROVEN_ROWS).table if sample else None
-    seen = _Observed(name, graph, features, given)
-    signature = describe(seen.graph, features, seen.outputs, labels=wishes.labels)
+    seen = _Observed(name, graph, features, given, opened.files)
+    signature = describe(seen.graph, features, seen.outputs, labels=opened.labels)
+    _require_scores(signature, opened.labels)
     table = given if given is not None else synthetic_rows(signature, seen.lengths)
-    signature = replace(signature, batch=_batch_rule(name, signature, seen, table, wishes.together))
+    if signature.is_prepared:
+        signature = prepared_rules(
+            name, signature, seen.session, table, graph.neighbour_tolerance, together=wishes.together
+        )
+    else:
+        signature = replace(signature, batch=_batch_rule(name, signature, seen, table, wishes.together))
     answers = Probe(name, signature, seen.session).answers(table)
     source = Source(graph.producer, path.name, None, __version__)
     proof = _proof(signature, table, answers, graph.tolerance)
-    prepared = _Prepared(name, seen.graph, signature, source, task_of(signature), proof)
+    prepared = _Prepared(name, seen.graph, signature, source, task_of(signature), proof, opened.files)
     _prove_prepared(prepared, table, answers)
     return prepared
 
@@ -174,9 +206,11 @@ def _from_object(name: str, model: Any, sample: Sample | None, wishes: _Wishes) 
         raise ConversionFailed(
             "sample rows are needed to name and type the features: register(name, model, sample=X_train)"
         )
+    if wishes.options or isinstance(wishes.labels, (str, os.PathLike)):
+        raise TypeError(f"{next(iter(wishes.options), 'a file of labels')} is for .onnx files, not for an estimator")
     original, candidates = open_original(model, sample)
     if wishes.labels:
-        original = replace(original, labels=wishes.labels)
+        original = replace(original, labels=tuple(wishes.labels))
     failure: SqlinferError | None = None
     for candidate in candidates:
         try:
@@ -207,15 +241,22 @@ def _candidate(name: str, original: Original, candidate: Candidate, sample: Samp
 class _Observed:
     """A graph that has been run: with the rows first in every output, and the session that runs it."""
 
-    def __init__(self, name: str, graph: Graph, features: Sequence[Feature], sample: pa.Table | None) -> None:
-        self.session = Session(graph.content, name)
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        features: Sequence[Feature],
+        sample: pa.Table | None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        self.session = Session(graph.content, name, files)
         observation = observe(self.session, graph, features, sample)
         self.outputs = observation.outputs
         self.lengths = observation.lengths
         moved = {output: seen.order for output, seen in self.outputs.items() if not seen.rows_first}
         self.graph = with_rows_first(graph, moved) if moved else graph
         if moved:
-            self.session = Session(self.graph.content, name)
+            self.session = Session(self.graph.content, name, files)
 
 
 def _learn_null_policies(
@@ -269,6 +310,13 @@ def _without(table: pa.Table, name: str) -> pa.Table:
     return table.set_column(i, field, pa.nulls(len(table), field.type))
 
 
+def _require_scores(signature: Signature, labels: Sequence[Any]) -> None:
+    """Labels that were asked for must show."""
+    if labels and "predict_proba" not in signature.calls and signature.calls["predict"].decode != "label":
+        shown = ", ".join(f"{output.name} {output.type}" for output in signature.outputs)
+        raise FeatureError(f"{len(labels)} labels are given, and no output has so many scores a row: {shown}")
+
+
 def _batch_rule(name: str, signature: Signature, seen: _Observed, table: pa.Table, together: bool) -> Batch:
     """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row, unless
     its user wants the rows scored ``together`` all the same."""
@@ -299,7 +347,7 @@ def _prove_prepared(prepared: _Prepared, table: pa.Table, answers: Mapping[str, 
     """Through SQL, in a registry of its own that is thrown away: a model that fails its proof was never there."""
     with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
         trial = Registry(folder)
-        trial.add(prepared.name, prepared.manifest, {MODEL_FILE: prepared.graph.content})
+        trial.add(prepared.name, prepared.manifest, prepared.files)
         _prove(Reference(prepared.name), table, answers, prepared.graph.tolerance, trial, "auto")
 
 
@@ -337,10 +385,10 @@ def _values_in(column: pa.ChunkedArray) -> int:
 
 def _proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in features]
-    return pa.table({f.name: pa.array(list(column)) for f, column in zip(features, columns, strict=True)})
+    return pa.table({f.name: _proof_column(f, column) for f, column in zip(features, columns, strict=True)})
 
 
-def _fitting_names(graph: Graph, sample: Sample | None) -> list[str] | None:
-    """The names of the sample's columns, when there is one for each feature, or for each input."""
-    fits = sample is not None and len(sample.names) in (len(features_of(graph)), len(graph.inputs))
-    return sample.names if sample is not None and fits else None
+def _proof_column(feature: Feature, values: Sequence[Any]) -> pa.Array:
+    if feature.type == "BLOB":
+        return pa.array([None if value is None else bytes(value) for value in values], pa.binary())
+    return pa.array(list(values))

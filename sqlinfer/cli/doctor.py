@@ -25,6 +25,8 @@ _OPTIONAL = {
     "skl2onnx": "sklearn",
     "onnxmltools": "xgboost,lightgbm",
     "torch": "torch",
+    "tokenizers": "text",
+    "pillow": "image",
     "duckdb-cli": "shell",
     "ipython": "notebook",
 }

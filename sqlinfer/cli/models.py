@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 import sqlinfer
-from sqlinfer.cli.options import chosen_format, format_option, print_rows, registry_option
+from sqlinfer.cli.options import chosen_format, format_option, preparation_options, print_rows, registry_option
 from sqlinfer.engines.catalogue import CATALOGUE, row
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
@@ -29,7 +29,9 @@ __all__ = ["alias", "list_", "register", "remove", "show", "verify"]
     help="Rows, as CSV or Parquet, that name and type the features and prove the model.",
 )
 @click.option("--features", metavar="A,B,C", help="Names for the features, in order.")
-@click.option("--labels", metavar="A,B,C", help="Classes, in the order of the model's scores.")
+@click.option(
+    "--labels", metavar="A,B,C|FILE", help="Classes, in the order of the model's scores; a file has one a line."
+)
 @click.option(
     "--null",
     "nulls",
@@ -53,6 +55,7 @@ __all__ = ["alias", "list_", "register", "remove", "show", "verify"]
 )
 @click.option("--row-by-row", is_flag=True, help="Each row is a run of its own, and all outputs are its answer.")
 @click.option("--together", is_flag=True, help="Score rows together though they then change each other's answers.")
+@preparation_options
 @click.option("--promote", is_flag=True, help="Let the bare name mean this version.")
 @click.option("--trust", is_flag=True, help="Load a pickled estimator, which runs the code in it.")
 @registry_option
@@ -70,15 +73,17 @@ def register(
     promote: bool,
     trust: bool,
     registry: str | None,
+    **options: Any,
 ) -> None:
-    """Store MODEL (an .onnx file, or a pickled estimator with --trust) as a new version of NAME."""
+    """Store MODEL (an .onnx file, a folder as Hugging Face lays it out, or a pickled estimator with --trust) as a new
+    version of NAME."""
     store = Registry(registry)
     stored = sqlinfer.register(
         name,
         model,
         sample=sample,
         features=_split(features),
-        labels=_split(labels),
+        labels=labels if labels and Path(labels).is_file() else _split(labels),
         null=_null_policies(nulls),
         batch_axis={name: _axis(value) for name, value in _pairs(axes, "--batch-axis")},
         constants={name: _json_or_text(value) for name, value in _pairs(constants, "--constant")},
@@ -87,6 +92,7 @@ def register(
         promote=promote,
         trust=trust,
         registry=store,
+        **{name: value for name, value in options.items() if value is not None},
     )
     signature = stored.manifest.signature
     click.echo(f"registered {stored.name}/{stored.version} in {store.home}", err=True)

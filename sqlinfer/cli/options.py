@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FORMATS", "chosen_format", "format_option", "print_rows", "registry_option"]
+__all__ = ["FORMATS", "chosen_format", "format_option", "preparation_options", "print_rows", "registry_option"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv", "markdown")
@@ -36,6 +36,42 @@ def format_option(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:
         type=click.Choice(formats),
         help="How to print (default: table on a terminal, json when piped).",
     )
+
+
+def _numbers(context: click.Context, option: click.Parameter, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return tuple(float(part) for part in text.split(",")) if text is not None else None
+    except ValueError as error:
+        raise click.BadParameter("give a number, or one for each channel: 0.485,0.456,0.406") from error
+
+
+_PREPARATION = (
+    click.option("--tokenizer", metavar="FILE", help="A tokenizer.json: the model takes text."),
+    click.option("--max-length", type=click.IntRange(min=1), metavar="N", help="Cut longer texts to so many tokens."),
+    click.option(
+        "--pool", type=click.Choice(("mean", "cls", "none")), help="How the vectors of tokens become one for the text."
+    ),
+    click.option("--normalize/--no-normalize", default=None, help="Answer vectors of length 1."),
+    click.option("--softmax/--no-softmax", default=None, help="Make scores the probabilities of one class of many."),
+    click.option("--sigmoid/--no-sigmoid", default=None, help="Make each score a probability of its own."),
+    click.option("--image", is_flag=True, default=None, help="The model takes PNG and JPEG files; values are 0 to 1."),
+    click.option("--preprocessor", metavar="FILE", help="A preprocessor_config.json that says what follows."),
+    click.option("--channels", type=click.Choice(("rgb", "bgr", "gray")), help="What the model was trained on."),
+    click.option(
+        "--resize", metavar="stretch|crop|N", help="Stretch to the model's size, or cut out the middle of N pixels."
+    ),
+    click.option("--interpolation", type=click.Choice(("linear", "cubic", "nearest")), help="How to resize."),
+    click.option("--scale", type=float, metavar="X", help="What a pixel's value (0 to 255) is multiplied by."),
+    click.option("--mean", metavar="R,G,B", callback=_numbers, help="What is subtracted then."),
+    click.option("--std", metavar="R,G,B", callback=_numbers, help="What it is divided by then."),
+)
+
+
+def preparation_options(function: F) -> F:
+    """What stands between a text or an image and the model."""
+    for option in reversed(_PREPARATION):
+        function = option(function)
+    return function
 
 
 def chosen_format(format_: str | None) -> str:

@@ -41,9 +41,10 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     ),
     (r"is NULL and its null policy", errors.NullFeature),
     (r", but the argument is ", errors.FeatureType),
+    (r"is no image that can be read", errors.FeatureError),
     (r"^model '[^']*' failed", errors.ModelFailed),
     (r"cannot load '", errors.InvalidModel),
-    (r"model\.json|aliases\.json", errors.RegistryError),
+    (r"model\.json|aliases\.json|register the model again$", errors.RegistryError),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlinfer.errors import BadReference, FeatureError, InvalidModel
@@ -174,11 +174,11 @@ def _whole(tensor: Tensor) -> Feature:
 def _renamed(feature: Feature, name: str) -> Feature:
     if not name:
         raise BadReference("a feature needs a name")
-    return Feature(name, feature.type, feature.tensor, feature.column, feature.null)
+    return replace(feature, name=name)
 
 
 def _with_policy(feature: Feature, policy: NullPolicy) -> Feature:
-    return Feature(feature.name, feature.type, feature.tensor, feature.column, policy)
+    return replace(feature, null=policy)
 
 
 def _policy(feature: Feature, wanted: Any) -> NullPolicy:

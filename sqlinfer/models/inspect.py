@@ -5,7 +5,7 @@ Reads with the `onnx` package, which checks the file and keeps external data ins
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,8 +52,10 @@ class Graph:
     producer: str
 
 
-def inspect_file(path: Path, layout: Layout = _PLAIN) -> Graph:
-    """Read an .onnx file. Raises InvalidModel."""
+def inspect_file(
+    path: Path, layout: Layout = _PLAIN, change: Callable[[onnx.ModelProto], None] = lambda model: None
+) -> Graph:
+    """Read an .onnx file; ``change`` may add nodes to it. Raises InvalidModel."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -68,6 +70,7 @@ def inspect_file(path: Path, layout: Layout = _PLAIN) -> Graph:
             f"{path} keeps its weights in external files that cannot be loaded ({error}); "
             "they must lie in the folder of the model"
         ) from error
+    change(model)
     return inspect_graph(model, path, layout)
 
 

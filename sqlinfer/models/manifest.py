@@ -16,6 +16,14 @@ The fields, in the order in which they are written:
                   null     "null" | "nan" | "error" | {"value": 0}
                   tensor   the graph input that it goes to
                   column   its column in that tensor of shape [batch, k], or null when it is the whole tensor
+                  prepare  null, or what makes the tensor of a text or an image:
+                           {"tokenizer": "tokenizer.json", "sha256": of that file beside this one,
+                            "max_length": 256, "mask": "attention_mask" or null, "types": "token_type_ids" or null,
+                            "pad": 0 or null}: VARCHAR → ids of its tokens, [tokens] in `tensor`. Inputs `mask` (ones)
+                           and `types` have the same shape. Rows may be padded on the right, with the id `pad`
+                           and zeros, only where `pad` is not null.
+                           {"image": "RGB", "pixels": 67108864}: BLOB → [height, width, 3] uint8, turned upright;
+                           more pixels are refused
     inputs      the graph inputs, each: name, dtype ("float32", "int64", "string" …: the names of `types.DTYPES`),
                 shape ([null, 30]: the batch axis first, null is a free axis),
                 shared (true: a run takes one value, that of its first row, so that only rows of equal values may
@@ -52,7 +60,17 @@ from pathlib import Path
 from typing import Any
 
 from sqlinfer.errors import RegistryError
-from sqlinfer.models.signature import Batch, Call, Feature, NullPolicy, Output, Signature, Tensor
+from sqlinfer.models.signature import (
+    Batch,
+    Call,
+    Feature,
+    ImagePreparation,
+    NullPolicy,
+    Output,
+    Signature,
+    Tensor,
+    TextPreparation,
+)
 
 __all__ = ["FORMAT", "Manifest", "Proof", "Source"]
 
@@ -106,6 +124,7 @@ class Manifest:
                     "null": {"value": f.null.value} if f.null.kind == "value" else f.null.kind,
                     "tensor": f.tensor,
                     "column": f.column,
+                    "prepare": _preparation_fields(f.prepare),
                 }
                 for f in signature.features
             ],
@@ -142,7 +161,14 @@ class Manifest:
         labels = fields["labels"]
         signature = Signature(
             features=tuple(
-                Feature(f["name"], f["type"], f["tensor"], f["column"], _null_policy(f["null"]))
+                Feature(
+                    f["name"],
+                    f["type"],
+                    f["tensor"],
+                    f["column"],
+                    _null_policy(f["null"]),
+                    _preparation(f.get("prepare")),
+                )
                 for f in fields["features"]
             ),
             inputs=tuple(
@@ -175,3 +201,17 @@ def _null_policy(field: Any) -> NullPolicy:
     if isinstance(field, dict):
         return NullPolicy("value", field["value"])
     return NullPolicy(field)
+
+
+def _preparation_fields(prepare: TextPreparation | ImagePreparation | None) -> dict[str, Any] | None:
+    if isinstance(prepare, ImagePreparation):
+        return {"image": "RGB", **asdict(prepare)}
+    return asdict(prepare) if prepare is not None else None
+
+
+def _preparation(fields: Any) -> TextPreparation | ImagePreparation | None:
+    if fields is None:
+        return None
+    if fields.get("image") == "RGB":
+        return ImagePreparation(int(fields["pixels"]))
+    return TextPreparation(**fields)

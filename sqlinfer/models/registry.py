@@ -23,7 +23,7 @@ from typing import IO
 from sqlinfer.errors import BadReference, ModelNotFound, RegistryError
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.reference import DEFAULT, Reference, check_name
-from sqlinfer.models.signature import Call
+from sqlinfer.models.signature import Call, TextPreparation
 
 try:
     import fcntl
@@ -51,6 +51,12 @@ class StoredModel:
     @property
     def onnx(self) -> Path:
         return self.folder / MODEL_FILE
+
+    @property
+    def files(self) -> dict[Path, str]:
+        """What a prediction reads, with the sha256 that each file had when it was registered."""
+        beside = (f.prepare for f in self.manifest.signature.features if isinstance(f.prepare, TextPreparation))
+        return {self.onnx: self.manifest.sha256, **{self.folder / p.tokenizer: p.sha256 for p in beside}}
 
     def call(self, name: str) -> Call:
         """How the model answers predict, predict_proba or infer. Raises ModelNotFound where it has no such answer."""

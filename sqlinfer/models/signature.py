@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Batch", "Call", "Decode", "Feature", "NullPolicy", "Output", "Signature", "Tensor", "quoted"]
+__all__ = [
+    "Batch",
+    "Call",
+    "Decode",
+    "Feature",
+    "ImagePreparation",
+    "NullPolicy",
+    "Output",
+    "Signature",
+    "Tensor",
+    "TextPreparation",
+    "quoted",
+]
 
 Decode = Literal["tensor", "label", "argmax", "map", "struct"]
 Label = str | int | bool
@@ -23,10 +35,39 @@ class NullPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class TextPreparation:
+    """How text becomes token ids: the tokenizer is a file beside the model, in the format of Hugging Face's
+    `tokenizers`, which truncates to ``max_length`` tokens and does not pad.
+
+    ``mask`` and ``types`` are the inputs of the attention mask and of the token type ids, where the graph has them;
+    the ids go to the feature's own tensor. ``pad``: the id that fills rows up to the length of their neighbours, where
+    the answers do not depend on it.
+    """
+
+    tokenizer: str
+    sha256: str
+    max_length: int
+    mask: str | None = None
+    types: str | None = None
+    pad: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePreparation:
+    """How an image file becomes pixels: decoded, turned as its EXIF says, as [height, width, 3] of uint8 in RGB.
+
+    The graph does the rest. ``pixels``: a larger image is refused before it is decoded.
+    """
+
+    pixels: int
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One argument of predict(): its SQL type and where it goes.
 
     ``column`` is the column of a tensor of shape [batch, k]; None when the feature is the whole tensor.
+    ``prepare``: what makes a tensor of the text or the image that the feature is.
     """
 
     name: str
@@ -34,6 +75,14 @@ class Feature:
     tensor: str
     column: int | None = None
     null: NullPolicy = NullPolicy()
+    prepare: TextPreparation | ImagePreparation | None = None
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """All inputs of the graph that the feature feeds."""
+        if isinstance(self.prepare, TextPreparation):
+            return tuple(t for t in (self.tensor, self.prepare.mask, self.prepare.types) if t is not None)
+        return (self.tensor,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +147,10 @@ class Signature:
     @property
     def feature_names(self) -> list[str]:
         return [feature.name for feature in self.features]
+
+    @property
+    def is_prepared(self) -> bool:
+        return any(feature.prepare is not None for feature in self.features)
 
     @property
     def takes_list(self) -> bool:

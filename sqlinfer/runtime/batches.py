@@ -6,7 +6,7 @@ The types of the arguments are looked at once: they give a `Plan`, which then pa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,11 @@ from sqlinfer.runtime.nested import Cells, cells, same_shape
 from sqlinfer.runtime.nulls import apply_nulls, fill, narrow
 from sqlinfer.types import DTYPES, ElementType
 
-__all__ = ["Group", "Packed", "Plan", "plan"]
+__all__ = ["Group", "Packed", "Plan", "Preparer", "plan"]
 
 Reader = Callable[[pa.Array], Any]
+# Texts or images → the tensors of their feature, by name.
+Preparer = Callable[[pa.Array], dict[str, Cells]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,21 +69,27 @@ class Plan:
 
     def pack(self, args: Sequence[pa.Array]) -> Packed:
         """Raises NullFeature, FeatureCount or FeatureType for rows that the model cannot take."""
-        count = len(args[0])
         if self.as_list:
             return self._pack_list(args[0])
+        columns, keep = self.columns(args)
+        count = len(args[0]) if keep is None else int(keep.sum())
+        return Packed(self.groups(columns, count) if count else [], count, keep)
+
+    def columns(self, args: Sequence[pa.Array]) -> tuple[list[pa.Array], np.ndarray | None]:
+        """One array for each feature, of the rows that are scored; which those are, None for all of them."""
         columns = self.find(args)
         keep = None
         if self.has_lists or any(column.null_count for column in columns):
             columns, keep = apply_nulls(self.model, self.signature.features, columns)
         if keep is not None:
             columns = [column.filter(pa.array(keep)) for column in columns]
-            count = int(keep.sum())
-        if count == 0:
-            return Packed([], 0, keep)
+        return columns, keep
+
+    def groups(self, columns: Sequence[pa.Array], count: int) -> list[Group]:
+        """Tensors for ``count`` rows of `columns`."""
         values = [read(column) for read, column in zip(self.readers, columns, strict=True)]
         groups = _group(self.signature, self.layout, values, count)
-        return Packed([part for group in groups for part in _by_shared_value(self.signature, group)], count, keep)
+        return [part for group in groups for part in _by_shared_value(self.signature, group)]
 
     def _pack_list(self, array: pa.Array) -> Packed:
         """One list per row stands for all features: its values are the columns of the only tensor."""
@@ -110,9 +118,12 @@ class Plan:
         return Packed(groups, len(matrix), keep)
 
 
-def plan(model: str, signature: Signature, given: Sequence[pa.DataType]) -> Plan:
+def plan(
+    model: str, signature: Signature, given: Sequence[pa.DataType], preparers: Mapping[str, Preparer] | None = None
+) -> Plan:
     """Arrange arguments of the types ``given``: by position, a row by name, or one list.
 
+    ``preparers``, by feature, read texts and images; without them the plan only checks types.
     Raises MissingFeature, UnknownFeature, FeatureCount or FeatureType, before any row is read.
     """
     features = signature.features
@@ -125,7 +136,7 @@ def plan(model: str, signature: Signature, given: Sequence[pa.DataType]) -> Plan
             flat = args[0].flatten()
             return [flat[i] for i in fields]
 
-        return _by_feature(model, signature, find, found)
+        return _by_feature(model, signature, find, found, preparers or {})
     if len(given) == 1 and signature.takes_list and types.is_list(given[0]):
         element = DTYPES[signature.inputs[0].dtype]
         leaf = given[0]
@@ -135,7 +146,7 @@ def plan(model: str, signature: Signature, given: Sequence[pa.DataType]) -> Plan
         return Plan(model, signature, list, (reader,), as_list=True)
     if len(given) != len(features):
         raise FeatureCount.of(model, len(given), signature.feature_names)
-    return _by_feature(model, signature, list, given)
+    return _by_feature(model, signature, list, given, preparers or {})
 
 
 def _by_feature(
@@ -143,9 +154,11 @@ def _by_feature(
     signature: Signature,
     find: Callable[[Sequence[pa.Array]], list[pa.Array]],
     given: Sequence[pa.DataType],
+    preparers: Mapping[str, Preparer],
 ) -> Plan:
     has_lists = any(types.is_list(arrow) for arrow in given)
-    return Plan(model, signature, find, _readers(model, signature, given), _layouts(signature), has_lists)
+    readers = _readers(model, signature, given, preparers)
+    return Plan(model, signature, find, readers, _layouts(signature), has_lists)
 
 
 def _fields_by_name(model: str, signature: Signature, row: pa.StructType) -> list[int]:
@@ -161,9 +174,13 @@ def _fields_by_name(model: str, signature: Signature, row: pa.StructType) -> lis
     return [position[name] for name in wanted]
 
 
-def _readers(model: str, signature: Signature, given: Sequence[pa.DataType]) -> tuple[Reader, ...]:
+def _readers(
+    model: str, signature: Signature, given: Sequence[pa.DataType], preparers: Mapping[str, Preparer]
+) -> tuple[Reader, ...]:
     return tuple(
-        _reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
+        _prepared_reader(model, feature, arrow, preparers.get(feature.name))
+        if feature.prepare is not None
+        else _reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
         if feature.column is not None or len(signature.input(feature.tensor).shape) == 1
         else _cell_reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
         for feature, arrow in zip(signature.features, given, strict=True)
@@ -200,6 +217,24 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
     return exact
 
 
+def _prepared_reader(model: str, feature: Feature, arrow: pa.DataType, preparer: Preparer | None) -> Reader:
+    """A reader of texts or images: their tensors by name."""
+    text = feature.type == "VARCHAR"
+    fits = types.is_text(arrow) if text else types.is_bytes(arrow)
+    if text and pa.types.is_dictionary(arrow):
+        fits = types.is_text(arrow.value_type)
+    if not fits and not pa.types.is_null(arrow):
+        fix = "give the text" if text else "give the bytes of a PNG or JPEG file, such as content of read_blob('*.jpg')"
+        raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, fix)
+
+    def read(array: pa.Array) -> dict[str, Cells]:
+        if preparer is None:
+            raise NotImplementedError(f"{feature.name} is only checked here")
+        return preparer(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array)
+
+    return read
+
+
 def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataType) -> Reader:
     """A reader for a feature that is a whole tensor: from lists, arrays or bytes to `Cells`."""
     leaf = arrow
@@ -234,7 +269,10 @@ def _cast(feature: Feature, arrow: pa.DataType) -> str:
 
 def _layouts(signature: Signature) -> tuple[_Layout, ...]:
     layouts = []
+    prepared = {name for feature in signature.features if feature.prepare is not None for name in feature.tensors}
     for tensor in signature.inputs:
+        if tensor.name in prepared:
+            continue
         mine = [(f.column, i) for i, f in enumerate(signature.features) if f.tensor == tensor.name]
         columns = tuple(i for column, i in sorted(mine) if column is not None) if mine[0][0] is not None else ()
         layouts.append(_Layout(tensor.name, DTYPES[tensor.dtype].numpy, columns, None if columns else mine[0][1]))
@@ -245,6 +283,9 @@ def _group(signature: Signature, layout: Sequence[_Layout], values: list[Any], c
     """Tensors from columns; rows whose cells differ in shape go to different groups."""
     feeds: dict[str, np.ndarray] = {}
     ragged: dict[str, Cells] = {}
+    for value in values:
+        if isinstance(value, dict):
+            ragged.update(value)
     for part in layout:
         if part.whole is not None:
             value = values[part.whole]

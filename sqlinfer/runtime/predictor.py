@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from sqlinfer.errors import ModelFailed
+from sqlinfer.errors import FeatureError, ModelFailed
 from sqlinfer.models.signature import Call, Signature
 from sqlinfer.runtime.answers import answer, answer_type
-from sqlinfer.runtime.batches import Group, Plan, plan
+from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
+from sqlinfer.runtime.images import UnreadableImage
 from sqlinfer.runtime.memo import Memo
+from sqlinfer.runtime.prepare import chunks, prepared_groups, preparers
+from sqlinfer.runtime.recent import Recent, keys
 from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.texts import TOKENS_PER_RUN
 
 __all__ = ["Predictor"]
 
@@ -35,10 +39,13 @@ class Predictor:
         self._plans: dict[tuple[pa.DataType, ...], Plan] = {}
         # By the number of the thread, not in a threading.local: DuckDB's threads are new ones to Python at each call.
         self._memos: dict[int, Memo] = {}
+        self._recent: dict[int, Recent] = {}
 
     def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
         """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
         arrays = [_one_array(arg) for arg in args]
+        if self.signature.is_prepared:
+            return self._score_prepared(self._plan(arrays), arrays)
         packed = self._plan(arrays).pack(arrays)
         parts = [self._score(group) for group in packed.groups]
         if not parts:
@@ -58,8 +65,40 @@ class Predictor:
         given = tuple(array.type for array in arrays)
         found = self._plans.get(given)
         if found is None:
-            found = self._plans[given] = plan(self.model, self.signature, given)
+            found = self._plans[given] = plan(self.model, self.signature, given, self._preparers())
         return found
+
+    def _preparers(self) -> Mapping[str, Preparer]:
+        return self.session.once("preparers", lambda: preparers(self.signature, self.session.file))
+
+    def _score_prepared(self, plan: Plan, arrays: Sequence[pa.Array]) -> pa.Array:
+        columns, keep = plan.columns(arrays)
+        if not len(columns[0]):
+            answers = pa.nulls(0, answer_type(self.signature, self.call))
+        else:
+            recent = self._recent.setdefault(threading.get_ident(), Recent())
+            try:
+                answers = recent.score(keys(columns), lambda rows: self._run_prepared(plan, columns, rows))
+            except UnreadableImage as error:
+                row = error.row if keep is None else int(np.flatnonzero(keep)[error.row])
+                raise FeatureError.image(self.model, error.feature, row, error.reason) from error
+        return answers if keep is None else _spread(answers, keep)
+
+    def _run_prepared(self, plan: Plan, columns: Sequence[pa.Array], rows: np.ndarray) -> pa.Array:
+        """The answers of the rows at these places."""
+        answers, order = [], []
+        for some in chunks(self.signature, self._preparers(), columns, rows):
+            try:
+                groups = prepared_groups(plan, columns, some)
+            except UnreadableImage as error:
+                raise UnreadableImage(error.feature, int(some[error.row]), error.reason) from error
+            for group in groups:
+                answers.append(self._run(group))
+                order.append(np.asarray(group.rows))
+        joined = pa.concat_arrays(answers)
+        position = np.empty(len(columns[0]), np.int64)
+        position[np.concatenate(order)] = np.arange(len(joined))
+        return joined.take(pa.array(position[rows]))
 
     def _score(self, group: Group) -> pa.Array:
         if group.rows is not None:
@@ -99,6 +138,9 @@ class Predictor:
             return min(batch.fixed, batch.most or batch.fixed)
         size = sum(feed.nbytes for feed in group.feeds.values()) // group.count
         limit = max(1, _BYTES_PER_RUN // max(size, 1))
+        tokens = [group.feeds[f.tensor].shape[1] for f in self.signature.features if f.type == "VARCHAR" and f.prepare]
+        if tokens:
+            limit = min(limit, max(1, TOKENS_PER_RUN // max(1, *tokens)))
         if self.session.seconds_per_row:
             limit = min(limit, max(1, int(_SECONDS_PER_RUN / self.session.seconds_per_row)))
         return min(limit, batch.most or limit)

@@ -16,7 +16,9 @@ from sqlinfer.models.inspect import Graph
 from sqlinfer.models.signature import Feature, Signature, Tensor
 from sqlinfer.runtime.batches import plan
 from sqlinfer.runtime.predictor import Predictor
+from sqlinfer.runtime.prepare import preparers
 from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.trial import TRIAL_ROWS, made_up
 from sqlinfer.types import DTYPES, arrow_type, is_list
 
 __all__ = ["Observation", "Probe", "observe", "synthetic_rows"]
@@ -71,7 +73,8 @@ def observe(
     rows = (graph.inputs[0].shape[0] or 2, graph.inputs[0].shape[0] or 3)
     if sample is not None and len(sample):
         lengths = _LENGTHS[0]
-        batches = [_sampled(graph, features, sample, rows[0], 0), _sampled(graph, features, sample, rows[1], -1)]
+        pairs = zip(rows, (0, -1), strict=True)
+        batches = [_sampled(session, graph, features, sample, count, which) for count, which in pairs]
         runs = [_run(session, graph, feeds) for feeds in batches]
     else:
         lengths, runs = _made_up_runs(session, graph, rows, free)
@@ -144,15 +147,18 @@ def _run(session: Session, graph: Graph, feeds: dict[str, np.ndarray]) -> dict[s
 
 
 def _sampled(
-    graph: Graph, features: Sequence[Feature], sample: pa.Table, rows: int, which: int
+    session: Session, graph: Graph, features: Sequence[Feature], sample: pa.Table, rows: int, which: int
 ) -> dict[str, np.ndarray]:
     """The feeds of ``rows`` rows of one shape: that of the first whole row of the sample, or of the last."""
     names = [feature.name for feature in features]
     whole = sample.select(names).drop_null()
     whole = whole if len(whole) else sample.select(names)
+    if any(feature.prepare is not None for feature in features):
+        whole = whole.slice(0, TRIAL_ROWS)
     unknowing = Signature(tuple(features), graph.inputs, (), {})
     given = [_plain(whole.column(name)) for name in names]
-    packed = plan("the sample", unknowing, [array.type for array in given]).pack(given)
+    made = preparers(unknowing, session.file)
+    packed = plan("the sample", unknowing, [array.type for array in given], made).pack(given)
     if not packed.groups:
         return _made_up(graph, rows, rows + 1)
     group = packed.groups[which]
@@ -186,6 +192,9 @@ def synthetic_rows(signature: Signature, lengths: tuple[int, int] = _LENGTHS[0],
     random = np.random.default_rng(0)
     columns = {}
     for feature in signature.features:
+        if feature.prepare is not None:
+            columns[feature.name] = made_up(feature.prepare, random)
+            continue
         arrow = arrow_type(feature.type)
         columns[feature.name] = pa.array([_value(arrow, random, lengths[i % 2]) for i in range(rows)], arrow)
     return pa.table(columns)

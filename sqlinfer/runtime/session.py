@@ -11,15 +11,18 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import onnxruntime as ort
 
-from sqlinfer.errors import InvalidModel, ModelFailed
+from sqlinfer.errors import InvalidModel, ModelFailed, RegistryError
 
 __all__ = ["Session", "SessionCache", "sessions"]
 
+T = TypeVar("T")
 _FATAL_ONLY = 4  # everything else comes back as an exception
 # A run that takes longer gains more from more threads than it loses by waking them.
 _HEAVY_SECONDS = 0.002
@@ -37,8 +40,11 @@ def _open(source: bytes | str, threads: int) -> ort.InferenceSession:
 class Session:
     """A loaded model. ``run`` may be called from any thread."""
 
-    def __init__(self, source: Path | bytes, name: str) -> None:
+    def __init__(self, source: Path | bytes, name: str, files: Mapping[str, bytes] | None = None) -> None:
+        """``files``: what lies beside a graph that is not stored yet."""
         self.name = name
+        self._files = files
+        self._made: dict[str, Any] = {}
         self._source = source if isinstance(source, bytes) else str(source)
         self._wide: ort.InferenceSession | None = None
         self._lock = threading.Lock()
@@ -48,6 +54,15 @@ class Session:
             self._narrow = _open(self._source, 1)
         except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
             raise InvalidModel(f"ONNX Runtime {ort.__version__} cannot load {name!r}: {brief(error)}") from error
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
+        """As ONNX Runtime sees them: 'tensor(float)', and axes of which the free ones are names."""
+        return {i.name: (i.type, i.shape) for i in self._narrow.get_inputs()}
+
+    @property
+    def outputs(self) -> list[str]:
+        return [output.name for output in self._narrow.get_outputs()]
 
     def run(self, outputs: list[str], feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
         """The outputs by name. Raises ModelFailed with what ONNX Runtime said."""
@@ -65,6 +80,24 @@ class Session:
         seconds = (time.perf_counter() - started) / max(rows, 1)
         self.seconds_per_row = seconds if not self.seconds_per_row else 0.9 * self.seconds_per_row + 0.1 * seconds
         return result
+
+    def file(self, name: str) -> bytes:
+        """The content of a file beside the graph. Raises RegistryError."""
+        if self._files is not None:
+            return self._files[name]
+        path = Path(str(self._source)).parent / name
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise RegistryError(f"{path} cannot be read ({error}); register the model again") from error
+
+    def once(self, what: str, make: Callable[[], T]) -> T:
+        """What is made once for this model and kept as long as it is loaded."""
+        with self._lock:
+            if what not in self._made:
+                self._made[what] = make()
+            made: T = self._made[what]
+        return made
 
     def _widened(self) -> ort.InferenceSession:
         cores = os.cpu_count() or 1

@@ -39,9 +39,14 @@ HOMES = {
     "xgboost": ("models/convert/",),
     "lightgbm": ("models/convert/",),
     "torch": ("models/convert/",),
+    "tokenizers": ("runtime/texts.py",),
+    "PIL": ("runtime/images.py",),
 }
 # Optional packages are not imported before they are needed.
-OPTIONAL = {"sklearn", "skl2onnx", "onnxmltools", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"}
+OPTIONAL = {"sklearn", "skl2onnx", "onnxmltools", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"} | {
+    "tokenizers",
+    "PIL",
+}
 
 
 def layer(part: str) -> int:

@@ -144,6 +144,14 @@ impl Rows<'_> {
         }
     }
 
+    /// Whether all of them hold a value in the column.
+    pub fn all_valid(&self, column: &Column) -> bool {
+        match self {
+            Rows::Range(0, count) => column.all_valid(*count),
+            _ => self.iter().all(|row| column.is_valid(row)),
+        }
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.len()).map(|i| self.get(i))
     }

@@ -82,6 +82,14 @@ pub fn null_feature(model: &str, feature: &str) -> Error {
     ))
 }
 
+pub fn unreadable_image(model: &str, feature: &str, row: usize, reason: &str) -> Error {
+    Error(format!(
+        "model '{model}': feature '{feature}': row {} of the batch is no image that can be read ({reason}); \
+         give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place",
+        row + 1
+    ))
+}
+
 pub fn model_failed(model: &str, reason: &str) -> Error {
     Error(format!("model '{model}' failed: {}", brief(reason)))
 }

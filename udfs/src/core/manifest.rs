@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::convert::StandIn;
 use super::error::{Error, Result, no_answer};
+use super::prepare::Prepare;
 use super::sqltype::SqlType;
 use super::tensor::Dtype;
 
@@ -38,6 +39,8 @@ struct FeatureFields {
     null: Value,
     tensor: String,
     column: Option<usize>,
+    #[serde(default)]
+    prepare: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -94,6 +97,8 @@ pub struct Feature {
     pub input: usize,
     /// Its column there; None when it is the whole tensor.
     pub column: Option<usize>,
+    /// What makes a tensor of the text or the image that it is.
+    pub prepare: Option<Prepare>,
 }
 
 #[derive(Debug)]
@@ -199,7 +204,9 @@ impl Manifest {
     /// What packing and decoding rely on.
     fn check(&self) -> Result<()> {
         let wrong = |what: &str| Err(Error(what.to_string()));
-        for number in 0..self.inputs.len() {
+        let companions: Vec<&String> =
+            self.features.iter().filter_map(|f| f.prepare.as_ref()).flat_map(Prepare::companions).collect();
+        for number in (0..self.inputs.len()).filter(|number| !companions.contains(&&self.inputs[*number].name)) {
             let features: Vec<&Feature> = self.features.iter().filter(|f| f.input == number).collect();
             let mut columns: Vec<usize> = features.iter().filter_map(|f| f.column).collect();
             columns.sort_unstable();
@@ -224,6 +231,15 @@ impl Manifest {
 
     pub fn feature_names(&self) -> Vec<String> {
         self.features.iter().map(|f| f.name.clone()).collect()
+    }
+
+    pub fn input_number(&self, name: &str) -> Result<usize> {
+        let found = self.inputs.iter().position(|input| input.name == name);
+        found.ok_or_else(|| Error(format!("no input '{name}'")))
+    }
+
+    pub fn is_prepared(&self) -> bool {
+        self.features.iter().any(|feature| feature.prepare.is_some())
     }
 
     /// Whether all features are the columns of one tensor, so that one list can stand for them.
@@ -253,8 +269,10 @@ fn input(fields: TensorFields) -> Result<Input> {
 fn feature(fields: FeatureFields, inputs: &[Input]) -> Result<Feature> {
     let found = inputs.iter().position(|input| input.name == fields.tensor);
     let input = found.ok_or_else(|| Error(format!("no input '{}'", fields.tensor)))?;
-    let null = null_policy(&fields.null, inputs[input].dtype)?;
-    Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column })
+    let prepare = Prepare::parse(fields.prepare)?;
+    let dtype = if prepare.is_some() { Dtype::Text } else { inputs[input].dtype };
+    let null = null_policy(&fields.null, dtype)?;
+    Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column, prepare })
 }
 
 fn null_policy(value: &Value, dtype: Dtype) -> Result<NullPolicy> {

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::pack::Packed;
+use super::prepare::Recent;
 use super::tensor::Tensor;
 
 const RECENT: usize = 2;
@@ -30,6 +31,8 @@ pub struct Memo {
     index: HashMap<u64, (u64, u32), BuildHasherDefault<Same>>,
     bytes: usize,
     next: u64,
+    /// For models of texts and images, in place of all the above.
+    pub recent: Recent,
 }
 
 /// Where an answer is: in which batch, and in which row.

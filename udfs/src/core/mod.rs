@@ -13,6 +13,7 @@ pub mod pack;
 mod pack_list;
 pub mod plan;
 pub mod predictor;
+pub mod prepare;
 pub mod reference;
 pub mod registry;
 pub mod session;

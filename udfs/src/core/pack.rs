@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
 
 use super::cells::{Cells, same_shape, walk};
 use super::column::{Column, Data, Rows};
@@ -9,6 +10,7 @@ use super::convert::{Place, SIDE, fits_side_by_side, numbers, side_by_side, stan
 use super::error::{Result, feature_type, null_feature};
 use super::manifest::{Feature, NullPolicy};
 use super::plan::{Form, Kind, Plan, Reader};
+use super::prepare::Preparer;
 use super::tensor::{Buffer, Dtype};
 
 const BLOCK_BYTES: usize = 24 << 10;
@@ -22,6 +24,11 @@ pub struct Packed {
 }
 
 impl Packed {
+    /// The same without rows.
+    pub fn like(&self) -> Packed {
+        self.pick(&[])
+    }
+
     pub fn pick(&self, rows: &[u32]) -> Packed {
         Packed { buffer: self.buffer.pick(rows, self.width), inner: self.inner.clone(), width: self.width }
     }
@@ -41,6 +48,8 @@ pub struct Packer {
     /// Filled instead of `tensors` when the rows have different shapes.
     pub groups: Vec<Group>,
     pub count: usize,
+    /// One for each feature, or none at all.
+    pub preparers: Arc<[Option<Preparer>]>,
 }
 
 impl Packer {
@@ -54,37 +63,41 @@ impl Packer {
             }
         };
         let tensors = plan.manifest.inputs.iter().enumerate().map(packed).collect();
-        Packer { tensors, keep: None, groups: Vec::new(), count: 0 }
+        Packer { tensors, keep: None, groups: Vec::new(), count: 0, preparers: Arc::new([]) }
     }
 
     /// Pack `rows` rows. Errors are those of rows that the model cannot take.
     pub fn pack(&mut self, plan: &Plan, arguments: &[Column], rows: usize) -> Result<()> {
         self.groups.clear();
-        self.pack_rows(plan, arguments, rows)?;
-        if self.count > 1 && plan.manifest.inputs.iter().any(|input| input.shared) {
-            self.split_by_shared_value(plan);
+        match (&plan.form, arguments) {
+            (Form::List, [list, ..]) => self.pack_list(plan, list, rows)?,
+            _ => {
+                let columns = plan.columns(arguments);
+                let keep = kept(plan, &columns, rows)?;
+                self.pack_features(plan, &columns, keep.as_deref().map_or(Rows::Range(0, rows), Rows::Picked))?;
+                self.keep = keep;
+            }
         }
+        self.split(plan);
         Ok(())
     }
 
-    fn pack_rows(&mut self, plan: &Plan, arguments: &[Column], rows: usize) -> Result<()> {
-        match (&plan.form, arguments) {
-            (Form::List, [list, ..]) => self.pack_list(plan, list, rows),
-            (Form::Row(places), [Column { data: Data::Struct(fields), .. }, ..]) => {
-                let columns: Vec<&Column> = places.iter().map(|i| &fields[*i]).collect();
-                self.pack_features(plan, &columns, rows)
-            }
-            _ => {
-                let columns: Vec<&Column> = arguments.iter().collect();
-                self.pack_features(plan, &columns, rows)
-            }
+    /// Pack these rows, of which none is to be skipped.
+    pub fn pack_rows(&mut self, plan: &Plan, columns: &[&Column], rows: Rows) -> Result<()> {
+        self.groups.clear();
+        self.pack_features(plan, columns, rows)?;
+        self.split(plan);
+        Ok(())
+    }
+
+    fn split(&mut self, plan: &Plan) {
+        if self.count > 1 && plan.manifest.inputs.iter().any(|input| input.shared) {
+            self.split_by_shared_value(plan);
         }
     }
 
-    fn pack_features(&mut self, plan: &Plan, columns: &[&Column], rows: usize) -> Result<()> {
+    fn pack_features(&mut self, plan: &Plan, columns: &[&Column], picked: Rows) -> Result<()> {
         let features = &plan.manifest.features;
-        let keep = kept(plan, columns, rows)?;
-        let picked = keep.as_deref().map_or(Rows::Range(0, rows), Rows::Picked);
         self.count = picked.len();
         let mut cells: Vec<(usize, Vec<usize>)> = Vec::new();
         if self.count > 0 {
@@ -95,7 +108,11 @@ impl Packer {
                     self.tensors[number].buffer.reset(values);
                 }
             }
-            for ((feature, reader), column) in features.iter().zip(&plan.readers).zip(columns) {
+            for (i, ((feature, reader), column)) in features.iter().zip(&plan.readers).zip(columns).enumerate() {
+                if let Some(Some(preparer)) = self.preparers.get(i) {
+                    cells.extend(preparer.pack(&plan.model, feature, reader, column, picked, &mut self.tensors)?);
+                    continue;
+                }
                 let packed = &mut self.tensors[feature.input];
                 if !single(feature) {
                     let shapes = pack_cells(plan, feature, reader, column, picked, &mut packed.buffer)?;
@@ -106,10 +123,9 @@ impl Packer {
                 }
             }
             self.pack_numbers(plan, columns, picked)?;
-            self.stand_in(plan, columns, picked, rows);
+            self.stand_in(plan, columns, picked);
             self.shape(cells);
         }
-        self.keep = keep;
         Ok(())
     }
 
@@ -144,11 +160,12 @@ impl Packer {
     }
 
     /// Replace the NULLs of single values whose policy says so.
-    fn stand_in(&mut self, plan: &Plan, columns: &[&Column], picked: Rows, rows: usize) {
+    fn stand_in(&mut self, plan: &Plan, columns: &[&Column], picked: Rows) {
         for ((feature, reader), column) in plan.manifest.features.iter().zip(&plan.readers).zip(columns) {
             if let (NullPolicy::Value(value), Kind::Number(_) | Kind::Text(_) | Kind::Null) =
                 (&feature.null, &reader.kind)
-                && !column.all_valid(rows)
+                && feature.prepare.is_none()
+                && !picked.all_valid(column)
             {
                 let packed = &mut self.tensors[feature.input];
                 let (width, at) = (packed.width, feature.column.unwrap_or(0));
@@ -252,14 +269,16 @@ fn neighbours<'a>(features: &[Feature], columns: &[&'a Column<'a>], first: usize
 }
 
 /// The rows that are scored, as the null policies say; None when all are.
-fn kept(plan: &Plan, columns: &[&Column], rows: usize) -> Result<Option<Vec<u32>>> {
+pub fn kept(plan: &Plan, columns: &[&Column], rows: usize) -> Result<Option<Vec<u32>>> {
     let mut keep: Option<Vec<bool>> = None;
     let mut skip = |gone: &dyn Fn(usize) -> bool| {
         let keep = keep.get_or_insert_with(|| vec![true; rows]);
         keep.iter_mut().enumerate().for_each(|(row, kept)| *kept &= !gone(row));
     };
     for (feature, column) in plan.manifest.features.iter().zip(columns) {
-        let whole = feature.column.is_none() && !plan.manifest.inputs[feature.input].axes.is_empty();
+        let whole = feature.column.is_none()
+            && feature.prepare.is_none()
+            && !plan.manifest.inputs[feature.input].axes.is_empty();
         if whole && feature.null == NullPolicy::Null && column.may_hold_null() {
             skip(&|row| column.holds_null(row));
         }

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use super::column::{Column, Data};
 use super::error::{Error, Result, feature_count, feature_twice, feature_type, missing_features};
 use super::manifest::{Feature, Input, Manifest};
+use super::prepare::Prepare;
 use super::sqltype::{Given, Number};
 use super::tensor::Dtype;
 
@@ -46,6 +48,16 @@ pub enum Kind {
 }
 
 impl Plan {
+    /// The arguments as one column for each feature; not for the form of a list.
+    pub fn columns<'a, 'b>(&self, arguments: &'a [Column<'b>]) -> Vec<&'a Column<'b>> {
+        match (&self.form, arguments) {
+            (Form::Row(places), [Column { data: Data::Struct(fields), .. }, ..]) => {
+                places.iter().map(|i| &fields[*i]).collect()
+            }
+            _ => arguments.iter().collect(),
+        }
+    }
+
     pub fn new(model: &str, manifest: Arc<Manifest>, given: &[Given]) -> Result<Plan> {
         let features = &manifest.features;
         let (form, readers) = match given {
@@ -102,7 +114,9 @@ fn places(model: &str, manifest: &Manifest, fields: &[(String, Given)]) -> Resul
 fn readers(model: &str, manifest: &Manifest, given: &[&Given]) -> Result<Vec<Reader>> {
     let one = |(feature, given): (&Feature, &&Given)| {
         let input = &manifest.inputs[feature.input];
-        let kind = if feature.column.is_some() || input.axes.is_empty() {
+        let kind = if let Some(prepare) = &feature.prepare {
+            prepared(model, feature, prepare, given)?
+        } else if feature.column.is_some() || input.axes.is_empty() {
             value(model, feature, input, given)?
         } else {
             cells(model, feature, input, given)?
@@ -132,6 +146,17 @@ fn value(model: &str, feature: &Feature, input: &Input, given: &Given) -> Result
             };
             Err(feature_type(model, name, &given.to_string(), &feature.sql_type, &fix))
         }
+    }
+}
+
+/// How a text or an image is read.
+fn prepared(model: &str, feature: &Feature, prepare: &Prepare, given: &Given) -> Result<Kind> {
+    match (prepare, given) {
+        (_, Given::Null) => Ok(Kind::Null),
+        (Prepare::Image(_), Given::Blob) => Ok(Kind::Bytes),
+        (Prepare::Text(_), Given::Text) => Ok(Kind::Text(None)),
+        (Prepare::Text(_), Given::Enum(words)) => Ok(Kind::Text(Some(words.clone()))),
+        _ => Err(feature_type(model, &feature.name, &given.to_string(), &feature.sql_type, prepare.asks_for())),
     }
 }
 

@@ -12,6 +12,7 @@ use super::interrupt;
 use super::memo::Memo;
 use super::pack::{Packed, Packer};
 use super::plan::Plan;
+use super::prepare::{Prepare, TOKENS_PER_RUN};
 use super::session::{Session, session};
 use super::sqltype::SqlType;
 use super::tensor::Tensor;
@@ -38,7 +39,7 @@ pub trait Sink {
 /// What binding a call has found out; shared by the threads that run it.
 #[derive(Debug)]
 pub struct Predictor {
-    plan: Plan,
+    pub(super) plan: Plan,
     decoder: Decoder,
     inputs: Vec<CString>,
     outputs: Vec<CString>,
@@ -64,10 +65,10 @@ impl Predictor {
 
 /// One thread's way through one call: its buffers, and what it scored a moment ago.
 pub struct State {
-    predictor: Arc<Predictor>,
+    pub(super) predictor: Arc<Predictor>,
     session: Arc<Session>,
-    packer: Packer,
-    memo: Arc<Mutex<Memo>>,
+    pub(super) packer: Packer,
+    pub(super) memo: Arc<Mutex<Memo>>,
 }
 
 impl State {
@@ -76,11 +77,18 @@ impl State {
         let manifest = &predictor.plan.manifest;
         let session = session(runtime, &predictor.plan.model, manifest.onnx(), &manifest.sha256)?;
         let memo = shared_memo(&session, &predictor.outputs);
-        Ok(State { packer: Packer::new(&predictor.plan), session, memo, predictor })
+        let mut packer = Packer::new(&predictor.plan);
+        if manifest.is_prepared() {
+            packer.preparers = session.preparers(manifest)?;
+        }
+        Ok(State { packer, session, memo, predictor })
     }
 
     /// Score `rows` rows of the arguments.
     pub fn score(&mut self, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
+        if self.predictor.plan.manifest.is_prepared() {
+            return self.score_prepared(arguments, rows, sink);
+        }
         let predictor = self.predictor.clone();
         self.packer.pack(&predictor.plan, arguments, rows)?;
         let keep = self.packer.keep.take();
@@ -129,8 +137,7 @@ impl State {
         }
         let parts = self.run(&self.packer.tensors, count)?;
         if let Some(outputs) = joined(&parts) {
-            let like = |t: &Packed| Packed { buffer: t.buffer.emptied(), inner: t.inner.clone(), width: t.width };
-            let fresh = self.packer.tensors.iter().map(like).collect();
+            let fresh = self.packer.tensors.iter().map(Packed::like).collect();
             let tensors = std::mem::replace(&mut self.packer.tensors, fresh);
             if let Some(freed) = memo.remember(tensors, outputs, count, hashed) {
                 for (mine, freed) in self.packer.tensors.iter_mut().zip(freed) {
@@ -177,7 +184,7 @@ impl State {
     }
 
     /// Run the rows in slices that the model takes; each with its first row.
-    fn run(&self, tensors: &[Packed], count: usize) -> Result<Vec<(usize, Vec<Tensor>)>> {
+    pub(super) fn run(&self, tensors: &[Packed], count: usize) -> Result<Vec<(usize, Vec<Tensor>)>> {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < count {
@@ -224,10 +231,14 @@ impl State {
             Some(nanos) => ((NANOS_PER_RUN / nanos.max(1.0)) as usize).max(1),
             None => FIRST_ROWS,
         };
-        by_bytes.min(by_time).min(batch.most.unwrap_or(count)).min(count)
+        let tokens =
+            self.predictor.plan.manifest.features.iter().filter(|f| matches!(f.prepare, Some(Prepare::Text(_))));
+        let most = tokens.map(|feature| tensors[feature.input].width).max();
+        let by_tokens = most.map_or(count, |most| (TOKENS_PER_RUN / most.max(1)).max(1));
+        by_bytes.min(by_time).min(by_tokens).min(batch.most.unwrap_or(count)).min(count)
     }
 
-    fn write(&self, mut outputs: Vec<Tensor>, rows: Rows, start: usize, sink: &mut dyn Sink) -> Result<()> {
+    pub(super) fn write(&self, mut outputs: Vec<Tensor>, rows: Rows, start: usize, sink: &mut dyn Sink) -> Result<()> {
         let count = outputs.first().map_or(0, Tensor::rows);
         let answers = self.predictor.decoder.answers(&mut outputs)?;
         sink.write(&answers, rows.part(start, count))
@@ -235,7 +246,7 @@ impl State {
 }
 
 /// The outputs of all slices as one; None when their inner shapes differ.
-fn joined(parts: &[(usize, Vec<Tensor>)]) -> Option<Vec<Tensor>> {
+pub(super) fn joined(parts: &[(usize, Vec<Tensor>)]) -> Option<Vec<Tensor>> {
     let (_, first) = parts.first()?;
     let mut all = first.clone();
     for (_, part) in &parts[1..] {

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::error::{Error, Result, brief, model_failed};
+use super::manifest::Manifest;
+use super::prepare::{Preparer, preparers};
 use super::tensor::Tensor;
 use crate::ffi::onnxruntime::{Feed, Graph, Runtime};
 
@@ -26,6 +28,7 @@ pub struct Session {
     running: AtomicUsize,
     runs: AtomicU64,
     nanos_per_row: AtomicU64,
+    preparers: Mutex<Option<Arc<[Option<Preparer>]>>>,
 }
 
 impl Session {
@@ -42,6 +45,7 @@ impl Session {
             running: AtomicUsize::new(0),
             runs: AtomicU64::new(0),
             nanos_per_row: AtomicU64::new(0),
+            preparers: Mutex::new(None),
         })
     }
 
@@ -49,6 +53,17 @@ impl Session {
     pub fn nanos_per_row(&self) -> Option<f64> {
         let known = self.runs.load(Ordering::Relaxed) > 0;
         known.then(|| f64::from_bits(self.nanos_per_row.load(Ordering::Relaxed)))
+    }
+
+    /// What reads the model's texts and images; loaded once.
+    pub fn preparers(&self, manifest: &Manifest) -> Result<Arc<[Option<Preparer>]>> {
+        let mut known = self.preparers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref() {
+            return Ok(known.clone());
+        }
+        let loaded: Arc<[Option<Preparer>]> = preparers(manifest)?.into();
+        *known = Some(loaded.clone());
+        Ok(loaded)
     }
 
     /// The outputs by name, each with `rows` rows.

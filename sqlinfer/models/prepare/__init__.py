@@ -1,0 +1,101 @@
+"""What stands between a text or an image and the tensors of a graph, settled when a model is registered.
+
+Tokenizing and decoding are the work of libraries at query time; everything else becomes nodes of the graph, so that
+every engine computes the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+
+from sqlinfer.errors import FeatureError
+from sqlinfer.models.describe import features_of
+from sqlinfer.models.inspect import Graph, inspect_file
+from sqlinfer.models.prepare.head import attach_head
+from sqlinfer.models.prepare.image import PIXELS, Pixels, attach_pixels, wants_image
+from sqlinfer.models.prepare.options import Labels, Options, completed
+from sqlinfer.models.prepare.text import TOKENIZER_FILE, Tokenizer, Tokens, find_tokens, read_tokenizer
+from sqlinfer.models.rows import Layout
+from sqlinfer.models.signature import Feature, ImagePreparation, Label, TextPreparation
+
+__all__ = ["Labels", "Opened", "Options", "open_file"]
+
+
+_PLAIN = Layout()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A graph that is ready to be stored, its features, and the files that belong beside it.
+
+    ``conversion``: two graphs that must answer the same, where the model had to be converted to a newer opset.
+    """
+
+    graph: Graph
+    features: list[Feature]
+    labels: tuple[Label, ...]
+    files: dict[str, bytes]
+    conversion: tuple[bytes, bytes] | None = None
+
+
+def open_file(
+    path: Path,
+    options: Options,
+    *,
+    labels: Labels = None,
+    names: Sequence[str] = (),
+    sample_names: Sequence[str] = (),
+    layout: Layout = _PLAIN,
+) -> Opened:
+    """Read an .onnx file, or a folder as Hugging Face lays it out, and prepare what ``options`` ask for.
+
+    The features have ``names``, else those of the sample's columns if they are as many. Raises InvalidModel,
+    FeatureError.
+    """
+    path, classes, options = completed(path, labels, options)
+    tokens: Tokens | None = None
+    pixels: Pixels | None = None
+
+    def change(model: onnx.ModelProto) -> None:
+        nonlocal tokens, pixels
+        if "tokenizer" in options:
+            tokens = find_tokens(model.graph, path)
+        if wants_image(options):
+            pixels = attach_pixels(model, options, path)
+        attach_head(model, options, tokens, path)
+
+    graph = inspect_file(path, layout, change)
+    if tokens is None and pixels is None:
+        fits = sample_names and len(sample_names) in (len(features_of(graph)), len(graph.inputs))
+        return Opened(graph, features_of(graph, names or (sample_names if fits else None)), classes, {})
+    features, files = [], {}
+    if tokens is not None:
+        tokenizer = read_tokenizer(Path(options["tokenizer"]), tokens, options)
+        files[TOKENIZER_FILE] = tokenizer.content
+        features.append(_text(tokens, tokenizer))
+    if pixels is not None:
+        features.append(Feature("image", "BLOB", pixels.name, prepare=ImagePreparation(PIXELS)))
+    taken = {name for feature in features for name in feature.tensors}
+    others = tuple(tensor for tensor in graph.inputs if tensor.name not in taken)
+    features += features_of(replace(graph, inputs=others)) if others else []
+    names = names or (sample_names if len(sample_names) == len(features) else ())
+    return Opened(graph, _named(features, names), classes, files, pixels.conversion if pixels else None)
+
+
+def _text(tokens: Tokens, tokenizer: Tokenizer) -> Feature:
+    prepare = TextPreparation(
+        TOKENIZER_FILE, tokenizer.sha256, tokenizer.max_length, tokens.mask, tokens.types, tokenizer.pad
+    )
+    return Feature("text", "VARCHAR", tokens.ids, prepare=prepare)
+
+
+def _named(features: list[Feature], names: Sequence[str]) -> list[Feature]:
+    if not names:
+        return features
+    if len(names) != len(features):
+        raise FeatureError(f"{len(names)} feature names given for a model of {len(features)} features")
+    return [replace(feature, name=name) for feature, name in zip(features, names, strict=True)]

@@ -1,0 +1,150 @@
+"""How a user says what a text or image model needs, and what a folder of Hugging Face's says in the user's place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from sqlinfer.errors import InvalidModel
+from sqlinfer.models.signature import Label
+
+__all__ = ["Labels", "Options", "completed"]
+
+_GRAPHS = ("model.onnx", "onnx/model.onnx")
+_CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
+# Tokenizers without a limit of their own say 10^30.
+_NO_LIMIT = 10**6
+
+
+class Options(TypedDict, total=False):
+    """What may stand between the rows and the graph; all of it is optional.
+
+    ``tokenizer``: a tokenizer.json; the model takes text. ``max_length``: longer texts are cut to so many tokens.
+    ``pool``: how the vectors of tokens become one: 'mean', 'cls' (the first) or 'none'.
+    ``normalize``: answer vectors of length 1. ``softmax``, ``sigmoid``: answer probabilities, not raw scores.
+    ``image``: the model takes PNG and JPEG files, as values from 0 to 1 unless one of the following says otherwise.
+    ``preprocessor``: a preprocessor_config.json of Hugging Face's, which says the following.
+    ``channels``: 'rgb', 'bgr' or 'gray'. ``resize``: 'stretch' to the model's size, 'crop' the middle, or how long the
+    shorter side is made before the middle is cut out. ``interpolation``: 'linear', 'cubic' or 'nearest'.
+    ``scale``, ``mean``, ``std``: a value is (pixel x scale - mean) / std, with one mean and std or one a channel.
+    """
+
+    tokenizer: str | os.PathLike[str]
+    max_length: int
+    pool: Literal["mean", "cls", "none"]
+    normalize: bool
+    softmax: bool
+    sigmoid: bool
+    image: bool
+    preprocessor: str | os.PathLike[str]
+    channels: Literal["rgb", "bgr", "gray"]
+    resize: str | int
+    interpolation: Literal["linear", "cubic", "nearest"]
+    scale: float
+    mean: float | Sequence[float]
+    std: float | Sequence[float]
+
+
+Labels = Sequence[Label] | str | os.PathLike[str] | None
+
+
+def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[Label, ...], Options]:
+    """The graph's own file, its labels, and the options, with what the folder knows; the user has the last word."""
+    unknown = sorted(set(given) - Options.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"register() has no option {unknown[0]!r}; it has {', '.join(Options.__annotations__)}")
+    if isinstance(labels, (str, os.PathLike)):
+        labels = read_labels(Path(labels))
+    options = given
+    if path.is_dir():
+        folder, path = path, _graph_in(path)
+        known, scores = _classes(folder)
+        labels = labels or known
+        options = {**_text_options(folder), **_image_options(folder), **(scores if labels else {}), **given}
+    if "pool" in options and options["pool"] not in ("mean", "cls", "none"):
+        raise InvalidModel(f"pool is {options['pool']!r}: write 'mean', 'cls' or 'none'")
+    if options.get("softmax") and options.get("sigmoid"):
+        raise InvalidModel("softmax or sigmoid: the scores of classes that exclude one another want softmax")
+    return path, tuple(labels or ()), options
+
+
+def read_labels(path: Path) -> list[Label]:
+    """One label a line, or the ``id2label`` of a config.json. Raises InvalidModel."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidModel(f"the labels {path} cannot be read: {error}") from error
+    if path.suffix != ".json":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    labels = _id2label(_json(path))
+    if not labels:
+        raise InvalidModel(f"{path} has no labels: a list, or an object with 'id2label', was expected")
+    return labels
+
+
+def _graph_in(folder: Path) -> Path:
+    for name in _GRAPHS:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(folder.glob("*.onnx")) + sorted(folder.glob("onnx/*.onnx"))
+    if len(found) == 1:
+        return found[0]
+    which = f"several graphs ({', '.join(p.name for p in found)})" if found else "no graph"
+    raise InvalidModel(f"the directory {folder} holds {which} and no model.onnx; give the path of the .onnx file")
+
+
+def _text_options(folder: Path) -> Options:
+    if not (folder / "tokenizer.json").is_file():
+        return {}
+    options: Options = {"tokenizer": folder / "tokenizer.json"}
+    limits = (
+        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        _json(folder / "tokenizer_config.json").get("model_max_length"),
+    )
+    known = next((limit for limit in limits if isinstance(limit, int) and limit < _NO_LIMIT), None)
+    if known is not None:
+        options["max_length"] = known
+    pooling = _json(folder / "1_Pooling" / "config.json")
+    for mode, pool in (("pooling_mode_mean_tokens", "mean"), ("pooling_mode_cls_token", "cls")):
+        if pooling.get(mode) is True:
+            options["pool"] = pool  # type: ignore[typeddict-item]
+    modules = _json(folder / "modules.json")
+    if isinstance(modules, list) and any(str(module.get("type", "")).endswith("Normalize") for module in modules):
+        options["normalize"] = True
+    return options
+
+
+def _image_options(folder: Path) -> Options:
+    path = folder / "preprocessor_config.json"
+    # audio has one, too
+    return {"preprocessor": path} if {"image_mean", "do_resize", "image_processor_type"} & set(_json(path)) else {}
+
+
+def _classes(folder: Path) -> tuple[list[Label], Options]:
+    """The labels of a classifier, and how its scores become probabilities."""
+    config = _json(folder / "config.json")
+    kinds = config.get("architectures") or [""]
+    labels = _id2label(config)
+    if not str(kinds[0]).endswith(_CLASSIFIERS) or len(labels) < 2:
+        return [], {}
+    several = config.get("problem_type") == "multi_label_classification"
+    return labels, {"sigmoid": True} if several else {"softmax": True}
+
+
+def _id2label(config: Any) -> list[Label]:
+    if isinstance(config, list):
+        return [str(label) for label in config]
+    table = config.get("id2label") or {}
+    return [str(table[key]) for key in sorted(table, key=int)]
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidModel(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,77 @@
+"""Image files → pixels. What is done with the pixels then is the graph's own business."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sqlinfer.errors import MissingExtra
+from sqlinfer.models.signature import Feature, ImagePreparation
+from sqlinfer.runtime.nested import Cells
+
+__all__ = ["ImagePreparer", "UnreadableImage"]
+
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+
+
+class UnreadableImage(Exception):
+    """``row``: among the images that were to be read."""
+
+    def __init__(self, feature: str, row: int, reason: str) -> None:
+        super().__init__(reason)
+        self.feature, self.row, self.reason = feature, row, reason
+
+
+class ImagePreparer:
+    """Reads the images of one feature. May be called from any thread."""
+
+    def __init__(self, feature: Feature) -> None:
+        assert isinstance(feature.prepare, ImagePreparation)
+        try:
+            from PIL import Image, ImageOps
+        except ImportError as error:
+            raise MissingExtra.of("pillow", "image", "a model that takes images") from error
+        self._open: Any = Image.open
+        self._upright: Any = ImageOps.exif_transpose
+        self._name = feature.name
+        self._tensor = feature.tensor
+        self._most = feature.prepare.pixels
+
+    def __call__(self, images: pa.Array) -> dict[str, Cells]:
+        pixels = [self._read(i, content) for i, content in enumerate(images.to_pylist())]
+        shapes = np.array([image.shape for image in pixels], np.int64).reshape(-1, 3)
+        values = np.concatenate([image.ravel() for image in pixels])
+        return {self._tensor: Cells(values, shapes.prod(axis=1), shapes)}
+
+    def bytes_of(self, content: bytes) -> int:
+        """How much memory the pixels will take; an image that cannot be read takes none."""
+        try:
+            with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+                return int(min(image.width * image.height, self._most) * 3)
+        except Exception:  # it is reported when it is read
+            return 0
+
+    def _read(self, row: int, content: bytes) -> np.ndarray:
+        if not content.startswith((_PNG, _JPEG)):
+            raise UnreadableImage(self._name, row, "it is neither PNG nor JPEG")
+        try:
+            with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+                if image.width * image.height > self._most:
+                    reason = f"{image.width} x {image.height} pixels are more than the {self._most} that are accepted"
+                    raise UnreadableImage(self._name, row, reason)
+                image.load()
+                return self._pixels(image)
+        except UnreadableImage:
+            raise
+        except Exception as error:  # Pillow's exceptions for damaged files share no base class but Exception
+            raise UnreadableImage(self._name, row, f"it is damaged: {error}") from error
+
+    def _pixels(self, image: Any) -> np.ndarray:
+        """[height, width, 3], upright. Pillow would clip 16 bits of grey to 8."""
+        if image.mode.startswith("I"):
+            grey = np.asarray(self._upright(image)).astype(np.uint32) >> 8
+            return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
+        return np.asarray(self._upright(image).convert("RGB"))

@@ -1,0 +1,344 @@
+"""Text goes in as VARCHAR: tokens, pooling and probabilities are the model's own business, on every engine."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+
+import sqlinfer
+from sqlinfer.errors import FeatureError, InvalidModel, MissingExtra, ProofFailed, RegistryError
+
+WIDTH, POSITIONS = 8, 40
+SENTENCES = [
+    "the cat sat on the mat",
+    "a dog runs in the park, and the cat follows",
+    "stock markets fell sharply on Monday",
+    "",
+    "Würde sie 1,5 Millionen € kosten? 机器学习 🙂",
+    "word " * 100,
+]
+
+
+def tiny_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
+    tokenizer.train_from_iterator(SENTENCES * 3, trainer)
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.enable_padding(pad_id=0, pad_token="[PAD]")
+    return tokenizer
+
+
+def tiny_encoder(
+    *,
+    masked=True,
+    quantized=False,
+    logits=0,
+    length="tokens",
+    dtype=TensorProto.INT64,
+    opset=17,
+    table="position_embeddings",
+):
+    """One layer of attention over random embeddings. Without ``masked`` padding leaks into the answers; ``quantized``
+    scales by the largest value of the whole batch, as dynamic int8 does; ``logits`` adds a classifier's head."""
+    random = np.random.default_rng(0)
+    nodes, weights = [], []
+
+    def weight(name, array):
+        weights.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def op(kind, *inputs, out, **attributes):
+        nodes.append(helper.make_node(kind, list(inputs), [out], **attributes))
+        return out
+
+    def dense(name, *shape):
+        return weight(name, random.normal(0, 0.7, shape).astype(np.float32))
+
+    op("Shape", "input_ids", out="size")
+    op("Gather", "size", weight("one", np.int64(1)), out="count")
+    op("Range", weight("zero", np.int64(0)), "count", "one", out="places")
+    op("Gather", dense(table, POSITIONS, WIDTH), "places", out="place")
+    op("Gather", dense("words", 300, WIDTH), "input_ids", out="word")
+    op("Gather", dense("types", 2, WIDTH), "token_type_ids", out="type")
+    x = op("Add", op("Add", "word", "place", out="sum"), "type", out="x")
+    if quantized:
+        op("ReduceMax", op("Abs", x, out="size_of_x"), out="largest", keepdims=0)
+        x = op(
+            "Round", op("Div", op("Mul", x, weight("levels", np.float32(20)), out="x20"), "largest", out="x1"), out="xq"
+        )
+    op("MatMul", x, op("Transpose", x, out="xt", perm=[0, 2, 1]), out="scores")
+    op("Cast", "attention_mask", out="mask", to=TensorProto.FLOAT)
+    op("Sub", "mask", weight("unit", np.float32(1)), out="absent")
+    op("Mul", "absent", weight("far", np.float32(1e9 if masked else 0)), out="away")
+    op("Reshape", "away", weight("to", np.array([0, 1, -1])), out="bias")
+    op("Softmax", op("Add", "scores", "bias", out="biased"), out="attention", axis=-1)
+    hidden = op(
+        "MatMul", op("MatMul", "attention", x, out="mixed"), dense("out", WIDTH, WIDTH), out="last_hidden_state"
+    )
+    output = helper.make_tensor_value_info(hidden, TensorProto.FLOAT, ["batch", length, WIDTH])
+    if logits:
+        op("Gather", hidden, weight("first", np.int64(0)), out="cls", axis=1)
+        op("MatMul", "cls", dense("classes", WIDTH, logits), out="logits")
+        output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", logits])
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    inputs = [helper.make_tensor_value_info(name, dtype, ["batch", length]) for name in names]
+    graph = helper.make_graph(nodes, "tiny", inputs, [output], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+class Folder:
+    """A model and its tokenizer as files, and what they answer one text at a time."""
+
+    def __init__(self, path, **how):
+        self.path = path
+        self.model = path / "model.onnx"
+        self.tokenizer = path / "tokenizer.json"
+        onnx.save(tiny_encoder(**how), self.model)
+        tiny_tokenizer().save(str(self.tokenizer))
+        self._reader = Tokenizer.from_file(str(self.tokenizer))
+        self._reader.no_padding()
+        self._session = ort.InferenceSession(self.model)
+
+    def with_graph(self, name):
+        self._session = ort.InferenceSession(self.path / name)
+        return self
+
+    def raw(self, text, most=POSITIONS):
+        """The graph's answer: [tokens, WIDTH], or logits."""
+        self._reader.enable_truncation(most)
+        ids = np.array([self._reader.encode(text).ids])
+        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        return self._session.run(None, feeds)[0][0]
+
+    def write(self, name, fields):
+        (self.path / name).parent.mkdir(exist_ok=True)
+        (self.path / name).write_text(json.dumps(fields))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return lambda **how: Folder(tmp_path, **how)
+
+
+@pytest.fixture
+def connected(tmp_path, engine):
+    """``connected(model, …)``: register as m; the model and a connection with the table texts(id, review)."""
+    opened = []
+
+    def connect(model, texts=SENTENCES, **options):
+        registry = sqlinfer.Registry(tmp_path / "registry")
+        stored = sqlinfer.register("m", model, registry=registry, **options)
+        con = sqlinfer.connect(registry=registry, engine=engine)
+        opened.append(con)
+        con.execute(
+            "CREATE TABLE texts AS SELECT * FROM (SELECT unnest($1) AS id, unnest($2) AS review)",
+            [list(range(len(texts))), list(texts)],
+        )
+        return stored, con
+
+    yield connect
+    for con in opened:
+        con.close()
+
+
+def vectors(con, sql="SELECT predict('m', review) FROM texts ORDER BY id"):
+    return [None if row is None else np.array(row) for (row,) in con.execute(sql).fetchall()]
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def test_a_text_becomes_the_mean_of_its_tokens(folder, connected):
+    files = folder()
+    stored, con = connected(files.model, [*SENTENCES, None, SENTENCES[0]], tokenizer=files.tokenizer, pool="mean")
+    assert repr(stored) == f"<sqlinfer.Model m/1 predict(text VARCHAR) → FLOAT[{WIDTH}]>"
+    *given, null, again = vectors(con)
+    for vector, text in zip(given, SENTENCES, strict=True):
+        np.testing.assert_allclose(vector, files.raw(text).mean(axis=0), rtol=1e-5, atol=1e-6)
+    assert null is None
+    assert (again == given[0]).all()
+
+
+@pytest.mark.parametrize("opset", [11, 12, 17])
+def test_first_token_and_length_one(folder, connected, opset):
+    files = folder(opset=opset)
+    _, con = connected(files.model, tokenizer=files.tokenizer, pool="cls", normalize=True)
+    for vector, text in zip(vectors(con), SENTENCES, strict=True):
+        np.testing.assert_allclose(vector, unit(files.raw(text)[0]), rtol=1e-4, atol=1e-6)
+
+
+def test_tokens_can_be_kept(folder, connected):
+    files = folder()
+    stored, con = connected(files.model, tokenizer=files.tokenizer, pool="none")
+    assert stored.manifest.signature.calls["predict"].type == f"FLOAT[{WIDTH}][]"
+    for matrix, text in zip(vectors(con), SENTENCES, strict=True):
+        np.testing.assert_allclose(matrix, files.raw(text), rtol=1e-5, atol=1e-6)
+
+
+def many(rows=3000):
+    random = np.random.default_rng(3)
+    words = [word for sentence in SENTENCES[:3] for word in sentence.split()]
+    return [" ".join(random.choice(words, random.integers(0, 60))) for _ in range(rows)]
+
+
+@pytest.mark.parametrize(
+    ("how", "most", "pad"),
+    [
+        ({}, None, 0),
+        ({"masked": False}, None, None),
+        ({"quantized": True}, 1, None),
+        ({"dtype": TensorProto.INT32}, None, 0),
+    ],
+    ids=["padded", "padding leaks", "neighbours leak", "int32"],
+)
+def test_many_texts_of_all_lengths_answer_as_if_alone(folder, connected, how, most, pad):
+    files = folder(**how)
+    texts = many(300 if how.get("quantized") else 3000)
+    dtype = np.int32 if "dtype" in how else np.int64
+    stored, con = connected(files.model, texts, tokenizer=files.tokenizer, pool="mean")
+    assert stored.manifest.signature.batch.most == most
+    assert stored.manifest.signature.features[0].prepare.pad == pad
+    reader, session = Tokenizer.from_file(str(files.tokenizer)), ort.InferenceSession(files.model)
+    reader.no_padding()
+    reader.enable_truncation(POSITIONS)
+    for i, vector in list(enumerate(vectors(con)))[::37]:
+        ids = np.array([reader.encode(texts[i]).ids], dtype)
+        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        np.testing.assert_allclose(vector, session.run(None, feeds)[0][0].mean(axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_a_graph_of_fixed_length_is_padded_to_it(folder, connected):
+    files = folder(length=16)
+    stored, con = connected(files.model, tokenizer=files.tokenizer, pool="mean")
+    assert stored.manifest.signature.features[0].prepare.max_length == 16
+    onnx.save(tiny_encoder(), files.path / "loose.onnx")
+    loose = files.with_graph("loose.onnx")
+    for vector, text in zip(vectors(con), SENTENCES, strict=True):
+        np.testing.assert_allclose(vector, loose.raw(text, 16).mean(axis=0), rtol=1e-4, atol=1e-6)
+
+
+def test_texts_are_cut_to_what_is_asked(folder, connected):
+    files = folder()
+    _, con = connected(files.model, tokenizer=files.tokenizer, pool="mean", max_length=5)
+    for vector, text in zip(vectors(con), SENTENCES, strict=True):
+        np.testing.assert_allclose(vector, files.raw(text, 5).mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_a_limit_that_no_file_mentions_is_asked_for(folder, tmp_path):
+    files = folder(table="places_of_tokens")
+    with pytest.raises(InvalidModel, match=r"does not run on a text of \d+ tokens; cut texts .* --max-length"):
+        sqlinfer.register("m", files.model, tokenizer=files.tokenizer, pool="mean", registry=tmp_path / "r")
+    stored = sqlinfer.register(
+        "m", files.model, tokenizer=files.tokenizer, pool="mean", max_length=POSITIONS, registry=tmp_path / "r"
+    )
+    assert stored.manifest.signature.features[0].prepare.max_length == POSITIONS
+
+
+def test_a_folder_says_what_its_classifier_answers(folder, connected):
+    files = folder(logits=3)
+    labels = {"0": "negative", "1": "neutral", "2": "positive"}
+    files.write("config.json", {"architectures": ["BertForSequenceClassification"], "id2label": labels})
+    files.write("tokenizer_config.json", {"model_max_length": 12})
+    stored, con = connected(files.path)
+    assert stored.manifest.task == "classification"
+    rows = con.execute("SELECT review, predict('m', review), predict_proba('m', review) FROM texts").fetchall()
+    for text, label, scores in rows:
+        odds = np.exp(files.raw(text, 12))
+        np.testing.assert_allclose(list(scores.values()), odds / odds.sum(), rtol=1e-4)
+        assert list(scores) == list(labels.values())
+        assert label == max(scores, key=scores.get)
+
+
+def test_a_folder_of_sentence_transformers_needs_nothing_else(folder, connected):
+    files = folder()
+    files.write("1_Pooling/config.json", {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True})
+    files.write("modules.json", [{"type": "sentence_transformers.models.Normalize"}])
+    files.write("sentence_bert_config.json", {"max_seq_length": 6})
+    _, con = connected(files.path)
+    for vector, text in zip(vectors(con), SENTENCES, strict=True):
+        np.testing.assert_allclose(vector, unit(files.raw(text, 6).mean(axis=0)), rtol=1e-4, atol=1e-6)
+
+
+def test_labels_from_a_file_and_scores_of_their_own(folder, connected):
+    files = folder(logits=2)
+    (files.path / "labels.txt").write_text("spam\nurgent\n")
+    _, con = connected(files.model, tokenizer=files.tokenizer, labels=files.path / "labels.txt", sigmoid=True)
+    for text, scores in con.execute("SELECT review, predict_proba('m', review) FROM texts").fetchall():
+        expected = 1 / (1 + np.exp(-files.raw(text)))
+        np.testing.assert_allclose([scores["spam"], scores["urgent"]], expected, rtol=1e-4)
+
+
+def test_enumerations_rows_and_stand_ins(folder, connected):
+    files = folder()
+    texts = ["a dog", "the cat", None, "a dog"]
+    _, con = connected(
+        files.model, texts, tokenizer=files.tokenizer, pool="mean", features=["review"], null={"review": "the cat"}
+    )
+    con.execute("CREATE TYPE phrase AS ENUM ('a dog', 'the cat')")
+    dog, cat, null, again = vectors(con)
+    assert (null == cat).all()
+    assert (again == dog).all()
+    for sql in ("predict('m', review::phrase)", "predict('m', texts)", "predict('m', review := review)"):
+        for one, other in zip(vectors(con, f"SELECT {sql} FROM texts ORDER BY id"), (dog, cat, cat, dog), strict=True):
+            assert (one == other).all()
+
+
+def test_a_filter_keeps_what_it_scored(folder, connected):
+    files = folder()
+    _, con = connected(files.model, many(5000), tokenizer=files.tokenizer, pool="mean")
+    kept = con.execute(
+        "SELECT predict('m', review) AS v FROM texts WHERE predict('m', review)[1] > 0 ORDER BY id"
+    ).fetchall()
+    assert [list(row) for (row,) in kept] == [list(v) for v in vectors(con) if v[0] > 0]
+
+
+def test_what_could_mean_several_things_is_asked(folder, tmp_path):
+    files = folder()
+    registry = tmp_path / "registry"
+    with pytest.raises(InvalidModel, match=r"a vector for each token \(last_hidden_state of 3 axes\).*--pool mean"):
+        sqlinfer.register("m", files.model, tokenizer=files.tokenizer, registry=registry)
+    with pytest.raises(InvalidModel, match="is not a tokenizer in Hugging Face's format"):
+        sqlinfer.register("m", files.model, tokenizer=files.model, pool="mean", registry=registry)
+    with pytest.raises(InvalidModel, match="softmax or sigmoid"):
+        sqlinfer.register("m", files.path, pool="mean", softmax=True, sigmoid=True, registry=registry)
+    with pytest.raises(TypeError, match="no option 'tokeniser'"):
+        sqlinfer.register("m", files.model, tokeniser="x", registry=registry)
+    with pytest.raises(FeatureError, match="2 labels are given, and no output has so many scores"):
+        sqlinfer.register("m", files.path, pool="mean", labels=["a", "b"], registry=registry)
+
+
+def test_wrong_types_are_refused(folder, connected):
+    files = folder()
+    _, con = connected(files.model, tokenizer=files.tokenizer, pool="mean")
+    with pytest.raises(FeatureError, match=r"feature 'text' is VARCHAR, but the argument is INTEGER; give the text"):
+        con.execute("SELECT predict('m', 3)").fetchall()
+    assert len(vectors(con)) == len(SENTENCES)
+
+
+def test_a_changed_tokenizer_is_noticed(folder, connected, engine):
+    files = folder()
+    _, con = connected(files.model, tokenizer=files.tokenizer, pool="mean")
+    registry = files.path / "registry"
+    beside = registry / "models/m/1/tokenizer.json"
+    beside.write_text("{}")
+    with pytest.raises(RegistryError, match=r"tokenizer\.json"):
+        con.execute("SELECT predict('m', 'x')").fetchall()
+    with pytest.raises(ProofFailed, match=r"tokenizer\.json is not the file that was registered"):
+        sqlinfer.verify("m", registry=registry, engine=engine)
+
+
+def test_without_the_package_the_error_says_how_to_get_it(folder, tmp_path, monkeypatch):
+    files = folder()
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'sqlinfer\[text\]'"):
+        sqlinfer.register("m", files.model, tokenizer=files.tokenizer, pool="mean", registry=tmp_path / "r")

@@ -1,0 +1,183 @@
+//! Image files → pixels. What is done with the pixels then is the graph's own business.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use image::codecs::png::PngDecoder;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, RgbImage};
+use mozjpeg::{ColorSpace, Decompress, Marker};
+
+use super::super::column::{Column, Data, Rows};
+use super::super::error::{Error, Result};
+use super::super::pack::Packed;
+use super::super::tensor::Buffer;
+
+/// What is decoded at a time; a single image may be larger.
+pub const BYTES_OF_PIXELS: usize = 32 << 20;
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+const JPEG: &[u8] = b"\xff\xd8\xff";
+const DAMAGED: &str = "it is damaged";
+
+pub struct Images {
+    pub input: usize,
+    /// More are refused before they are decoded.
+    pub pixels: u64,
+}
+
+/// Why an image cannot be read, and which of the rows it is.
+pub struct Unreadable {
+    pub row: usize,
+    pub reason: String,
+}
+
+impl Images {
+    pub fn pack(
+        &self,
+        column: &Column,
+        rows: Rows,
+        tensors: &mut [Packed],
+    ) -> std::result::Result<Vec<(usize, Vec<usize>)>, Unreadable> {
+        let mut shapes = Vec::with_capacity(3 * rows.len());
+        let (Data::Text(values), Buffer::U8(out)) = (&column.data, &mut tensors[self.input].buffer) else {
+            return Err(Unreadable { row: 0, reason: "the model takes no bytes".to_string() });
+        };
+        out.clear();
+        for (i, row) in rows.iter().enumerate() {
+            let image = decode(values[row], self.pixels).map_err(|error| Unreadable { row: i, reason: error.0 })?;
+            shapes.extend([image.height() as usize, image.width() as usize, 3]);
+            out.extend_from_slice(image.as_raw());
+        }
+        Ok(vec![(self.input, shapes)])
+    }
+
+    /// How much memory the pixels will take; an image that cannot be read takes none.
+    pub fn bytes_of(&self, column: &Column, row: usize) -> usize {
+        let Data::Text(values) = &column.data else { return 0 };
+        let content = values[row];
+        let size = if content.starts_with(PNG) {
+            PngDecoder::new(Cursor::new(content)).ok().map(|decoder| decoder.dimensions())
+        } else {
+            jpeg_frame(content).map(|(width, height)| (width.into(), height.into()))
+        };
+        size.map_or(0, |(width, height)| (u64::from(width) * u64::from(height)).min(self.pixels) as usize * 3)
+    }
+}
+
+/// Pixels [height, width, 3], upright.
+fn decode(content: &[u8], most: u64) -> Result<RgbImage> {
+    if content.starts_with(PNG) {
+        png(content, most)
+    } else if content.starts_with(JPEG) {
+        // the decoder reports what is wrong by unwinding
+        catch_unwind(AssertUnwindSafe(|| jpeg(content, most))).unwrap_or_else(|payload| {
+            let said = payload.downcast_ref::<String>().map_or("no image", String::as_str);
+            Err(Error(format!("{DAMAGED}: {}", said.trim_start_matches("libjpeg fatal error: "))))
+        })
+    } else {
+        Err(Error("it is neither PNG nor JPEG".to_string()))
+    }
+}
+
+fn accept(width: u32, height: u32, most: u64) -> Result<()> {
+    if u64::from(width) * u64::from(height) > most {
+        return Err(Error(format!("{width} x {height} pixels are more than the {most} that are accepted")));
+    }
+    Ok(())
+}
+
+fn png(content: &[u8], most: u64) -> Result<RgbImage> {
+    let damaged = |error: image::ImageError| Error(format!("{DAMAGED}: {error}"));
+    let mut decoder = PngDecoder::new(Cursor::new(content)).map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    accept(width, height, most)?;
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok(upright(DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
+}
+
+/// 16 bits are cut to the upper 8, as Pillow does.
+fn upright(mut image: DynamicImage, orientation: Orientation) -> RgbImage {
+    image.apply_orientation(orientation);
+    let high = |value: u16| (value >> 8) as u8;
+    match image {
+        DynamicImage::ImageRgb8(image) => image,
+        DynamicImage::ImageLuma16(_) | DynamicImage::ImageLumaA16(_) => {
+            let grey = image.to_luma16();
+            RgbImage::from_fn(grey.width(), grey.height(), |x, y| image::Rgb([high(grey.get_pixel(x, y).0[0]); 3]))
+        }
+        DynamicImage::ImageRgb16(_) | DynamicImage::ImageRgba16(_) => {
+            let deep = image.to_rgb16();
+            RgbImage::from_fn(deep.width(), deep.height(), |x, y| image::Rgb(deep.get_pixel(x, y).0.map(high)))
+        }
+        image => image.to_rgb8(),
+    }
+}
+
+fn jpeg(content: &[u8], most: u64) -> Result<RgbImage> {
+    let damaged = |error: std::io::Error| Error(format!("{DAMAGED}: {error}"));
+    let decoder = Decompress::with_markers(&[Marker::APP(1)]).from_mem(content).map_err(damaged)?;
+    let (width, height) = (decoder.width() as u32, decoder.height() as u32);
+    accept(width, height, most)?;
+    if !is_whole(content) {
+        return Err(Error(format!("{DAMAGED}: image file is truncated")));
+    }
+    let exif = decoder.markers().find_map(|marker| marker.data.strip_prefix(b"Exif\0\0"));
+    let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
+    let four = matches!(decoder.color_space(), ColorSpace::JCS_CMYK | ColorSpace::JCS_YCCK);
+    let pixels = if four {
+        let mut started = decoder.to_colorspace(ColorSpace::JCS_CMYK).map_err(damaged)?;
+        let inks: Vec<[u8; 4]> = started.read_scanlines().map_err(damaged)?;
+        inks.into_iter().flat_map(from_inks).collect()
+    } else {
+        let mut started = decoder.rgb().map_err(damaged)?;
+        started.read_scanlines::<u8>().map_err(damaged)?
+    };
+    let image = RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error(DAMAGED.to_string()))?;
+    Ok(upright(DynamicImage::ImageRgb8(image), orientation))
+}
+
+/// Inverted cyan, magenta, yellow and black, as Adobe writes them, by Pillow's formula.
+fn from_inks([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    [c, m, y].map(|ink| {
+        let product = u32::from(255 - ink) * u32::from(k) + 128;
+        k - (((product >> 8) + product) >> 8) as u8
+    })
+}
+
+/// The size in the frame header.
+fn jpeg_frame(content: &[u8]) -> Option<(u16, u16)> {
+    let (_, header) = segments(content).find(|(marker, _)| is_frame(*marker))?;
+    let number = |at: usize| Some(u16::from_be_bytes([*header.get(at)?, *header.get(at + 1)?]));
+    Some((number(3)?, number(1)?))
+}
+
+fn is_frame(marker: u8) -> bool {
+    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
+}
+
+/// Whether the end is marked behind the first scan; the decoder would fill up with grey what is missing.
+fn is_whole(content: &[u8]) -> bool {
+    let Some((_, scan)) = segments(content).find(|(marker, _)| *marker == 0xda) else { return false };
+    let start = scan.as_ptr() as usize - content.as_ptr() as usize;
+    content[start..].windows(2).any(|pair| pair == [0xff, 0xd9])
+}
+
+/// The segments before the first scan, and its header: marker and content.
+fn segments(content: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut at = 2;
+    let mut done = false;
+    std::iter::from_fn(move || {
+        while content.get(at) == Some(&0xff) && content.get(at + 1) == Some(&0xff) {
+            at += 1;
+        }
+        if done || content.get(at) != Some(&0xff) {
+            return None;
+        }
+        let marker = *content.get(at + 1)?;
+        let length = usize::from(u16::from_be_bytes([*content.get(at + 2)?, *content.get(at + 3)?]));
+        let segment = content.get(at + 4..at + 2 + length.max(2))?;
+        at += 2 + length.max(2);
+        done = marker == 0xda;
+        Some((marker, segment))
+    })
+}

@@ -1,0 +1,124 @@
+//! Models of texts and images: features that are prepared by a library before they are tensors.
+//!
+//! Such a model costs far more than looking, so equal rows are scored once, and rows are put together so that the
+//! model computes as little as possible.
+
+mod image;
+mod keys;
+mod recent;
+mod rows;
+mod text;
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::column::{Column, Rows};
+use super::error::{Error, Result, unreadable_image};
+use super::manifest::{Feature, Manifest};
+use super::pack::Packed;
+use super::plan::Reader;
+use image::Images;
+pub use recent::Recent;
+pub use text::TOKENS_PER_RUN;
+use text::Texts;
+
+/// What makes a tensor of a text or an image; the fields of `prepare` in model.json.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prepare {
+    Text(TextFields),
+    Image(ImageFields),
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TextFields {
+    pub tokenizer: String,
+    pub mask: Option<String>,
+    pub types: Option<String>,
+    pub pad: Option<i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct ImageFields {
+    pub image: String,
+    pub pixels: u64,
+}
+
+impl Prepare {
+    pub fn parse(fields: Value) -> Result<Option<Prepare>> {
+        let unknown = |e: serde_json::Error| Error(format!("a preparation that is not known ({e})"));
+        if fields.is_null() {
+            return Ok(None);
+        }
+        if fields.get("image").is_none() {
+            return serde_json::from_value(fields).map(|fields| Some(Prepare::Text(fields))).map_err(unknown);
+        }
+        let fields: ImageFields = serde_json::from_value(fields).map_err(unknown)?;
+        if fields.image != "RGB" {
+            return Err(Error(format!("images as {}, which is not known", fields.image)));
+        }
+        Ok(Some(Prepare::Image(fields)))
+    }
+
+    /// What to do about an argument of another type.
+    pub fn asks_for(&self) -> &'static str {
+        match self {
+            Prepare::Text(_) => "give the text",
+            Prepare::Image(_) => "give the bytes of a PNG or JPEG file, such as content of read_blob('*.jpg')",
+        }
+    }
+
+    /// The inputs beside the feature's own that it fills.
+    pub fn companions(&self) -> impl Iterator<Item = &String> {
+        let (mask, types) = match self {
+            Prepare::Text(text) => (text.mask.as_ref(), text.types.as_ref()),
+            Prepare::Image(_) => (None, None),
+        };
+        mask.into_iter().chain(types)
+    }
+}
+
+/// What reads one feature.
+pub enum Preparer {
+    Text(Box<Texts>),
+    Image(Images),
+}
+
+/// One for each feature that is prepared.
+pub fn preparers(manifest: &Manifest) -> Result<Vec<Option<Preparer>>> {
+    let one = |feature: &Feature| match &feature.prepare {
+        None => Ok(None),
+        Some(Prepare::Text(fields)) => {
+            Texts::open(manifest, feature, fields).map(|t| Some(Preparer::Text(Box::new(t))))
+        }
+        Some(Prepare::Image(fields)) => {
+            Ok(Some(Preparer::Image(Images { input: feature.input, pixels: fields.pixels })))
+        }
+    };
+    manifest.features.iter().map(one).collect()
+}
+
+impl Preparer {
+    /// Fill the tensors of the feature; gives the inputs filled and each row's shape in them.
+    pub fn pack(
+        &self,
+        model: &str,
+        feature: &Feature,
+        reader: &Reader,
+        column: &Column,
+        rows: Rows,
+        tensors: &mut [Packed],
+    ) -> Result<Vec<(usize, Vec<usize>)>> {
+        match self {
+            Preparer::Text(texts) => texts.pack(reader, &feature.null, column, rows, tensors),
+            Preparer::Image(images) => images
+                .pack(column, rows, tensors)
+                .map_err(|error| unreadable_image(model, &feature.name, rows.get(error.row), &error.reason)),
+        }
+    }
+}
+
+fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error(format!("{} cannot be read ({reason}); register the model again", path.display()))
+}

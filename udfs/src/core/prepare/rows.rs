@@ -1,0 +1,149 @@
+//! The rows of a batch, each distinct one scored once.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use super::super::column::{Column, Rows};
+use super::super::error::Result;
+use super::super::pack::{Group, kept};
+use super::super::predictor::{Sink, State, joined};
+use super::super::tensor::Tensor;
+use super::image::BYTES_OF_PIXELS;
+use super::keys::key;
+use super::{Prepare, Preparer, text};
+
+/// Answers of some of the rows that were run: which, by their numbers, and the outputs.
+type Part = (Vec<u32>, Vec<Tensor>);
+
+impl State {
+    /// As `score`, for a model whose features are prepared.
+    pub(in super::super) fn score_prepared(
+        &mut self,
+        arguments: &[Column],
+        rows: usize,
+        sink: &mut dyn Sink,
+    ) -> Result<()> {
+        let predictor = self.predictor.clone();
+        let plan = &predictor.plan;
+        let columns = plan.columns(arguments);
+        let keep = kept(plan, &columns, rows)?;
+        if let Some(keep) = &keep {
+            sink.nulls_but(keep, rows);
+        }
+        let rows: Vec<u32> = keep.unwrap_or_else(|| (0..rows as u32).collect());
+        let memo = self.memo.clone();
+        let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = &mut memo.recent;
+        // where the answers of known rows are, and the rows that ask for the same unknown one
+        let mut known: HashMap<u64, (Vec<u32>, Vec<u32>)> = HashMap::new();
+        let mut fresh: HashMap<u128, usize> = HashMap::new();
+        let mut asking: Vec<Vec<u32>> = Vec::new();
+        for row in rows {
+            let key = key(&columns, &plan.readers, row as usize);
+            if let Some((batch, place)) = recent.find(key) {
+                let (from, to) = known.entry(batch).or_default();
+                from.push(place);
+                to.push(row);
+                continue;
+            }
+            let number = *fresh.entry(key).or_insert(asking.len());
+            match asking.get_mut(number) {
+                Some(rows) => rows.push(row),
+                None => asking.push(vec![row]),
+            }
+        }
+        for (batch, (from, to)) in known {
+            let outputs = recent.outputs(batch).iter().map(|output| output.pick(&from)).collect();
+            self.write(outputs, Rows::Picked(&to), 0, sink)?;
+        }
+        if asking.is_empty() {
+            return Ok(());
+        }
+        let first: Vec<u32> = asking.iter().map(|rows| rows[0]).collect();
+        let parts = self.run_prepared(&columns, &first)?;
+        for (numbers, outputs) in &parts {
+            let (from, to) = spread(numbers, &asking);
+            let outputs = outputs.iter().map(|output| output.pick(&from)).collect();
+            self.write(outputs, Rows::Picked(&to), 0, sink)?;
+        }
+        let mut keys = vec![0; asking.len()];
+        fresh.into_iter().for_each(|(key, number)| keys[number] = key);
+        let order: Vec<u128> =
+            parts.iter().flat_map(|(numbers, _)| numbers.iter().map(|number| keys[*number as usize])).collect();
+        let parts: Vec<(usize, Vec<Tensor>)> = parts.into_iter().map(|(_, outputs)| (0, outputs)).collect();
+        if let Some(outputs) = joined(&parts) {
+            recent.remember(order, outputs);
+        }
+        Ok(())
+    }
+
+    /// Run these rows of the columns; a row's number is its place among them.
+    fn run_prepared(&mut self, columns: &[&Column], rows: &[u32]) -> Result<Vec<Part>> {
+        let predictor = self.predictor.clone();
+        let mut parts = Vec::new();
+        let mut first = 0;
+        while first < rows.len() {
+            let count = self.fitting(columns, &rows[first..]);
+            self.packer.pack_rows(&predictor.plan, columns, Rows::Picked(&rows[first..first + count]))?;
+            for group in self.prepared_groups(count)? {
+                let numbers: Vec<u32> =
+                    group.rows.unwrap_or_default().iter().map(|number| number + first as u32).collect();
+                for (start, outputs) in self.run(&group.tensors, numbers.len())? {
+                    let count = outputs.first().map_or(0, Tensor::rows);
+                    parts.push((numbers[start..start + count].to_vec(), outputs));
+                }
+            }
+            first += count;
+        }
+        Ok(parts)
+    }
+
+    /// How many of the rows are prepared at a time, so that their images fit in memory.
+    fn fitting(&self, columns: &[&Column], rows: &[u32]) -> usize {
+        let bytes = |row: u32| -> usize {
+            let one = |(preparer, column): (&Option<Preparer>, &&Column)| match preparer {
+                Some(Preparer::Image(images)) => images.bytes_of(column, row as usize),
+                _ => 0,
+            };
+            self.packer.preparers.iter().zip(columns).map(one).sum()
+        };
+        let mut total = 0;
+        let over = rows.iter().position(|row| {
+            total += bytes(*row);
+            total > BYTES_OF_PIXELS
+        });
+        over.unwrap_or(rows.len()).max(1)
+    }
+
+    fn prepared_groups(&mut self, rows: usize) -> Result<Vec<Group>> {
+        if self.packer.groups.is_empty() {
+            let fresh = self.packer.tensors.iter().map(|tensor| tensor.like()).collect();
+            let tensors = std::mem::replace(&mut self.packer.tensors, fresh);
+            return Ok(vec![Group { tensors, rows: Some((0..rows as u32).collect()) }]);
+        }
+        let groups = std::mem::take(&mut self.packer.groups);
+        let manifest = &self.predictor.plan.manifest;
+        let free = |input: usize| manifest.inputs[input].axes.iter().any(Option::is_none);
+        let mut ragged = manifest.features.iter().filter(|feature| free(feature.input));
+        if manifest.inputs.iter().any(|input| input.shared) {
+            return Ok(groups);
+        }
+        match (ragged.next().map(|f| (f, &f.prepare)), ragged.next()) {
+            (Some((feature, Some(Prepare::Text(fields)))), None) if fields.pad.is_some() => {
+                let mut tokens = vec![feature.input];
+                for name in feature.prepare.iter().flat_map(Prepare::companions) {
+                    tokens.push(manifest.input_number(name)?);
+                }
+                text::padded(groups, feature.input, &tokens, fields.pad.unwrap_or(0))
+            }
+            _ => Ok(groups),
+        }
+    }
+}
+
+/// The rows that asked for these numbers, each with its number's place.
+fn spread(numbers: &[u32], asking: &[Vec<u32>]) -> (Vec<u32>, Vec<u32>) {
+    let pairs =
+        numbers.iter().enumerate().flat_map(|(i, n)| asking[*n as usize].iter().map(move |row| (i as u32, *row)));
+    pairs.unzip()
+}
