@@ -17,3 +17,10 @@ def test_a_smoke_run():
     for table in tables[:3]:
         assert "| sqlinfer, Arrow engine |" in table and "as fast" in table
     assert "x its time" in tables[3]
+
+
+def test_a_smoke_run_of_texts():
+    command = [sys.executable, str(BENCHMARKS / "texts.py"), "--quick"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "| sqlinfer, Arrow engine |" in ran.stdout
+    assert ran.stdout.count("x as fast") >= 4

@@ -8,6 +8,8 @@ import json
 import pickle
 
 import pytest
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 import sqlinfer
 
@@ -42,6 +44,37 @@ def test_null_policies_by_feature(run, onnx_file, home):
     assert {f.name: str(f.null) for f in features} == {"a": "nan", "b": "7"}
     run("register", "m", file, "--null", "nan", "--null", "b=7", code=2)
     assert "no feature" in run("register", "m", file, "--null", "c=7", code=1).stderr
+
+
+def test_text_by_options(run, onnx_file, tmp_path):
+    """Each word is its number and that number's half; a text is their mean."""
+    file = onnx_file(
+        "(int64[n, t] input_ids, int64[n, t] attention_mask) => (float[n, t, 2] v)"
+        " <float[3, 2] table = {0.0, 0.0, 1.0, 0.5, 2.0, 1.0}> { v = Gather(table, input_ids) }",
+        opset=17,
+    )
+    words = Tokenizer(models.WordLevel({"?": 0, "one": 1, "two": 2}, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "words.json"))
+    given = ("register", "m", file, "--tokenizer", tmp_path / "words.json")
+    assert "--pool mean" in run(*given, code=1).stderr
+    run(*given, "--pool", "mean", "--max-length", 3)
+    answer = json.loads(run("query", "SELECT predict('m', 'one two two two two') AS v").stdout)
+    assert [round(number, 4) for number in answer[0]["v"]] == [1.6667, 0.8333]  # of the first three
+    (tmp_path / "labels.txt").write_text("small\nlarge\n")
+    run(*given, "--pool", "mean", "--sigmoid", "--labels", tmp_path / "labels.txt", "--promote")
+    answer = json.loads(run("query", "SELECT predict('m', 'two') AS v, predict_proba('m', 'two')['large'] AS p").stdout)
+    assert answer[0]["v"] == "small"
+    assert round(answer[0]["p"], 4) == 0.7311
+
+
+def test_images_by_options(run, onnx_file, tmp_path):
+    file = onnx_file("(float[n, 3, 2, 2] x) => (float[n, 3] y) { p = GlobalAveragePool(x)  y = Flatten(p) }")
+    Image.new("RGB", (9, 5), (255, 102, 0)).save(tmp_path / "orange.png")
+    run("register", "m", file, "--image", "--mean", "0.5,0.4,0", "--std", "0.5", "--features", "content")
+    answer = json.loads(run("query", f"SELECT predict('m', f) AS v FROM read_blob('{tmp_path}/*.png') f").stdout)
+    assert [round(number, 4) for number in answer[0]["v"]] == [1, 0, 0]
+    run("register", "m", file, "--image", "--mean", "red", code=2)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])

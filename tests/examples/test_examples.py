@@ -82,6 +82,16 @@ def test_segments(examples):
     assert max(canceled) > 2 * min(canceled)
 
 
+def test_reviews(examples):
+    """Of the reviews that were kept aside most are read as they were meant."""
+    out = run(sys.executable, examples / "reviews.py")
+    rows = {row[0]: (int(row[1]), float(row[2])) for row in table(out.split("Of the words")[0], "How often")[1:]}
+    assert sum(count for count, _ in rows.values()) == 33_530 // 4
+    assert rows["imdb"][1] > 85
+    good = {row[0]: float(row[1]) for row in table(out, "Of the words of a sentence")[1:]}
+    assert good["boring"] < 0.1 < 0.9 < good["wonderful"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 def test_score_parquet(examples):
     """Each row of the one file is in the other, with a price that goes with the real one."""
