@@ -14,7 +14,7 @@ from sqlinfer.engines.catalogue import CATALOGUE, row
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
-from sqlinfer.models.signature import Batch
+from sqlinfer.models.signature import Batch, ImagePreparation, TextPreparation
 
 __all__ = ["alias", "list_", "register", "remove", "show", "verify"]
 
@@ -140,6 +140,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
         ("created", manifest.created),
         ("file", stored.onnx),
         ("batches", _batch_text(signature.batch)),
+        *((f.name, _preparation_text(f.prepare)) for f in signature.features if f.prepare is not None),
         *((f"{call}()", how.type) for call, how in signature.calls.items()),
     ]
     width = max(len(name) for name, _ in facts)
@@ -244,6 +245,13 @@ def _json_or_text(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _preparation_text(prepare: TextPreparation | ImagePreparation) -> str:
+    if isinstance(prepare, ImagePreparation):
+        return f"a PNG or JPEG file of at most {prepare.pixels} pixels; the graph does the rest"
+    padding = "padded beside longer ones" if prepare.pad is not None else "never padded beside longer ones"
+    return f"tokens of {prepare.tokenizer}, at most {prepare.max_length}; {padding}"
 
 
 def _batch_text(batch: Batch) -> str:

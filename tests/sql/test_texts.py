@@ -293,6 +293,25 @@ def test_enumerations_rows_and_stand_ins(folder, connected):
             assert (one == other).all()
 
 
+def test_a_text_beside_other_features(connected, onnx_file, tmp_path):
+    """The sum of the tokens' ids, times a price, in groups of equal and of neighbouring lengths."""
+    file = onnx_file(
+        "(int64[n, t] input_ids, int64[n, t] attention_mask, float[n, 1] price, string[n, 1] city)"
+        " => (float[n, 1] score, string[n, 1] place) <int64[1] axis = {1}>"
+        " { shown = Mul(input_ids, attention_mask)  total = ReduceSum<keepdims=1>(shown, axis)"
+        "   number = Cast<to=1>(total)  score = Mul(number, price)  place = Identity(city) }"
+    )
+    words = Tokenizer(models.WordLevel({"?": 0, "one": 1, "two": 2}, unk_token="?"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "words.json"))
+    texts = ["one two " * (i % 7) + "two" for i in range(500)]
+    _, con = connected(file, texts, tokenizer=tmp_path / "words.json", pool="none")
+    rows = con.execute("SELECT id, predict('m', review, id / 10, id::VARCHAR) FROM texts ORDER BY id").fetchall()
+    for i, answer in rows:
+        assert answer["score"] == pytest.approx((3 * (i % 7) + 2) * i / 10, rel=1e-6)
+        assert answer["place"] == str(i)
+
+
 def test_a_filter_keeps_what_it_scored(folder, connected):
     files = folder()
     _, con = connected(files.model, many(5000), tokenizer=files.tokenizer, pool="mean")

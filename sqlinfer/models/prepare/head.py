@@ -96,7 +96,11 @@ class _Head:
         return self._add("Div", total, self._add("Max", self._reduce("ReduceSum", column), few))
 
     def step(self, step: str, name: str) -> str:
-        """softmax, sigmoid or normalize over the last axis."""
+        """softmax, sigmoid or normalize over the last axis; what is a probability already stays one."""
+        if step != "normalize" and any(
+            n.op_type in ("Softmax", "Sigmoid") for n in self._graph.node if name in n.output
+        ):
+            return name
         if name in self._outputs:
             self._kind = self._outputs[name][1]
         if step == "softmax":

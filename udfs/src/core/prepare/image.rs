@@ -181,3 +181,35 @@ fn segments(content: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
         Some((marker, segment))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A frame of 3 x 2 pixels, then a scan of two bytes.
+    const HEAD: &[u8] = b"\xff\xd8\xff\xe0\x00\x04ab\xff\xff\xc2\x00\x08\x08\x00\x02\x00\x03\x01\xff\xda\x00\x03\x01xy";
+
+    #[test]
+    fn segments_are_walked_to_the_scan() {
+        let markers: Vec<u8> = segments(HEAD).map(|(marker, _)| marker).collect();
+        assert_eq!(markers, [0xe0, 0xc2, 0xda]);
+        assert_eq!(jpeg_frame(HEAD), Some((3, 2)));
+        assert_eq!(segments(&HEAD[..12]).count(), 1);
+        assert_eq!(jpeg_frame(b"\xff\xd8\xff"), None);
+    }
+
+    #[test]
+    fn a_whole_file_has_an_end_behind_its_scan() {
+        assert!(!is_whole(HEAD));
+        assert!(is_whole(&[HEAD, b"\xff\xd9"].concat()));
+        assert!(!is_whole(b"\xff\xd8\xff\xe0\x00\x04\xff\xd9\xff\xda"));
+    }
+
+    #[test]
+    fn what_is_no_image_says_why() {
+        let reason = |content: &[u8]| decode(content, 100).err().map(|error| error.0).unwrap_or_default();
+        assert_eq!(reason(b"GIF89a"), "it is neither PNG nor JPEG");
+        assert!(reason(HEAD).starts_with(DAMAGED));
+        assert!(reason(PNG).starts_with(DAMAGED));
+    }
+}
