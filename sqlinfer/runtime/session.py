@@ -11,7 +11,8 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -98,6 +99,18 @@ class Session:
                 self._made[what] = make()
             made: T = self._made[what]
         return made
+
+    @contextmanager
+    def shared(self, rows: int) -> Iterator[int]:
+        """How many threads may share the runs of so many rows: all cores when nobody else runs the model, and it pays.
+        Within, each run keeps to its own thread."""
+        pays = not self.seconds_per_row or self.seconds_per_row * rows > _HEAVY_SECONDS
+        threads = (os.cpu_count() or 1) if pays and self._running == 0 else 1
+        self._running += threads > 1
+        try:
+            yield threads
+        finally:
+            self._running -= threads > 1
 
     def _widened(self) -> ort.InferenceSession:
         cores = os.cpu_count() or 1

@@ -66,7 +66,7 @@ impl Predictor {
 /// One thread's way through one call: its buffers, and what it scored a moment ago.
 pub struct State {
     pub(super) predictor: Arc<Predictor>,
-    session: Arc<Session>,
+    pub(super) session: Arc<Session>,
     pub(super) packer: Packer,
     pub(super) memo: Arc<Mutex<Memo>>,
 }

@@ -84,6 +84,18 @@ impl Session {
         }
     }
 
+    /// How many threads may share the runs of so many rows: all cores when nobody else runs the model, and it pays.
+    pub fn sharers(&self, rows: usize) -> usize {
+        let pays = self.nanos_per_row().is_none_or(|nanos| nanos * rows as f64 > HEAVY_NANOS);
+        let alone = self.running.load(Ordering::Relaxed) == 0;
+        if pays && alone { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 }
+    }
+
+    /// For as long as this lives, each run keeps to its own thread.
+    pub fn shared(&self) -> impl Drop + '_ {
+        Running::new(&self.running)
+    }
+
     fn widened(&self) -> &Graph {
         let open = || {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);

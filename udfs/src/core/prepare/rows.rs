@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::column::{Column, Rows};
-use super::super::error::Result;
+use super::super::error::{Error, Result};
 use super::super::pack::{Group, kept};
 use super::super::predictor::{Sink, State, joined};
 use super::super::tensor::Tensor;
@@ -85,17 +86,51 @@ impl State {
         while first < rows.len() {
             let count = self.fitting(columns, &rows[first..]);
             self.packer.pack_rows(&predictor.plan, columns, Rows::Picked(&rows[first..first + count]))?;
-            for group in self.prepared_groups(count)? {
-                let numbers: Vec<u32> =
-                    group.rows.unwrap_or_default().iter().map(|number| number + first as u32).collect();
-                for (start, outputs) in self.run(&group.tensors, numbers.len())? {
-                    let count = outputs.first().map_or(0, Tensor::rows);
-                    parts.push((numbers[start..start + count].to_vec(), outputs));
-                }
-            }
+            let groups = self.prepared_groups(count)?;
+            parts.extend(self.run_groups(&groups, first as u32, count)?);
             first += count;
         }
         Ok(parts)
+    }
+
+    /// Many small runs: several threads with a run each are done sooner than several threads in one run.
+    fn run_groups(&self, groups: &[Group], first: u32, rows: usize) -> Result<Vec<Part>> {
+        let threads = self.session.sharers(rows).min(groups.len());
+        if threads < 2 {
+            let parts: Vec<_> = groups.iter().map(|group| self.run_group(group, first)).collect::<Result<_>>()?;
+            return Ok(parts.into_iter().flatten().collect());
+        }
+        let _shared = self.session.shared();
+        let next = AtomicUsize::new(0);
+        let work = || -> Result<Vec<Part>> {
+            let mut parts = Vec::new();
+            // the longest texts first, so that nobody waits for them in the end
+            while let Some(group) = groups.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                parts.extend(self.run_group(group, first)?);
+            }
+            Ok(parts)
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut parts = work();
+            for other in others {
+                let theirs = other.join().unwrap_or_else(|_| Err(Error("a run of the model panicked".to_string())));
+                parts = parts.and_then(|mut parts| {
+                    parts.extend(theirs?);
+                    Ok(parts)
+                });
+            }
+            parts
+        })
+    }
+
+    fn run_group(&self, group: &Group, first: u32) -> Result<Vec<Part>> {
+        let numbers: Vec<u32> = group.rows.iter().flatten().map(|number| number + first).collect();
+        let part = |(start, outputs): (usize, Vec<Tensor>)| {
+            let count = outputs.first().map_or(0, Tensor::rows);
+            (numbers[start..start + count].to_vec(), outputs)
+        };
+        Ok(self.run(&group.tensors, numbers.len())?.into_iter().map(part).collect())
     }
 
     /// How many of the rows are prepared at a time, so that their images fit in memory.
