@@ -75,12 +75,13 @@ def contestants(folder: Path, texts: list[str]) -> dict[str, Run | str]:
 
 def sqlinfer_with(folder: Path, texts: list[str], engine: str) -> Run | str:
     try:
-        con = sqlinfer.connect(registry=folder / "models", engine=engine)
+        sqlinfer.connect(registry=folder / "models", engine=engine).close()
     except EngineError as error:
         return str(error).split(":")[0]
-    filled(con, texts)
 
     def run() -> np.ndarray:
+        # a new one each time: the Arrow engine may remember the texts that it has just seen
+        con = filled(sqlinfer.connect(registry=folder / "models", engine=engine), texts)
         con.execute("CREATE OR REPLACE TABLE scores AS SELECT id, predict('m', text) AS v FROM t")
         return written(con)
 

@@ -50,6 +50,8 @@ pub struct Packer {
     pub count: usize,
     /// One for each feature, or none at all.
     pub preparers: Arc<[Option<Preparer>]>,
+    /// How many threads they may use.
+    pub threads: usize,
 }
 
 impl Packer {
@@ -63,7 +65,7 @@ impl Packer {
             }
         };
         let tensors = plan.manifest.inputs.iter().enumerate().map(packed).collect();
-        Packer { tensors, keep: None, groups: Vec::new(), count: 0, preparers: Arc::new([]) }
+        Packer { tensors, keep: None, groups: Vec::new(), count: 0, preparers: Arc::new([]), threads: 1 }
     }
 
     /// Pack `rows` rows. Errors are those of rows that the model cannot take.
@@ -110,7 +112,7 @@ impl Packer {
             }
             for (i, ((feature, reader), column)) in features.iter().zip(&plan.readers).zip(columns).enumerate() {
                 if let Some(Some(preparer)) = self.preparers.get(i) {
-                    cells.extend(preparer.pack(&plan.model, feature, reader, column, picked, &mut self.tensors)?);
+                    cells.extend(preparer.pack(plan, i, column, picked, self.threads, &mut self.tensors)?);
                     continue;
                 }
                 let packed = &mut self.tensors[feature.input];

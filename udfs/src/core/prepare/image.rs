@@ -36,6 +36,7 @@ impl Images {
         &self,
         column: &Column,
         rows: Rows,
+        threads: usize,
         tensors: &mut [Packed],
     ) -> std::result::Result<Vec<(usize, Vec<usize>)>, Unreadable> {
         let mut shapes = Vec::with_capacity(3 * rows.len());
@@ -43,8 +44,9 @@ impl Images {
             return Err(Unreadable { row: 0, reason: "the model takes no bytes".to_string() });
         };
         out.clear();
-        for (i, row) in rows.iter().enumerate() {
-            let image = decode(values[row], self.pixels).map_err(|error| Unreadable { row: i, reason: error.0 })?;
+        let contents: Vec<&[u8]> = rows.iter().map(|row| values[row]).collect();
+        for (row, image) in decode_all(&contents, self.pixels, threads).into_iter().enumerate() {
+            let image = image.map_err(|error| Unreadable { row, reason: error.0 })?;
             shapes.extend([image.height() as usize, image.width() as usize, 3]);
             out.extend_from_slice(image.as_raw());
         }
@@ -62,6 +64,23 @@ impl Images {
         };
         size.map_or(0, |(width, height)| (u64::from(width) * u64::from(height)).min(self.pixels) as usize * 3)
     }
+}
+
+/// In their order.
+fn decode_all(contents: &[&[u8]], most: u64, threads: usize) -> Vec<Result<RgbImage>> {
+    let decode_some = |some: &[&[u8]]| some.iter().map(|content| decode(content, most)).collect::<Vec<_>>();
+    let share = contents.len().div_ceil(threads.max(1)).max(1);
+    let mut shares = contents.chunks(share);
+    let mine = shares.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let others: Vec<_> = shares.map(|some| (some.len(), scope.spawn(move || decode_some(some)))).collect();
+        let mut images = decode_some(mine);
+        for (count, other) in others {
+            let panicked = |_| (0..count).map(|_| Err(Error(DAMAGED.to_string()))).collect();
+            images.extend(other.join().unwrap_or_else(panicked));
+        }
+        images
+    })
 }
 
 /// Pixels [height, width, 3], upright.

@@ -18,7 +18,7 @@ use super::column::{Column, Rows};
 use super::error::{Error, Result, unreadable_image};
 use super::manifest::{Feature, Manifest};
 use super::pack::Packed;
-use super::plan::Reader;
+use super::plan::Plan;
 use image::Images;
 pub use recent::Recent;
 pub use text::TOKENS_PER_RUN;
@@ -100,21 +100,22 @@ pub fn preparers(manifest: &Manifest) -> Result<Vec<Option<Preparer>>> {
 }
 
 impl Preparer {
-    /// Fill the tensors of the feature; gives the inputs filled and each row's shape in them.
+    /// Fill the tensors of the feature of that number, with so many threads where it helps; gives the inputs filled and each row's shape in them.
     pub fn pack(
         &self,
-        model: &str,
-        feature: &Feature,
-        reader: &Reader,
+        plan: &Plan,
+        number: usize,
         column: &Column,
         rows: Rows,
+        threads: usize,
         tensors: &mut [Packed],
     ) -> Result<Vec<(usize, Vec<usize>)>> {
+        let (feature, reader) = (&plan.manifest.features[number], &plan.readers[number]);
         match self {
             Preparer::Text(texts) => texts.pack(reader, &feature.null, column, rows, tensors),
             Preparer::Image(images) => images
-                .pack(column, rows, tensors)
-                .map_err(|error| unreadable_image(model, &feature.name, rows.get(error.row), &error.reason)),
+                .pack(column, rows, threads, tensors)
+                .map_err(|error| unreadable_image(&plan.model, &feature.name, rows.get(error.row), &error.reason)),
         }
     }
 }

@@ -85,6 +85,7 @@ impl State {
         let mut first = 0;
         while first < rows.len() {
             let count = self.fitting(columns, &rows[first..]);
+            self.packer.threads = self.session.sharers(count);
             self.packer.pack_rows(&predictor.plan, columns, Rows::Picked(&rows[first..first + count]))?;
             let groups = self.prepared_groups(count)?;
             parts.extend(self.run_groups(&groups, first as u32, count)?);
