@@ -13,7 +13,7 @@ from sqlinfer.models.inspect import Graph
 from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, Tensor, quoted
 from sqlinfer.types import DTYPES, nested
 
-__all__ = ["Seen", "describe", "features_of", "null_policies", "task_of"]
+__all__ = ["Seen", "describe", "features_of", "null_policies", "require_distinct", "task_of"]
 
 # Above this width a matrix is an embedding or an image: one list, not that many arguments.
 _MOST_COLUMNS = 512
@@ -49,11 +49,16 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
         if len(names) != len(features):
             raise FeatureError(f"{len(names)} feature names given for a model of {len(features)} features")
         features = [_renamed(feature, name) for feature, name in zip(features, names, strict=True)]
+    require_distinct(features)
+    return features
+
+
+def require_distinct(features: Sequence[Feature]) -> None:
+    """Raises FeatureError."""
     seen = [feature.name.lower() for feature in features]
     twice = next((name for name in seen if seen.count(name) > 1), None)
     if twice is not None:
         raise FeatureError(f"two features are called {twice!r} (SQL ignores case); give names that differ")
-    return features
 
 
 def null_policies(features: Sequence[Feature], given: str | Mapping[str, Any] | None, default: str) -> list[Feature]:

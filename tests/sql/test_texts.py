@@ -332,6 +332,8 @@ def test_what_could_mean_several_things_is_asked(folder, tmp_path):
         sqlinfer.register("m", files.path, pool="mean", softmax=True, sigmoid=True, registry=registry)
     with pytest.raises(TypeError, match="no option 'tokeniser'"):
         sqlinfer.register("m", files.model, tokeniser="x", registry=registry)
+    with pytest.raises(FeatureError, match="2 feature names given for a model of 1 features"):
+        sqlinfer.register("m", files.path, pool="none", normalize=None, features=["a", "b"], registry=registry)
     with pytest.raises(FeatureError, match="2 labels are given, and no output has so many scores"):
         sqlinfer.register("m", files.path, pool="mean", labels=["a", "b"], registry=registry)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 
 from sqlinfer.errors import FeatureError
-from sqlinfer.models.describe import features_of
+from sqlinfer.models.describe import features_of, require_distinct
 from sqlinfer.models.inspect import Graph, inspect_file
 from sqlinfer.models.prepare.head import attach_head
 from sqlinfer.models.prepare.image import PIXELS, Pixels, attach_pixels, wants_image
@@ -94,8 +94,9 @@ def _text(tokens: Tokens, tokenizer: Tokenizer) -> Feature:
 
 
 def _named(features: list[Feature], names: Sequence[str]) -> list[Feature]:
-    if not names:
-        return features
-    if len(names) != len(features):
+    if names and len(names) != len(features):
         raise FeatureError(f"{len(names)} feature names given for a model of {len(features)} features")
-    return [replace(feature, name=name) for feature, name in zip(features, names, strict=True)]
+    if names:
+        features = [replace(feature, name=name) for feature, name in zip(features, names, strict=True)]
+    require_distinct(features)
+    return features

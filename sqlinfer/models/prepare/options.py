@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.signature import Label
@@ -58,7 +58,7 @@ def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[L
         raise TypeError(f"register() has no option {unknown[0]!r}; it has {', '.join(Options.__annotations__)}")
     if isinstance(labels, (str, os.PathLike)):
         labels = read_labels(Path(labels))
-    options = given
+    options = given = cast("Options", {name: value for name, value in given.items() if value is not None})
     if path.is_dir():
         folder, path = path, _graph_in(path)
         known, scores = _classes(folder)
