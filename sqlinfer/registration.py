@@ -227,6 +227,9 @@ def _candidate(name: str, original: Original, candidate: Candidate, sample: Samp
     seen = _Observed(name, graph, features, rows.table)
     signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
     expected = original.answers(rows)
+    # the scores of a classifier that gives no probabilities are none: they stay an output of infer()
+    calls = {call: how for call, how in signature.calls.items() if call in expected or call == "infer"}
+    signature = replace(signature, calls=calls)
     signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
     if wishes.null is None:
         signature = _learn_null_policies(name, original, signature, seen.session, sample, graph.tolerance)
