@@ -183,7 +183,7 @@ def _from_file(name: str, path: Path, sample: Sample | None, wishes: _Wishes) ->
     features = null_policies(opened.features, wishes.null, "nan" if graph.takes_nan else "null")
     given = sample.spread(_PROVEN_ROWS).table if sample else None
     seen = _Observed(name, graph, features, given, opened.files)
-    signature = describe(seen.graph, features, seen.outputs, labels=opened.labels)
+    signature = describe(seen.graph, features, seen.outputs, labels=opened.labels or None)
     _require_scores(signature, opened.labels)
     table = given if given is not None else synthetic_rows(signature, seen.lengths)
     if signature.is_prepared:

@@ -15,6 +15,7 @@ from sqlinfer.types import DTYPES, nested
 
 __all__ = ["Seen", "describe", "features_of", "null_policies", "require_distinct", "task_of"]
 
+_SCORES = ("float32", "float64", "float16")
 # Above this width a matrix is an embedding or an image: one list, not that many arguments.
 _MOST_COLUMNS = 512
 
@@ -83,10 +84,11 @@ def describe(
     features: Sequence[Feature],
     seen: Mapping[str, Seen],
     *,
-    labels: Sequence[Label] = (),
+    labels: Sequence[Label] | None = None,
     label_type: str | None = None,
 ) -> Signature:
-    """Raises InvalidModel when no output follows the batch."""
+    """``labels``: the classes in the order of the scores; None: as the graph says. Raises InvalidModel when no output
+    follows the batch."""
     outputs = tuple(
         Output(name, seen[name].dtype, seen[name].shape, _sql_type(seen[name]))
         for name in graph.outputs
@@ -98,7 +100,7 @@ def describe(
             "so there is nothing that SQL could show; export the model with a batch axis, or, when each row is to be "
             "a run of its own, register it row by row (--row-by-row, row_by_row=True)"
         )
-    labels = tuple(labels or graph.labels)
+    labels = tuple(graph.labels if labels is None else labels)
     label_type = (label_type or label_type_of(labels)) if labels else None
     fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
     # rows of one run share these, and values of many shapes are not compared
@@ -122,6 +124,7 @@ def _calls(outputs: tuple[Output, ...], labels: tuple[Label, ...], label_type: s
         calls["predict"] = Call(str(label_type), "label", (label.name,))
     elif label is not None:
         calls["predict"] = Call(label.type, "tensor", (label.name,))
+        calls |= _several_probabilities(label, outputs)
     elif scores is not None:
         calls["predict"] = Call(str(label_type), "argmax", (scores.name,))
     elif len(outputs) == 1:
@@ -141,16 +144,25 @@ def _calls(outputs: tuple[Output, ...], labels: tuple[Label, ...], label_type: s
 
 def _label_output(outputs: tuple[Output, ...], labels: tuple[Label, ...]) -> Output | None:
     """The output of class or cluster labels: one integer or text a row, beside scores or called label."""
-    plain = [o for o in outputs if o.type in ("VARCHAR", "BIGINT", "INTEGER")]
+    kinds = ("VARCHAR", "BIGINT", "INTEGER")
+    plain = [o for o in outputs if o.type in kinds]
     if labels:
         kind = "VARCHAR" if isinstance(labels[0], str) else "BIGINT"
         plain = [o for o in plain if o.type == kind]
         return plain[0] if plain else None
-    return next((o for o in plain if len(outputs) > 1 and "label" in o.name.lower()), None)
+    several = [o for o in outputs if o.type.split("[")[0] in kinds]
+    return next((o for o in (*plain, *several) if len(outputs) > 1 and "label" in o.name.lower()), None)
+
+
+def _several_probabilities(label: Output, outputs: tuple[Output, ...]) -> dict[str, Call]:
+    """Of several labels a row: the probabilities of each, as nested lists."""
+    scores = (o for o in outputs if "[" in o.type and o.dtype in _SCORES and "proba" in o.name.lower())
+    found = next(scores, None) if "[" in label.type else None
+    return {} if found is None else {"predict_proba": Call(found.type, "tensor", (found.name,))}
 
 
 def _is_scores(output: Output, classes: int) -> bool:
-    return output.dtype in ("float32", "float64", "float16") and output.shape[1:] == (classes,)
+    return output.dtype in _SCORES and output.shape[1:] == (classes,)
 
 
 def _sql_type(seen: Seen) -> str:

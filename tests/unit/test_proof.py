@@ -26,7 +26,7 @@ class Liar(LinearRegression):
 class LyingClassifier(LogisticRegression):
     def predict(self, rows):
         answers = super().predict(rows)
-        answers[7] = "virginica"
+        answers[7:8] = "virginica"
         return answers
 
 

@@ -25,20 +25,20 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         raise MissingExtra.of("skl2onnx", "sklearn", "registering a scikit-learn estimator") from error
     from sqlinfer.models.convert.sklearn.candidates import candidates, describe
 
-    labels, label_type = labels_of(_classes(model))
+    labels, label_type = labels_of(_classes(model, sample))
     original = Original(
         framework=f"scikit-learn {sklearn.__version__}",
         model=describe(model),
         converter=f"skl2onnx {skl2onnx.__version__}",
         task=_TASKS.get(_kind(model), "other"),
-        answers=lambda rows: _answers(model, rows, bool(labels)),
+        answers=lambda rows: _answers(model, rows),
         labels=labels,
         label_type=label_type,
     )
     return original, candidates(model, sample)
 
 
-def _answers(model: Any, rows: Sample, has_labels: bool) -> dict[str, Any]:
+def _answers(model: Any, rows: Sample) -> dict[str, Any]:
     native = _as_trained(model, rows)
     answers = {}
     if hasattr(model, "predict"):
@@ -47,8 +47,12 @@ def _answers(model: Any, rows: Sample, has_labels: bool) -> dict[str, Any]:
         answers["predict"] = _dense(model.transform(native))
     elif hasattr(model, "score_samples"):
         answers["predict"] = np.asarray(model.score_samples(native))
-    if has_labels and hasattr(model, "predict_proba"):
-        answers["predict_proba"] = np.asarray(model.predict_proba(native))
+    if hasattr(model, "predict_proba"):
+        proba = model.predict_proba(native)
+        if not isinstance(proba, list):
+            answers["predict_proba"] = np.asarray(proba)
+        elif len({matrix.shape for matrix in proba}) == 1:  # several labels; lists of one length
+            answers["predict_proba"] = np.stack(proba, axis=1)
     return answers
 
 
@@ -69,10 +73,11 @@ def _dense(matrix: Any) -> np.ndarray:
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
 
 
-def _classes(model: Any) -> Any:
-    """A classifier's classes; the numbers of a mixture's components. Some transformers know classes of a target."""
+def _classes(model: Any, sample: Sample) -> Any:
+    """A classifier's classes; the numbers of a mixture's components. None where a row gets several labels."""
     if hasattr(model, "classes_") and hasattr(model, "predict"):
-        return model.classes_
+        few = _as_trained(model, sample.head(2))
+        return model.classes_ if np.ndim(model.predict(few)) == 1 else None
     if hasattr(model, "predict_proba") and hasattr(model, "weights_") and hasattr(model, "n_components"):
         return np.arange(model.n_components)
     return None
