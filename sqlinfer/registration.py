@@ -268,13 +268,13 @@ def _learn_null_policies(
     """Give NULL to the estimator, one feature at a time: where it answers, and the graph answers the same for some
     stand-in, that is the policy. An estimator that refuses leaves the default: the answer is NULL. So does one whose
     way with missing numbers the graph does not have, in any of the features."""
-    whole = Sample(sample.table.drop_null(), sample.as_array)  # a NULL beside the one on trial would decide for it
+    whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
     rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
     learnt: dict[str, NullPolicy] = {}
     for i, feature in enumerate(signature.features):
         table = _without(rows.table, feature.name)
         try:
-            expected = original.answers(Sample(table, sample.as_array))
+            expected = original.answers(replace(sample, table=table))
         except Exception:  # an estimator that does not take missing values says so in its own way
             continue
         for policy in _stand_ins(feature):
@@ -308,8 +308,6 @@ def _stand_ins(feature: Feature) -> list[NullPolicy]:
 def _without(table: pa.Table, name: str) -> pa.Table:
     i = table.column_names.index(name)
     field = table.schema.field(i)
-    if pa.types.is_dictionary(field.type):
-        field = field.with_type(pa.string())
     return table.set_column(i, field, pa.nulls(len(table), field.type))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +17,39 @@ __all__ = ["Sample", "to_table"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows as an Arrow table; ``as_array`` when the user's own form was a bare matrix."""
+    """Rows as an Arrow table; ``as_array`` when the user's own form was a bare matrix. ``categories``: the values that
+    a categorical column may have, in their order; in the table it is plain."""
 
     table: pa.Table
     as_array: bool = False
+    categories: dict[str, pa.Array] = field(default_factory=dict)
 
     @classmethod
     def of(cls, data: Any, names: list[str] | None = None) -> Sample:
         """From a DataFrame, an Arrow table, a DuckDB relation, a matrix or a file. Raises FeatureError."""
         as_array = isinstance(data, np.ndarray) or _is_sparse(data)
-        table = to_table(data, names)
-        for field in table.schema:
-            if not types.is_numeric(field.type) and not _is_plain(field.type):
+        table, categories = _without_categories(to_table(data, names))
+        for column in table.schema:
+            if not types.is_numeric(column.type) and not _is_plain(column.type):
                 raise FeatureError(
-                    f"the sample's column {field.name!r} is {types.sql_name(field.type)}, which no feature can be; "
+                    f"the sample's column {column.name!r} is {types.sql_name(column.type)}, which no feature can be; "
                     "leave it out, or turn it into numbers or text first"
                 )
-        return cls(table, as_array)
+        return cls(table, as_array, categories)
 
     @property
     def names(self) -> list[str]:
         return list(self.table.column_names)
 
     def head(self, rows: int) -> Sample:
-        return Sample(self.table.slice(0, rows), self.as_array)
+        return replace(self, table=self.table.slice(0, rows))
 
     def spread(self, rows: int) -> Sample:
         """At most ``rows`` rows, taken evenly from the whole sample."""
         if len(self.table) <= rows:
             return self
         positions = np.linspace(0, len(self.table) - 1, rows).astype(np.int64)
-        return Sample(self.table.take(pa.array(positions)), self.as_array)
+        return replace(self, table=self.table.take(pa.array(positions)))
 
     def sql_type(self, name: str) -> str:
         """The SQL type of a column: a float stays what it is, other numbers are BIGINT, unless they have NULLs."""
@@ -65,7 +67,25 @@ class Sample:
         if self.as_array:
             columns = [column.to_numpy(zero_copy_only=False) for column in self.table.columns]
             return np.column_stack(columns)
-        return self.table.to_pandas()
+        frame = self.table.to_pandas()
+        if self.categories:
+            import pandas
+
+            for name, values in self.categories.items():
+                frame[name] = pandas.Categorical(frame[name], categories=values.to_pandas())
+        return frame
+
+
+def _without_categories(table: pa.Table) -> tuple[pa.Table, dict[str, pa.Array]]:
+    """Categorical columns as the values that they stand for, and the categories of each."""
+    categories = {}
+    for i, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            whole = table.column(i).unify_dictionaries().combine_chunks()
+            whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+            categories[column.name] = whole.dictionary
+            table = table.set_column(i, column.name, whole.dictionary_decode())
+    return table, categories
 
 
 def to_table(data: Any, names: list[str] | None = None) -> pa.Table:

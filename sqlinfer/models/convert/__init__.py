@@ -19,10 +19,14 @@ __all__ = ["Candidate", "Original", "open_original"]
 def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candidate]]:
     """The model as something that answers, and its candidates. Raises ConversionFailed or MissingExtra."""
     families = {base.__module__.split(".")[0] for base in type(model).__mro__}
-    if families & {"xgboost", "lightgbm"}:
-        from sqlinfer.models.convert import boosting
+    if "xgboost" in families:
+        from sqlinfer.models.convert import xgboost
 
-        return boosting.open_original(model, sample)
+        return xgboost.open_original(model, sample)
+    if "lightgbm" in families:
+        from sqlinfer.models.convert import lightgbm
+
+        return lightgbm.open_original(model, sample)
     if "sklearn" in families:
         from sqlinfer.models.convert import sklearn
 

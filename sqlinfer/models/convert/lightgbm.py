@@ -1,0 +1,138 @@
+"""LightGBM models and boosters, from `Booster.dump_model`.
+
+How a tree decides is in LightGBM's include/LightGBM/tree.h: NumericalDecision and CategoricalDecision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sqlinfer.errors import ConversionFailed
+from sqlinfer.models.convert.boosted import Forest, candidate
+from sqlinfer.models.convert.labels import labels_of
+from sqlinfer.models.convert.original import Candidate, Original
+from sqlinfer.models.convert.trees import Tree
+from sqlinfer.models.sample import Sample
+from sqlinfer.version import __version__
+
+__all__ = ["forest_of", "open_original"]
+
+_CLASSIFIES = ("binary", "multiclass", "multiclassova")
+_LINKS = {
+    "multiclass": "softmax",
+    "poisson": "exp",
+    "gamma": "exp",
+    "tweedie": "exp",
+    "cross_entropy_lambda": "log1p_exp",
+}
+
+
+def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candidate]]:
+    import lightgbm
+
+    is_booster = isinstance(model, lightgbm.Booster)
+    booster = model if is_booster else model.booster_
+    dump = booster.dump_model()
+    objective = _objective(dump)[0]
+    # a booster knows no labels but the numbers that it was trained on: 0, 1 …
+    count = 2 if objective == "binary" else int(dump["num_class"])
+    classes = getattr(model, "classes_", np.arange(count) if is_booster and objective in _CLASSIFIES else None)
+    labels, label_type = labels_of(classes)
+    original = Original(
+        framework=f"lightgbm {lightgbm.__version__}",
+        model=type(model).__name__,
+        converter=f"sqlinfer {__version__}",
+        task="classification" if labels else "regression",
+        answers=lambda rows: _answers(model, rows, bool(labels)),
+        labels=labels,
+        label_type=label_type,
+    )
+    return original, _candidates(booster, dump, sample, classifier=bool(labels))
+
+
+def _answers(model: Any, rows: Sample, classifier: bool) -> dict[str, Any]:
+    native = rows.native()
+    if hasattr(model, "classes_"):
+        answers = {"predict": np.asarray(model.predict(native))}
+        proba = np.asarray(model.predict_proba(native))
+        return {**answers, "predict_proba": proba} if proba.ndim == 2 else answers
+    scores = np.asarray(model.predict(native))
+    if not classifier:
+        return {"predict": scores}
+    proba = scores if scores.ndim == 2 else np.stack([1 - scores, scores], axis=1)
+    return {"predict": proba.argmax(axis=1), "predict_proba": proba}
+
+
+def _candidates(booster: Any, dump: dict[str, Any], sample: Sample, *, classifier: bool) -> Iterator[Candidate]:
+    forest = forest_of(booster, dump)
+    yield candidate(forest, sample.names, _categories(dump, sample), classifier=classifier)
+
+
+def _categories(dump: dict[str, Any], sample: Sample) -> dict[str, list[Any]]:
+    """The categories of the columns that were categories in pandas, by the order in which they were trained."""
+    trained = dump.get("pandas_categorical") or []
+    given = [name for name in sample.names if name in sample.categories]
+    if len(trained) != len(given):
+        raise ConversionFailed(
+            f"the model was trained with {len(trained)} columns of pandas categories, the sample has {len(given)}; "
+            "give the sample as the model was trained on, with the same columns as categories"
+        )
+    return dict(zip(given, trained, strict=True))
+
+
+def forest_of(booster: Any, dump: dict[str, Any] | None = None) -> Forest:
+    """The trees that predict() uses: up to the best iteration. Raises ConversionFailed."""
+    dump = dump or booster.dump_model()
+    if "is_linear=1" in booster.model_to_string(num_iteration=1):
+        raise ConversionFailed(
+            "LightGBM's linear trees have a formula in each leaf, ONNX's trees have none; train with linear_tree=False"
+        )
+    outputs = int(dump["num_tree_per_iteration"])
+    zeros: set[int] = set()
+    rounds = max(len(dump["tree_info"]) // outputs, 1)
+    scale = 1 / rounds if dump.get("average_output") else 1.0
+    trees = []
+    for i, info in enumerate(dump["tree_info"]):
+        tree = Tree(target=i % outputs)
+        _add_node(tree, info["tree_structure"], zeros, scale)
+        trees.append(tree)
+    return Forest(trees, outputs, [0.0] * outputs, _link(dump), double=True, zero_is_missing=tuple(sorted(zeros)))
+
+
+def _add_node(tree: Tree, node: dict[str, Any], zeros: set[int], scale: float) -> int:
+    if "left_child" not in node:
+        return tree.add_leaf([float(node["leaf_value"]) * scale])
+    feature = int(node["split_feature"])
+    if node["decision_type"] == "==":  # a missing category is in no set
+        place = tree.add_split(feature, "MEMBER", 0.0, False)
+        tree.members[place] = [int(code) for code in str(node["threshold"]).split("||")]
+    else:
+        threshold = float(node["threshold"])
+        # where the feature had no missing values, one is taken for zero
+        missing_left = bool(node["default_left"]) if node["missing_type"] != "None" else threshold >= 0.0
+        place = tree.add_split(feature, "LEQ", threshold, missing_left)
+        if node["missing_type"] == "Zero":
+            zeros.add(feature)
+    tree.yes[place] = _add_node(tree, node["left_child"], zeros, scale)
+    tree.no[place] = _add_node(tree, node["right_child"], zeros, scale)
+    return place
+
+
+def _objective(dump: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """``binary sigmoid:1`` → its name and its options; a custom objective has no name."""
+    name, *options = str(dump.get("objective") or "custom").split(" ")
+    return name, dict(option.partition(":")[::2] for option in options)
+
+
+def _link(dump: dict[str, Any]) -> str:
+    name, options = _objective(dump)
+    if name in ("binary", "multiclassova"):
+        return f"sigmoid {options.get('sigmoid', '1')}"
+    if name == "cross_entropy":
+        return "sigmoid"
+    if "sqrt" in options:
+        return "signed_square"
+    return _LINKS.get(name, "identity")

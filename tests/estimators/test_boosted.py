@@ -1,0 +1,218 @@
+"""Boosted trees of every kind: SQL answers what the library answers, on every row, missing values included."""
+
+from __future__ import annotations
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+
+import sqlinfer
+from sqlinfer.errors import ConversionFailed
+from tests.conftest import ENGINES
+
+RANDOM = np.random.default_rng(5)
+N = 300
+X = pd.DataFrame(RANDOM.normal(size=(N, 3)), columns=["a", "b", "c"])
+X = X.mask(RANDOM.random(X.shape) < 0.1)
+RAW = (X["a"].fillna(1) * 2 - X["b"].fillna(-2)).to_numpy()
+BINARY = (RAW > 1).astype(int)
+THREE = np.digitize(RAW, [0.0, 2.5])
+SIZE = np.exp(RAW / 4)
+TWO = np.column_stack([RAW, -RAW + X["c"].fillna(0)])
+GROUPS = np.full(10, N // 10)
+CITIES = ["Zug", "Uri", "Genève", "Bern"]
+KINDS = pd.DataFrame(
+    {
+        "a": X["a"],
+        "city": pd.Categorical(RANDOM.choice([*CITIES, None], N), CITIES),
+        "size": pd.Categorical(RANDOM.choice([7, 10, 40], N)),
+    }
+)  # fmt: skip
+ASCII = KINDS.assign(city=KINDS["city"].cat.rename_categories({"Genève": "Geneva"}))
+BY_KIND = X["a"].fillna(0) + KINDS["city"].isin(["Zug", "Genève"]) * 3.0 + (KINDS["size"] == 10) * 2.0
+ZEROS = X.round(0)
+
+XGB = {"n_estimators": 8, "max_depth": 3}
+LGB = {"n_estimators": 8, "min_child_samples": 5, "verbose": -1}
+
+SETS = {"cat_smooth": 1, "min_data_per_group": 1}
+
+
+def squares(labels, scores):
+    return scores - labels, np.ones_like(scores)
+
+
+def stopping():
+    model = xgboost.XGBRegressor(n_estimators=200, max_depth=3, learning_rate=0.9, early_stopping_rounds=2)
+    return model.fit(X[:200], RAW[:200] + RANDOM.normal(size=200), eval_set=[(X[200:], RAW[200:])], verbose=False)
+
+
+def rf_of(booster, **options):
+    return booster(boosting_type="rf", bagging_freq=1, bagging_fraction=0.6, **LGB, **options)
+
+
+CASES = {
+    "xgb": lambda: (xgboost.XGBRegressor(**XGB).fit(X, RAW), X),
+    "xgb base_score": lambda: (xgboost.XGBRegressor(base_score=100, **XGB).fit(X, RAW), X),
+    "xgb dart": lambda: (xgboost.XGBRegressor(booster="dart", rate_drop=0.5, **XGB).fit(X, RAW), X),
+    "xgb forest": lambda: (xgboost.XGBRFRegressor(**XGB).fit(X, RAW), X),
+    "xgb forest of classes": lambda: (xgboost.XGBRFClassifier(**XGB).fit(X, THREE), X),
+    "xgb boosted forest": lambda: (xgboost.XGBClassifier(num_parallel_tree=3, subsample=0.7, **XGB).fit(X, THREE), X),
+    "xgb poisson": lambda: (xgboost.XGBRegressor(objective="count:poisson", **XGB).fit(X, np.round(SIZE)), X),
+    "xgb gamma": lambda: (xgboost.XGBRegressor(objective="reg:gamma", **XGB).fit(X, SIZE), X),
+    "xgb tweedie": lambda: (xgboost.XGBRegressor(objective="reg:tweedie", **XGB).fit(X, SIZE), X),
+    "xgb logistic": lambda: (xgboost.XGBRegressor(objective="reg:logistic", **XGB).fit(X, BINARY), X),
+    "xgb absolute": lambda: (xgboost.XGBRegressor(objective="reg:absoluteerror", **XGB).fit(X, RAW), X),
+    "xgb quantiles": lambda: (
+        xgboost.XGBRegressor(objective="reg:quantileerror", quantile_alpha=[0.1, 0.9], **XGB).fit(X, RAW),
+        X,
+    ),
+    "xgb custom": lambda: (xgboost.XGBRegressor(objective=squares, **XGB).fit(X, RAW), X),
+    "xgb ranker": lambda: (xgboost.XGBRanker(**XGB).fit(X, BINARY, group=GROUPS), X),
+    "xgb binary": lambda: (xgboost.XGBClassifier(**XGB).fit(X, BINARY), X),
+    "xgb uneven": lambda: (xgboost.XGBClassifier(scale_pos_weight=4, base_score=0.1, **XGB).fit(X, BINARY), X),
+    "xgb hinge": lambda: (xgboost.XGBRegressor(objective="binary:hinge", **XGB).fit(X, BINARY), X),
+    "xgb three": lambda: (xgboost.XGBClassifier(**XGB).fit(X, THREE), X),
+    "xgb softmax": lambda: (xgboost.XGBClassifier(objective="multi:softmax", **XGB).fit(X, THREE), X),
+    "xgb two numbers": lambda: (xgboost.XGBRegressor(**XGB).fit(X, TWO), X),
+    "xgb vector leaves": lambda: (xgboost.XGBRegressor(multi_strategy="multi_output_tree", **XGB).fit(X, TWO), X),
+    "xgb stopped": lambda: (stopping(), X),
+    "xgb missing": lambda: (xgboost.XGBRegressor(missing=0.0, **XGB).fit(ZEROS.fillna(0), RAW), ZEROS.fillna(0)),
+    "xgb categories": lambda: (
+        xgboost.XGBRegressor(enable_categorical=True, max_cat_to_onehot=1, **XGB).fit(KINDS, BY_KIND),
+        KINDS,
+    ),
+    "xgb one-hot categories": lambda: (
+        xgboost.XGBClassifier(enable_categorical=True, max_cat_to_onehot=9, **XGB).fit(KINDS, BY_KIND > 2),
+        KINDS,
+    ),
+    "xgb other order": lambda: (
+        xgboost.XGBRegressor(enable_categorical=True, max_cat_to_onehot=1, **XGB).fit(ASCII, BY_KIND),
+        ASCII.assign(city=ASCII["city"].cat.reorder_categories(["Bern", "Geneva", "Uri", "Zug"])),
+    ),
+    "xgb booster": lambda: (xgboost.train({"max_depth": 3}, xgboost.DMatrix(X, RAW), 8), X),
+    "xgb booster of classes": lambda: (
+        xgboost.train({"objective": "multi:softmax", "num_class": 3}, xgboost.DMatrix(X, THREE), 8),
+        X,
+    ),
+    "xgb booster of categories": lambda: (
+        xgboost.train({"max_depth": 3}, xgboost.DMatrix(KINDS, BY_KIND, enable_categorical=True), 8),
+        KINDS,
+    ),
+    "lgb": lambda: (lightgbm.LGBMRegressor(**LGB).fit(X, RAW), X),
+    "lgb forest": lambda: (rf_of(lightgbm.LGBMRegressor).fit(X, RAW), X),
+    "lgb forest of classes": lambda: (rf_of(lightgbm.LGBMClassifier).fit(X, BINARY), X),
+    "lgb dart": lambda: (lightgbm.LGBMRegressor(boosting_type="dart", drop_rate=0.5, **LGB).fit(X, RAW), X),
+    "lgb poisson": lambda: (lightgbm.LGBMRegressor(objective="poisson", **LGB).fit(X, np.round(SIZE)), X),
+    "lgb tweedie": lambda: (lightgbm.LGBMRegressor(objective="tweedie", **LGB).fit(X, SIZE), X),
+    "lgb quantile": lambda: (lightgbm.LGBMRegressor(objective="quantile", alpha=0.8, **LGB).fit(X, RAW), X),
+    "lgb root": lambda: (lightgbm.LGBMRegressor(reg_sqrt=True, **LGB).fit(X, RAW), X),
+    "lgb cross entropy": lambda: (lightgbm.LGBMRegressor(objective="cross_entropy", **LGB).fit(X, BINARY), X),
+    "lgb custom": lambda: (lightgbm.LGBMRegressor(objective=squares, **LGB).fit(X, RAW), X),
+    "lgb ranker": lambda: (lightgbm.LGBMRanker(**LGB).fit(X, BINARY, group=GROUPS), X),
+    "lgb binary": lambda: (lightgbm.LGBMClassifier(**LGB).fit(X, np.where(BINARY, "yes", "no")), X),
+    "lgb sigmoid": lambda: (lightgbm.LGBMClassifier(sigmoid=2.5, **LGB).fit(X, BINARY == 1), X),
+    "lgb three": lambda: (lightgbm.LGBMClassifier(**LGB).fit(X, THREE), X),
+    "lgb one for all": lambda: (lightgbm.LGBMClassifier(objective="multiclassova", **LGB).fit(X, THREE), X),
+    "lgb no missing": lambda: (lightgbm.LGBMRegressor(use_missing=False, **LGB).fit(X, RAW), X),
+    "lgb trained whole": lambda: (lightgbm.LGBMRegressor(**LGB).fit(X.fillna(0.5), RAW), X),
+    "lgb zero is missing": lambda: (lightgbm.LGBMRegressor(zero_as_missing=True, **LGB).fit(ZEROS, RAW), ZEROS),
+    "lgb large": lambda: (lightgbm.LGBMRegressor(**LGB).fit(X[["a"]] * 1e-3 + 1e6, RAW), X[["a"]] * 1e-3 + 1e6),
+    "lgb categories": lambda: (lightgbm.LGBMRegressor(**SETS, **LGB).fit(KINDS, BY_KIND), KINDS),
+    "lgb classes by categories": lambda: (
+        lightgbm.LGBMClassifier(**SETS, **LGB).fit(KINDS, BY_KIND > 2),
+        KINDS,
+    ),
+    "lgb booster": lambda: (lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, RAW), 8), X),
+    "lgb booster of categories": lambda: (
+        lightgbm.train({"verbose": -1, "min_data_per_group": 1}, lightgbm.Dataset(KINDS, BY_KIND), 8),
+        KINDS,
+    ),
+    "lgb single leaf": lambda: (lightgbm.LGBMRegressor(**LGB).fit(X, np.full(N, 3.5)), X),
+}  # fmt: skip
+
+
+def name_of(case: str) -> str:
+    return case.replace(" ", "_").replace("-", "_")
+
+
+@pytest.fixture(scope="module")
+def boosted(tmp_path_factory):
+    registry = sqlinfer.Registry(tmp_path_factory.mktemp("boosted"))
+    models, errors = {}, {}
+    for case, make in CASES.items():
+        models[case] = model, rows = make()
+        try:
+            sqlinfer.register(name_of(case), model, sample=rows, registry=registry)
+        except sqlinfer.SqlinferError as error:
+            errors[case] = error
+    return registry, models, errors
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def con(request, boosted):
+    with sqlinfer.connect(registry=boosted[0], engine=request.param) as con:
+        yield con
+
+
+def plain(rows: pd.DataFrame) -> pd.DataFrame:
+    """As a table in DuckDB has it: texts and numbers instead of categories."""
+    return rows.assign(**{c: rows[c].astype(object) for c in rows if isinstance(rows[c].dtype, pd.CategoricalDtype)})
+
+
+def own(model, rows, method="predict") -> np.ndarray:
+    if isinstance(model, xgboost.Booster):
+        return model.predict(xgboost.DMatrix(rows, enable_categorical=True))
+    return np.asarray(getattr(model, method)(rows))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_boosted_trees(boosted, con, case):
+    _, models, errors = boosted
+    if case in errors:
+        raise errors[case]
+    model, rows = models[case]
+    con.register("rows", plain(rows))
+    given = [value for (value,) in con.execute(f"SELECT predict('{name_of(case)}', rows) FROM rows").fetchall()]
+    expected = own(model, rows)
+    if isinstance(given[0], (str, bool, int)):
+        assert given == expected.tolist()
+    else:
+        np.testing.assert_allclose(np.array(given, float), expected, rtol=1e-5, atol=1e-6)
+    if hasattr(model, "predict_proba"):
+        query = f"SELECT predict_proba('{name_of(case)}', rows) FROM rows"
+        maps = [value for (value,) in con.execute(query).fetchall()]
+        assert list(maps[0]) == model.classes_.tolist()
+        expected = own(model, rows, "predict_proba")
+        np.testing.assert_allclose([list(row.values()) for row in maps], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["lgb categories", "xgb categories"])
+def test_a_category_that_was_never_seen_is_missing(boosted, con, case):
+    model, rows = boosted[1][case]
+    few = rows.head(20).assign(city=pd.Categorical([None] * 20, rows["city"].cat.categories))
+    con.register("rows", plain(few).assign(city="Atlantis"))
+    given = [value for (value,) in con.execute(f"SELECT predict('{name_of(case)}', rows) FROM rows").fetchall()]
+    np.testing.assert_allclose(given, own(model, few), rtol=1e-5)
+
+
+def test_linear_trees_are_refused(tmp_path):
+    model = lightgbm.LGBMRegressor(linear_tree=True, **LGB).fit(X.fillna(0), RAW)
+    with pytest.raises(ConversionFailed, match="linear_tree=False"):
+        sqlinfer.register("m", model, sample=X.fillna(0), registry=tmp_path)
+
+
+def test_a_linear_booster_is_refused(tmp_path):
+    model = xgboost.XGBRegressor(booster="gblinear", n_estimators=5).fit(X.fillna(0), RAW)
+    with pytest.raises(ConversionFailed, match="gblinear"):
+        sqlinfer.register("m", model, sample=X.fillna(0), registry=tmp_path)
+
+
+def test_a_sample_without_the_categories_of_training_is_refused(tmp_path):
+    model = lightgbm.LGBMRegressor(**LGB).fit(KINDS, BY_KIND)
+    rows = KINDS.assign(size=KINDS["size"].astype(int))
+    with pytest.raises(ConversionFailed, match="with the same columns as categories"):
+        sqlinfer.register("m", model, sample=rows, registry=tmp_path)
+    assert sqlinfer.Registry(tmp_path).names() == []
