@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import catboost
 import lightgbm
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ BY_KIND = X["a"].fillna(0) + KINDS["city"].isin(["Zug", "Genève"]) * 3.0 + (KIN
 ZEROS = X.round(0)
 
 XGB = {"n_estimators": 8, "max_depth": 3}
+CAT = {"iterations": 8, "depth": 3, "verbose": False, "allow_writing_files": False, "thread_count": 1}
 LGB = {"n_estimators": 8, "min_child_samples": 5, "verbose": -1}
 
 SETS = {"cat_smooth": 1, "min_data_per_group": 1}
@@ -131,11 +133,33 @@ CASES = {
         KINDS,
     ),
     "lgb single leaf": lambda: (lightgbm.LGBMRegressor(**LGB).fit(X, np.full(N, 3.5)), X),
+    "cat": lambda: (catboost.CatBoostRegressor(**CAT).fit(X, RAW), X),
+    "cat missing above": lambda: (catboost.CatBoostRegressor(nan_mode="Max", **CAT).fit(X, RAW), X),
+    "cat leaf by leaf": lambda: (catboost.CatBoostRegressor(grow_policy="Lossguide", **CAT).fit(X, RAW), X),
+    "cat poisson": lambda: (catboost.CatBoostRegressor(loss_function="Poisson", **CAT).fit(X, np.round(SIZE)), X),
+    "cat tweedie": lambda: (
+        catboost.CatBoostRegressor(loss_function="Tweedie:variance_power=1.5", **CAT).fit(X, SIZE),
+        X,
+    ),
+    "cat quantile": lambda: (catboost.CatBoostRegressor(loss_function="Quantile:alpha=0.8", **CAT).fit(X, RAW), X),
+    "cat two numbers": lambda: (catboost.CatBoostRegressor(loss_function="MultiRMSE", **CAT).fit(X, TWO), X),
+    "cat ranker": lambda: (catboost.CatBoostRanker(**CAT).fit(X, BINARY, group_id=np.arange(N) // 30), X),
+    "cat binary": lambda: (catboost.CatBoostClassifier(**CAT).fit(X, np.where(BINARY, "yes", "no")), X),
+    "cat booleans": lambda: (catboost.CatBoostClassifier(**CAT).fit(X, BINARY == 1), X),
+    "cat three": lambda: (catboost.CatBoostClassifier(**CAT).fit(X, THREE), X),
+    "cat leaf by leaf, three": lambda: (
+        catboost.CatBoostClassifier(grow_policy="Depthwise", **CAT).fit(X, THREE),
+        X,
+    ),
+    "cat one for all": lambda: (
+        catboost.CatBoostClassifier(loss_function="MultiClassOneVsAll", **CAT).fit(X, THREE),
+        X,
+    ),
 }  # fmt: skip
 
 
 def name_of(case: str) -> str:
-    return case.replace(" ", "_").replace("-", "_")
+    return case.replace(" ", "_").replace("-", "_").replace(",", "")
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +202,8 @@ def test_boosted_trees(boosted, con, case):
     given = [value for (value,) in con.execute(f"SELECT predict('{name_of(case)}', rows) FROM rows").fetchall()]
     expected = own(model, rows)
     if isinstance(given[0], (str, bool, int)):
-        assert given == expected.tolist()
+        labels = expected.ravel().tolist()
+        assert given == ([label in (True, "True") for label in labels] if isinstance(given[0], bool) else labels)
     else:
         np.testing.assert_allclose(np.array(given, float), expected, rtol=1e-5, atol=1e-6)
     if hasattr(model, "predict_proba"):
@@ -216,3 +241,24 @@ def test_a_sample_without_the_categories_of_training_is_refused(tmp_path):
     with pytest.raises(ConversionFailed, match="with the same columns as categories"):
         sqlinfer.register("m", model, sample=rows, registry=tmp_path)
     assert sqlinfer.Registry(tmp_path).names() == []
+
+
+def test_categories_of_catboost_are_refused_by_name(tmp_path):
+    rows = KINDS[["a", "city"]].assign(city=KINDS["city"].astype(object).fillna("?"))
+    model = catboost.CatBoostRegressor(cat_features=["city"], **CAT).fit(rows, BY_KIND)
+    with pytest.raises(ConversionFailed, match=r"city is categorical.*OneHotEncoder"):
+        sqlinfer.register("m", model, sample=rows, registry=tmp_path)
+
+
+@pytest.mark.parametrize("target", [THREE, np.where(BINARY, "yes", "no")], ids=["numbers", "texts"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_catboosts_own_onnx_files(tmp_path, engine, target):
+    model = catboost.CatBoostClassifier(**CAT).fit(X, target)
+    model.save_model(str(tmp_path / "m.onnx"), format="onnx")
+    sqlinfer.register("m", tmp_path / "m.onnx", sample=X, registry=tmp_path / "models")
+    with sqlinfer.connect(registry=tmp_path / "models", engine=engine) as con:
+        con.register("rows", X.fillna(0))
+        given = con.execute("SELECT predict('m', rows), predict_proba('m', rows) FROM rows").fetchall()
+    assert [label for label, _ in given] == model.predict(X.fillna(0)).ravel().tolist()
+    proba = [list(row.values()) for _, row in given]
+    np.testing.assert_allclose(proba, model.predict_proba(X.fillna(0)), atol=1e-5)

@@ -27,6 +27,10 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         from sqlinfer.models.convert import lightgbm
 
         return lightgbm.open_original(model, sample)
+    if "catboost" in families:
+        from sqlinfer.models.convert import catboost
+
+        return catboost.open_original(model, sample)
     if "sklearn" in families:
         from sqlinfer.models.convert import sklearn
 
@@ -37,5 +41,5 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         return torch.open_original(model, sample)
     raise ConversionFailed(
         f"a {type(model).__module__}.{type(model).__name__} cannot be registered: give a scikit-learn estimator, an "
-        "XGBoost or LightGBM model, a torch module, or the path of an .onnx file"
+        "XGBoost, LightGBM or CatBoost model, a torch module, or the path of an .onnx file"
     )

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.graph import GraphBuilder
 from sqlinfer.models.convert.original import Candidate
-from sqlinfer.models.convert.trees import Tree, add_trees
+from sqlinfer.models.convert.trees import Tree, add_trees, needs_sets
 
 __all__ = ["Forest", "add_answers", "candidate"]
 
@@ -24,8 +24,8 @@ _ML_OPSET = {False: 3, True: 5}
 class Forest:
     """Boosted trees as data. ``link`` turns sums into answers: identity, sigmoid, softmax, exp, …
 
-    ``double``: the library compares and adds in double precision. ``missing``: a number that stands for missing.
-    ``zero_is_missing``: the columns in which a zero is.
+    ``double``: the library compares and adds in double precision; ``narrow``: it compares in single all the same.
+    ``missing``: a number that stands for missing. ``zero_is_missing``: the columns in which a zero is.
     """
 
     trees: list[Tree]
@@ -35,12 +35,21 @@ class Forest:
     double: bool
     missing: float = float("nan")
     zero_is_missing: tuple[int, ...] = ()
+    narrow: bool = False
 
 
 def candidate(
-    forest: Forest, names: Sequence[str], categories: Mapping[str, Sequence[Any]], *, classifier: bool
+    forest: Forest,
+    names: Sequence[str],
+    categories: Mapping[str, Sequence[Any]],
+    *,
+    classifier: bool,
+    several: Sequence[Sequence[Any]] = (),
 ) -> Candidate:
-    """A graph with one matrix of the numbers, and an input of its own for each feature that has ``categories``."""
+    """A graph with one matrix of the numbers, and an input of its own for each feature that has ``categories``.
+
+    ``several``: the classes of each label, of a forest that gives a row several labels.
+    """
     graph = GraphBuilder()
     element = TensorProto.DOUBLE if forest.double else TensorProto.FLOAT
     sql = "DOUBLE" if forest.double else "FLOAT"
@@ -66,12 +75,36 @@ def candidate(
     for tree in forest.trees:
         tree.feature = [place[feature] for feature in tree.feature]
     answers = add_answers(graph, forest, matrix, classifier=classifier, place=place)
-    name = "probabilities" if classifier else "prediction"
-    graph.add("Identity", answers, name=name)
-    version_5 = forest.double or bool(categories) or any(tree.members for tree in forest.trees)
-    outputs = [helper.make_tensor_value_info(name, element, [None, None])]
+    if several:
+        outputs = _several(graph, answers, several, element)
+    else:
+        name = graph.add("Identity", answers, name="probabilities" if classifier else "prediction")
+        outputs = [helper.make_tensor_value_info(name, element, [None, None])]
+    version_5 = forest.double or bool(categories) or needs_sets(forest.trees)
     model = graph.model(inputs, outputs, ml_opset=_ML_OPSET[version_5])
     return Candidate(model, [features[name] for name in names], "trees")
+
+
+def _several(
+    graph: GraphBuilder, scores: str, classes: Sequence[Sequence[Any]], element: int
+) -> list[onnx.ValueInfoProto]:
+    """Scores of all classes of all labels, side by side → a label each, and their probabilities."""
+    widest = max(map(len, classes))
+    table = [value for values in classes for value in (*values, *([values[0]] * (widest - len(values))))]
+    text = any(isinstance(value, str) for value in table)
+    by_label = graph.add("Reshape", scores, graph.constant(np.array([-1, len(classes), widest], np.int64)))
+    best = graph.add("ArgMax", by_label, axis=2, keepdims=0)
+    start = graph.constant(np.arange(len(classes), dtype=np.int64) * widest)
+    flat = graph.add("Reshape", graph.add("Add", best, start), graph.constant(np.array([-1], np.int64)))
+    known = graph.constant(np.array([table], object if text else np.int64))
+    found = graph.add("ArrayFeatureExtractor", known, flat, ml=True)
+    graph.add("Reshape", found, graph.constant(np.array([-1, len(classes)], np.int64)), name="label")
+    graph.add("Identity", by_label, name="probabilities")
+    kind = TensorProto.STRING if text else TensorProto.INT64
+    return [
+        helper.make_tensor_value_info("label", kind, [None, len(classes)]),
+        helper.make_tensor_value_info("probabilities", element, [None, len(classes), widest]),
+    ]
 
 
 def _codes(graph: GraphBuilder, name: str, categories: Sequence[Any], double: bool) -> str:
@@ -104,6 +137,8 @@ def add_answers(
         columns[0, [place[c] if place else c for c in forest.zero_is_missing]] = True
         small = graph.add("LessOrEqual", graph.add("Abs", source), graph.constant(np.array(1e-35, dtype)))
         source = graph.add("Where", graph.add("And", small, graph.constant(columns)), graph.constant(missing), source)
+    if forest.narrow:
+        source = graph.add("Cast", graph.add("Cast", source, to=TensorProto.FLOAT), to=TensorProto.DOUBLE)
     sums = add_trees(graph, forest.trees, source, targets=forest.outputs, base=forest.base, double=forest.double)
     answers = _linked(graph, forest.link, sums, dtype)
     if classifier and forest.outputs == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from sqlinfer.errors import MissingExtra
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
+from sqlinfer.models.convert.sklearn.rewrites import inside
 from sqlinfer.models.sample import Sample
 
 __all__ = ["open_original"]
@@ -24,6 +26,7 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
     except ImportError as error:
         raise MissingExtra.of("skl2onnx", "sklearn", "registering a scikit-learn estimator") from error
     from sqlinfer.models.convert.sklearn.candidates import candidates, describe
+    from sqlinfer.models.convert.sklearn.forests import forest_candidates
 
     labels, label_type = labels_of(_classes(model, sample))
     original = Original(
@@ -35,7 +38,7 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         labels=labels,
         label_type=label_type,
     )
-    return original, candidates(model, sample)
+    return original, chain(forest_candidates(inside(model), sample), candidates(model, sample))
 
 
 def _answers(model: Any, rows: Sample) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["parts", "rewritten"]
+__all__ = ["inside", "parts", "rewritten"]
 
 # Fitted estimators that answer for the whole.
 _INSIDE = {
@@ -70,14 +70,27 @@ def _map_value(value: Any, change: Callable[[Any], Any]) -> Any:
     return value
 
 
+def inside(model: Any) -> Any:
+    """The estimator that answers for a search or a wrapper, as it is."""
+    while type(model).__name__ in _INSIDE:
+        model = getattr(model, _INSIDE[type(model).__name__])
+    return model
+
+
 def _rewrite(model: Any) -> Any:
-    inside = _INSIDE.get(type(model).__name__)
-    if inside is not None:
-        return getattr(model, inside)
+    model = inside(model)
+    _bound_splits(model)
     for option, values in _OPTIONS.get(type(model).__name__, {}).items():
         setattr(model, option, values.get(getattr(model, option), getattr(model, option)))
     _use_empty_text(model)
     return model
+
+
+def _bound_splits(model: Any) -> None:
+    """Of a feature that is only present or missing a tree's split is infinite, on which skl2onnx never ends."""
+    tree = getattr(model, "tree_", None)
+    if hasattr(tree, "threshold"):
+        np.minimum(tree.threshold, np.finfo(np.float32).max, out=tree.threshold)
 
 
 def _selected(model: Any) -> Any:
