@@ -8,6 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.ensemble import VotingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import sqlinfer
 from sqlinfer.errors import ConversionFailed
@@ -133,6 +137,27 @@ CASES = {
         KINDS,
     ),
     "lgb single leaf": lambda: (lightgbm.LGBMRegressor(**LGB).fit(X, np.full(N, 3.5)), X),
+    "xgb in a pipeline": lambda: (make_pipeline(SimpleImputer(), xgboost.XGBRegressor(**XGB)).fit(X, RAW), X),
+    "xgb classes in a pipeline": lambda: (
+        make_pipeline(SimpleImputer(), xgboost.XGBClassifier(**XGB)).fit(X, THREE),
+        X,
+    ),
+    "lgb in a pipeline": lambda: (
+        make_pipeline(SimpleImputer(), lightgbm.LGBMRegressor(**LGB)).set_output(transform="pandas").fit(X, RAW),
+        X,
+    ),
+    "lgb classes in a pipeline": lambda: (
+        make_pipeline(StandardScaler(), lightgbm.LGBMClassifier(**LGB))
+        .set_output(transform="pandas")
+        .fit(X, np.where(BINARY, "y", "n")),
+        X,
+    ),
+    "lgb stacked": lambda: (
+        VotingClassifier(
+            [("x", xgboost.XGBClassifier(**XGB)), ("l", lightgbm.LGBMClassifier(**LGB))], voting="soft"
+        ).fit(X, BINARY),
+        X,
+    ),
     "cat": lambda: (catboost.CatBoostRegressor(**CAT).fit(X, RAW), X),
     "cat missing above": lambda: (catboost.CatBoostRegressor(nan_mode="Max", **CAT).fit(X, RAW), X),
     "cat leaf by leaf": lambda: (catboost.CatBoostRegressor(grow_policy="Lossguide", **CAT).fit(X, RAW), X),

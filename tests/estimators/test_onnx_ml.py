@@ -118,11 +118,13 @@ def test_the_forest_of_version_5_with_a_set(scored, element):
 def test_a_forest_of_labels(scored, ml, zipmap, labels):
     text = isinstance(labels[0], str)
     named = {"classlabels_strings" if text else "classlabels_int64s": labels}
-    leaves = {"class_treeids": [0, 0, 0], "class_nodeids": [1, 3, 4], "class_ids": [0, 1, 0]}
+    # the way of exporters: of two classes the score of the second
+    leaves = {"class_treeids": [0] * 3, "class_nodeids": [1, 3, 4], "class_ids": [0] * 3}
     trees = {name: values[:5] for name, values in TREES.items()}
     nodes = [
         ml_node(
-            "TreeEnsembleClassifier", ["X"], ["label", "scores"], nodes_values=SPLITS[:5], class_weights=[1.0] * 3,
+            "TreeEnsembleClassifier", ["X"], ["label", "scores"], nodes_values=SPLITS[:5],
+            class_weights=[0.0, 1.0, 0.0],
             **trees, **leaves, **named,
         )
     ]  # fmt: skip

@@ -10,6 +10,7 @@ import onnx
 
 from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.original import Candidate
+from sqlinfer.models.convert.sklearn.boosting import register_boosting
 from sqlinfer.models.convert.sklearn.graphs import impute_in_double, tree_forms, use_any_locale
 from sqlinfer.models.convert.sklearn.rewrites import parts, rewritten
 from sqlinfer.models.sample import Sample
@@ -108,7 +109,7 @@ def _by_column(model: Any, sample: Sample) -> bool:
 
 
 def _to_onnx(model: Any, initial: list[tuple[str, Any]]) -> onnx.ModelProto:
-    _register_boosting()
+    register_boosting()
     options = {"zipmap": False} if hasattr(model, "classes_") and hasattr(model, "predict") else {}
     try:
         return _convert(model, initial, options)
@@ -124,34 +125,3 @@ def _convert(model: Any, initial: list[tuple[str, Any]], options: dict[str, Any]
     given = {id(model): options} if options else None
     converted: onnx.ModelProto = convert_sklearn(model, initial_types=initial, target_opset=_OPSETS, options=given)
     return converted
-
-
-def _register_boosting() -> None:
-    """Teach skl2onnx the converters of onnxmltools, for the frameworks that are installed."""
-    import importlib.util
-
-    if importlib.util.find_spec("onnxmltools") is None:
-        return
-    from skl2onnx import update_registered_converter
-    from skl2onnx.common.shape_calculator import (
-        calculate_linear_classifier_output_shapes as classifier,
-    )
-    from skl2onnx.common.shape_calculator import (
-        calculate_linear_regressor_output_shapes as regressor,
-    )
-
-    zipmap = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
-    if importlib.util.find_spec("xgboost"):
-        from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
-        from xgboost import XGBClassifier, XGBRegressor
-
-        update_registered_converter(XGBClassifier, "XGBClassifier", classifier, convert_xgboost, options=zipmap)
-        update_registered_converter(XGBRegressor, "XGBRegressor", regressor, convert_xgboost)
-    if importlib.util.find_spec("lightgbm"):
-        from lightgbm import LGBMClassifier, LGBMRegressor
-        from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
-
-        update_registered_converter(LGBMClassifier, "LGBMClassifier", classifier, convert_lightgbm, options=zipmap)
-        update_registered_converter(
-            LGBMRegressor, "LGBMRegressor", regressor, convert_lightgbm, options={"split": None}
-        )

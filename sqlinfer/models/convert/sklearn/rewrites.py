@@ -88,7 +88,7 @@ def _rewrite(model: Any) -> Any:
 
 def _bound_splits(model: Any) -> None:
     """Of a feature that is only present or missing a tree's split is infinite, on which skl2onnx never ends."""
-    tree = getattr(model, "tree_", None)
+    tree: Any = getattr(model, "tree_", None)
     if hasattr(tree, "threshold"):
         np.minimum(tree.threshold, np.finfo(np.float32).max, out=tree.threshold)
 
