@@ -27,6 +27,7 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         raise MissingExtra.of("skl2onnx", "sklearn", "registering a scikit-learn estimator") from error
     from sqlinfer.models.convert.sklearn.candidates import candidates, describe
     from sqlinfer.models.convert.sklearn.forests import forest_candidates
+    from sqlinfer.models.convert.sklearn.outliers import outlier_candidates
 
     labels, label_type = labels_of(_classes(model, sample))
     original = Original(
@@ -38,7 +39,11 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         labels=labels,
         label_type=label_type,
     )
-    return original, chain(forest_candidates(inside(model), sample), candidates(model, sample))
+    return original, chain(
+        forest_candidates(inside(model), sample),
+        outlier_candidates(inside(model), sample),
+        candidates(model, sample),
+    )
 
 
 def _answers(model: Any, rows: Sample) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import onnx
 
 from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.original import Candidate
+from sqlinfer.models.convert.sklearn.after import inner_and_after
 from sqlinfer.models.convert.sklearn.boosting import register_boosting
 from sqlinfer.models.convert.sklearn.graphs import impute_in_double, tree_forms, use_any_locale
-from sqlinfer.models.convert.sklearn.rewrites import parts, rewritten
+from sqlinfer.models.convert.sklearn.rewrites import inside, parts, rewritten
 from sqlinfer.models.sample import Sample
 
 __all__ = ["candidates", "describe"]
@@ -45,7 +46,8 @@ def candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
         "BOOLEAN": t.BooleanTensorType,
         "VARCHAR": t.StringTensorType,
     }
-    faithful = rewritten(model)
+    inner, after = inner_and_after(inside(model))
+    faithful = rewritten(inner)
     failures: list[str] = []
     found = False
     for types in _type_choices(sample, by_column=_by_column(faithful, sample)):
@@ -65,6 +67,8 @@ def candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
             continue
         if "DOUBLE" in note:
             converted = impute_in_double(converted)
+        if after is not None:
+            after(converted)
         use_any_locale(converted)
         for form, graph in tree_forms(converted):
             found = True

@@ -7,6 +7,7 @@ answers. Works on a copy.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,13 @@ _INSIDE = {
     "SelfTrainingClassifier": "estimator_",
 }
 _FITTED_IN_PLACE = ("FrozenEstimator", "_CalibratedClassifier")
+# Transformers whose answers are linear in the row, and estimators whose predictions are.
+_AFFINE = {
+    *("FactorAnalysis", "FastICA", "SparsePCA", "MiniBatchSparsePCA", "SparseRandomProjection", "PLSSVD"),
+    *("FeatureAgglomeration", "SequentialFeatureSelector"),
+}
+_WIDEST = 2048  # they are found out on a square matrix
+_LINEAR = {"CCA", "PLSCanonical", "DummyRegressor"}
 # Options that change no number in a dense answer, but that skl2onnx asks for.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "KBinsDiscretizer": {"encode": {"onehot": "onehot-dense"}},
@@ -34,7 +42,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 def rewritten(model: Any) -> Any:
     """A copy of ``model``, rewritten inside and out."""
-    return _selected(_map_parts(copy.deepcopy(model), _rewrite))
+    return _final(_map_parts(copy.deepcopy(model), _rewrite))
 
 
 def parts(model: Any) -> list[Any]:
@@ -83,7 +91,17 @@ def _rewrite(model: Any) -> Any:
     for option, values in _OPTIONS.get(type(model).__name__, {}).items():
         setattr(model, option, values.get(getattr(model, option), getattr(model, option)))
     _use_empty_text(model)
-    return model
+    _use_plain_numbers(model)
+    narrow = getattr(model, "n_features_in_", 0) <= _WIDEST
+    linear = type(model).__name__ in _AFFINE or _selects_only_the_first(model)
+    return _as_linear(model, "transform") if linear and narrow else model
+
+
+def _selects_only_the_first(model: Any) -> bool:
+    """skl2onnx takes the selection of column 0 alone for no selection."""
+    if not hasattr(model, "get_support") or hasattr(model, "predict"):
+        return False
+    return bool(np.array_equal(model.get_support(indices=True), [0]))
 
 
 def _bound_splits(model: Any) -> None:
@@ -93,13 +111,56 @@ def _bound_splits(model: Any) -> None:
         np.minimum(tree.threshold, np.finfo(np.float32).max, out=tree.threshold)
 
 
-def _selected(model: Any) -> Any:
-    """RFE and its like select columns, and predict with an estimator of those: a pipeline of both."""
-    if type(model).__name__ not in ("RFE", "RFECV") or not hasattr(model.estimator_, "predict"):
+def _final(model: Any) -> Any:
+    """What an estimator is where it has the last word: RFE and its like predict with an estimator of the columns that
+    they select, and others that are known as transformers are linear models."""
+    name = type(model).__name__
+    if name == "Pipeline":
+        step, last = model.steps[-1]
+        model.steps[-1] = (step, _final(last))
         return model
-    from sklearn.pipeline import Pipeline
+    if name in ("RFE", "RFECV") and hasattr(model.estimator_, "predict"):
+        from sklearn.pipeline import Pipeline
 
-    return Pipeline([("select", model), ("estimator", model.estimator_)])
+        return Pipeline([("select", model), ("estimator", model.estimator_)])
+    if name in _LINEAR:
+        return _as_linear(model, "predict")
+    return _as_logistic(model) if name == "LinearDiscriminantAnalysis" else model
+
+
+def _as_linear(model: Any, method: str) -> Any:
+    """An answer that is linear in the row as a LinearRegression, found out on rows of zeros with one one."""
+    from sklearn.linear_model import LinearRegression
+
+    width = model.n_features_in_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of features without names
+        answers = getattr(model, method)(np.vstack([np.zeros(width), np.eye(width)]))
+    answers = np.asarray(answers.toarray() if hasattr(answers, "toarray") else answers)
+    linear = LinearRegression()
+    linear.coef_, linear.intercept_ = (answers[1:] - answers[0]).T, answers[0]
+    linear.n_features_in_ = width
+    return linear
+
+
+def _as_logistic(model: Any) -> Any:
+    """skl2onnx takes the scores of two classes for those of many."""
+    from sklearn.linear_model import LogisticRegression
+
+    logistic = LogisticRegression()
+    logistic.coef_, logistic.intercept_, logistic.classes_ = model.coef_, model.intercept_, model.classes_
+    logistic.n_features_in_ = model.n_features_in_
+    return logistic
+
+
+def _use_plain_numbers(model: Any) -> None:
+    name = type(model).__name__
+    if name == "VotingClassifier" and isinstance(model.weights, list):
+        model.weights = np.array(model.weights)
+    if name == "AdaBoostClassifier" and model.classes_.dtype == bool:
+        model.classes_ = model.classes_.astype(np.int64)
+        for member in model.estimators_:
+            member.classes_ = np.asarray(member.classes_).astype(np.int64)
 
 
 def _use_empty_text(part: Any) -> None:
