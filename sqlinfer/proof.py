@@ -26,7 +26,8 @@ class Difference:
 
 
 def compare(given: Mapping[str, Any], expected: Mapping[str, Any], tolerance: float) -> Difference:
-    """Answers by call: labels must be equal, numbers nearly. A label may differ only where its two best classes tie."""
+    """Answers by call: labels must be equal, numbers nearly. A label may differ only where its two best
+    classes tie, and in few rows."""
     calls = [call for call in expected if call in given]
     ties = _ties(expected.get("predict_proba"), tolerance)
     largest, rows = 0.0, 0

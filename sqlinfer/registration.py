@@ -69,9 +69,9 @@ def register(
 ) -> Model:
     """Store ``model`` as a new version of ``name`` and return it.
 
-    ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost or LightGBM model, a torch module, or the path
-    of an .onnx file, of a folder as Hugging Face lays it out, or (with ``trust=True``, since loading runs its code)
-    of a pickled estimator.
+    ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
+    the path of an .onnx file, of a folder as Hugging Face lays it out, or (with ``trust=True``, since loading runs its
+    code) of a pickled estimator.
     ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
     ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores, or a
     file of them: one a line, or a config.json with id2label.

@@ -23,7 +23,9 @@ __all__ = ["doctor"]
 _NEEDED = ("duckdb", "onnxruntime", "pyarrow", "sqlglot", "click", "onnx")
 _OPTIONAL = {
     "skl2onnx": "sklearn",
-    "onnxmltools": "xgboost,lightgbm",
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "catboost": "catboost",
     "torch": "torch",
     "tokenizers": "text",
     "pillow": "image",

@@ -70,5 +70,5 @@ def test_importing_is_light():
     script = "import sys, sqlinfer; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "sqlinfer" in loaded
-    heavy = {"sklearn", "skl2onnx", "xgboost", "lightgbm", "torch", "pandas", "polars", "IPython", "onnxmltools"}
+    heavy = {"sklearn", "skl2onnx", "xgboost", "lightgbm", "torch", "pandas", "polars", "IPython", "catboost"}
     assert not heavy & set(loaded)

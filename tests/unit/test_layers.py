@@ -35,7 +35,7 @@ HOMES = {
     "IPython": ("notebook.py",),
     "sklearn": ("models/convert/",),
     "skl2onnx": ("models/convert/",),
-    "onnxmltools": ("models/convert/",),
+    "catboost": ("models/convert/",),
     "xgboost": ("models/convert/",),
     "lightgbm": ("models/convert/",),
     "torch": ("models/convert/",),
@@ -43,7 +43,7 @@ HOMES = {
     "PIL": ("runtime/images.py",),
 }
 # Optional packages are not imported before they are needed.
-OPTIONAL = {"sklearn", "skl2onnx", "onnxmltools", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"} | {
+OPTIONAL = {"sklearn", "skl2onnx", "catboost", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"} | {
     "tokenizers",
     "PIL",
 }
