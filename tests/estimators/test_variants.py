@@ -49,6 +49,11 @@ from tests.estimators.cases import (
     WORDS,
 )
 
+
+def halved(rows):
+    return rows / 2
+
+
 LR = linear_model.LogisticRegression
 TXT = np.where(TAGS == 1, "yes", "no")
 MIX = np.column_stack([TAGS[:, 0], np.digitize(NUMBER, [0.0, 2.0])])
@@ -132,6 +137,17 @@ VARIANTS = {
         POSITIVE,
         NUMBER,
     ),
+    "own_function": (pipeline.make_pipeline(preprocessing.FunctionTransformer(halved), LR()), POSITIVE, LABELS),
+    "logs_of_columns": (
+        compose.make_column_transformer(
+            (preprocessing.FunctionTransformer(np.log1p), ["a", "c"]),
+            (preprocessing.FunctionTransformer(np.sqrt), ["b"]),
+            (preprocessing.FunctionTransformer(np.square), ["d"]),
+        ),
+        POSITIVE,
+        None,
+    ),
+    "logs_of_floats": (preprocessing.FunctionTransformer(np.expm1), POSITIVE.astype(np.float32), None),
     "kbins": (preprocessing.KBinsDiscretizer(4, encode="ordinal"), NUMBERS, None),
     "poly_i": (preprocessing.PolynomialFeatures(2, interaction_only=True), NUMBERS, None),
     "power_bc": (preprocessing.PowerTransformer("box-cox"), POSITIVE, None),
@@ -216,7 +232,7 @@ REFUSED = {
     "gb_init": "init to an estimator is not supported",
     "imp_ind": "Incompatible dimensions",
     "ohe_infreq": "Infrequent categories",
-    "log1p": "FunctionTransformer is not supported",
+    "own_function": "FunctionTransformer is not supported",
     "quant_n": "output_distribution='normal' is not supported",
     "tfidf_stop": "differs by",
     "target_enc": "only support TargetEncoder for binary",

@@ -12,6 +12,7 @@ from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.original import Candidate
 from sqlinfer.models.convert.sklearn.after import inner_and_after
 from sqlinfer.models.convert.sklearn.boosting import register_boosting
+from sqlinfer.models.convert.sklearn.functions import register_functions
 from sqlinfer.models.convert.sklearn.graphs import impute_in_double, tree_forms, use_any_locale
 from sqlinfer.models.convert.sklearn.rewrites import inside, parts, rewritten
 from sqlinfer.models.sample import Sample
@@ -114,6 +115,7 @@ def _by_column(model: Any, sample: Sample) -> bool:
 
 def _to_onnx(model: Any, initial: list[tuple[str, Any]]) -> onnx.ModelProto:
     register_boosting()
+    register_functions()
     options = {"zipmap": False} if hasattr(model, "classes_") and hasattr(model, "predict") else {}
     try:
         return _convert(model, initial, options)
