@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _ROWS = 6
 # Lengths of free axes. The first show the strides of convolutions; then what short texts take, and what sound needs.
 _LENGTHS = ((96, 160), (24, 40), (3, 4), (224, 256), (512, 1024), (8000, 16000))
 _MOST_MADE_UP = 1_000_000
+# A file may declare any shape; this much memory is there.
+_MOST_VALUES = 100_000_000
 # After that many seconds of refusals no other lengths are tried.
 _PATIENCE = 2.0
 
@@ -95,15 +98,18 @@ def _made_up_runs(
     refused: InvalidModel | None = None
     started = time.monotonic()
     for lengths in _LENGTHS if free else _LENGTHS[:1]:
-        batches = [_made_up(graph, count, length) for count, length in zip(rows, lengths, strict=True)]
-        large = sum(feed.size for feed in batches[1].values()) > _MOST_MADE_UP
-        if refused and (large or time.monotonic() - started > _PATIENCE):
+        size = sum(math.prod(_stand_in_shape(tensor, rows[1], lengths[1])) for tensor in graph.inputs)
+        late = time.monotonic() - started > _PATIENCE
+        if size > _MOST_VALUES or refused and (size > _MOST_MADE_UP or late):
             continue
+        batches = [_made_up(graph, count, length) for count, length in zip(rows, lengths, strict=True)]
         try:
             return lengths, [_run(session, graph, feeds) for feeds in batches]
         except InvalidModel as error:
             refused = refused or error
-    raise refused or InvalidModel("the model takes no input")
+    raise refused or InvalidModel(
+        f"a row of the model has more than {_MOST_VALUES:,} values, too many to make up; give rows as sample"
+    )
 
 
 def _seen(
@@ -175,11 +181,15 @@ def _made_up(graph: Graph, rows: int, length: int) -> dict[str, np.ndarray]:
 
 
 def _stand_in(tensor: Tensor, rows: int, free: int) -> np.ndarray:
-    shape = (rows, *(free if axis is None else axis for axis in tensor.shape[1:]))
+    shape = _stand_in_shape(tensor, rows, free)
     element = DTYPES[tensor.dtype]
     if element.is_string:
         return np.full(shape, "a", dtype=object)
-    return (np.arange(int(np.prod(shape))).reshape(shape) % 2).astype(element.numpy)
+    return np.resize(np.array([0, 1], element.numpy), shape)
+
+
+def _stand_in_shape(tensor: Tensor, rows: int, free: int) -> tuple[int, ...]:
+    return (rows, *(free if axis is None else axis for axis in tensor.shape[1:]))
 
 
 def _dtype_name(array: np.ndarray) -> str:
