@@ -322,7 +322,7 @@ def _batch_rule(name: str, signature: Signature, seen: _Observed, table: pa.Tabl
     """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row, unless
     its user wants the rows scored ``together`` all the same."""
     batch = signature.batch
-    few = table.slice(0, _FEW_ROWS)
+    few = _sharing(signature, table.slice(0, _FEW_ROWS))
     if batch.fixed == 1 or batch.most == 1 or len(few) < 2:
         return batch
     apart = replace(signature, batch=replace(batch, most=1))
@@ -336,6 +336,16 @@ def _batch_rule(name: str, signature: Signature, seen: _Observed, table: pa.Tabl
         return replace(batch, neighbours=found)
     cost = max(1.0, round(seconds_apart / max(seconds_together, 1e-9), 1))
     return replace(batch, most=1, neighbours=found, cost=cost)
+
+
+def _sharing(signature: Signature, table: pa.Table) -> pa.Table:
+    """The rows with one value of what the rows of a run share: otherwise they would not be in one run."""
+    for feature in signature.features:
+        if signature.input(feature.tensor).shared and len(table):
+            i = table.column_names.index(feature.name)
+            same = table.column(i).take(pa.array([0] * len(table)))
+            table = table.set_column(i, table.schema.field(i), same)
+    return table
 
 
 def _timed(probe: Probe, table: pa.Table) -> tuple[dict[str, list[Any]], float]:

@@ -100,7 +100,7 @@ def _made_up_runs(
     for lengths in _LENGTHS if free else _LENGTHS[:1]:
         size = sum(math.prod(_stand_in_shape(tensor, rows[1], lengths[1])) for tensor in graph.inputs)
         late = time.monotonic() - started > _PATIENCE
-        if size > _MOST_VALUES or refused and (size > _MOST_MADE_UP or late):
+        if size > _MOST_VALUES or (refused and (size > _MOST_MADE_UP or late)):
             continue
         batches = [_made_up(graph, count, length) for count, length in zip(rows, lengths, strict=True)]
         try:

@@ -69,6 +69,25 @@ def test_a_vector_that_a_run_shares(asked):
     assert asked(graph, sql) == [(1, 20, 300), (2, 20, 300), (3, 20, 600)]
 
 
+def test_a_recurrence_over_rows_of_one_state_is_run_row_by_row(asked):
+    """Rows of different states run apart in any case; those of one state must not feed one another."""
+    graph = """(float[seq, 1] x, float[1] state) => (float[seq, 1] y)
+     <int64 axis = {0}> { sum = CumSum(x, axis)  y = Add(sum, state) }"""
+    assert asked(graph, "SELECT predict('m', i, 0) FROM range(4) r(i) ORDER BY i") == [0, 1, 2, 3]
+    assert asked.model.manifest.signature.batch.most == 1
+
+
+def test_free_axes_do_not_take_all_memory(onnx_file, tmp_path):
+    """A graph that no made-up shape suits, of axes that the longest lengths would make terabytes of."""
+    picky = "(uint8[n, h, w, c] x) => (uint8[n, 7] y) <int64[2] shape = {-1, 7}> { y = Reshape(x, shape) }"
+    wide = "(float[n, 1000000, 1000000] x) => (float[n] y) <int64[2] inner = {1, 2}>"
+    wide += " { y = ReduceSum<keepdims=0>(x, inner) }"
+    with pytest.raises(InvalidModel, match="does not run on 2 rows.*sample"):
+        sqlinfer.register("m", onnx_file(picky), registry=tmp_path / "none")
+    with pytest.raises(InvalidModel, match="100,000,000 values.*sample"):
+        sqlinfer.register("m", onnx_file(wide), registry=tmp_path / "none")
+
+
 def test_no_batch_axis_is_an_error_that_names_the_way_out(asked, onnx_file, tmp_path):
     for graph in (FIND, TOTAL, "(float x) => (float y) { y = Neg(x) }"):
         with pytest.raises(InvalidModel, match="row_by_row=True"):
