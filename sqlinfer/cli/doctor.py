@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
+import re
+import shlex
+import tempfile
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
 import sqlinfer
-from sqlinfer.cli.options import registry_option
+from sqlinfer.cli.models import batch_text, register
+from sqlinfer.cli.options import chosen_format, format_option, registry_option
 from sqlinfer.engines.native import extension_path
-from sqlinfer.errors import EngineError
-from sqlinfer.models.describe import describe, features_of
-from sqlinfer.models.inspect import inspect_file
+from sqlinfer.errors import EngineError, SqlinferError, named
+from sqlinfer.models.facts import Facts, read_facts
+from sqlinfer.models.questions import Question, questions
+from sqlinfer.models.reference import RESERVED
 from sqlinfer.models.registry import Registry
-from sqlinfer.runtime.probe import observe
-from sqlinfer.runtime.session import Session
+from sqlinfer.models.signature import Signature
+from sqlinfer.runtime.operators import Lack, lacking
 
 __all__ = ["doctor"]
 
@@ -34,18 +42,149 @@ _OPTIONAL = {
 }
 
 
+# How a file is registered, when it is refused as it is: the first that is accepted is what the doctor prescribes.
+_WAYS: tuple[dict[str, Any], ...] = ({}, {"row_by_row": True})
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """``problem``: why registration refuses the file; then there is no ``signature`` and no ``command``."""
+
+    facts: Facts
+    signature: Signature | None
+    problem: str | None
+    lacks: list[Lack]
+    questions: list[Question]
+    command: str | None
+
+
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
+@format_option(("table", "json"))
 @registry_option
-def doctor(model: Path | None, registry: str | None) -> None:
-    """Say what is installed and which engine runs; or, given an .onnx file, what predict() would take and give."""
+def doctor(model: Path | None, format_: str | None, registry: str | None) -> None:
+    """Say what is installed and which engine runs; or, given an .onnx file, what predict() would take and give, what
+    the file leaves open, and how to register it."""
+    as_json = chosen_format(format_) == "json"
     if model is None:
-        _installation(registry)
-    else:
-        _model(model)
+        lines = _installation(registry)
+        _print_json(dict(lines)) if as_json else _print_lines(lines)
+        return
+    report = _examine(model)
+    _print_json(_plain(report)) if as_json else _print_report(report)
+    if report.problem:
+        raise click.ClickException(report.problem)
 
 
-def _installation(registry: str | None) -> None:
+def _examine(path: Path) -> _Report:
+    facts = read_facts(path)
+    way, signature, refusal = _trial(path)
+    asked = _questions(facts, signature)
+    if signature is None:
+        return _Report(facts, None, refusal, lacking(facts.operators), asked, None)
+    flags = ["--" + option.replace("_", "-") for option in way]
+    asked = [*(Question("rows", str(refusal), flag) for flag in flags), *asked]
+    command = shlex.join(["sqlinfer", "register", _model_name(path), str(path), *flags])
+    return _Report(facts, signature, None, [], asked, command)
+
+
+def _trial(path: Path) -> tuple[dict[str, Any], Signature | None, str | None]:
+    """Register the file in a registry that is thrown away: what that says is true.
+
+    Returns the way that was accepted, what came of it, and why it was refused before.
+    """
+    refusal = None
+    with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
+        for way in _WAYS:
+            try:
+                stored = sqlinfer.register(_model_name(path), path, registry=folder, **way)
+            except SqlinferError as error:
+                refusal = refusal or str(error)
+                continue
+            return way, stored.manifest.signature, refusal
+    return {}, None, refusal
+
+
+def _questions(facts: Facts, signature: Signature | None) -> list[Question]:
+    """What is open; a flag that this version of register does not have is no answer."""
+    offered = {option for parameter in register.params for option in parameter.opts}
+    return [
+        question if question.flag and question.flag.split()[0] in offered else Question(question.about, question.text)
+        for question in questions(facts, signature)
+    ]
+
+
+def _model_name(path: Path) -> str:
+    """A name that SQL takes, made of the file's; the folder's where the file is called what all are called."""
+    stem = path.resolve().parent.name if path.stem.lower() in ("model", "default") else path.stem
+    name = re.sub(r"\W+", "_", stem, flags=re.ASCII).strip("_").lower()[:60]
+    name = name if re.match("[a-z_]", name) else f"m_{name}".rstrip("_")
+    return f"{name}_model" if name in RESERVED else name
+
+
+def _print_report(report: _Report) -> None:
+    facts, signature = report.facts, report.signature
+    opsets = ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in facts.opsets.items())
+    used = sorted(facts.operators, key=lambda operator: -operator.count)
+    lines = [
+        ("file", f"{facts.path} ({_size(facts.bytes)})"),
+        ("made by", facts.producer),
+        ("opsets", f"{opsets} (IR version {facts.ir_version})"),
+        ("operators", named((f"{operator} {operator.count}" for operator in used), 8)),
+        *([("functions", named(facts.functions, 8))] if facts.functions else []),
+        *([("weights in", named(facts.external, 8))] if facts.external else []),
+        *(("input", str(value)) for value in facts.inputs),
+        *(("output", str(value)) for value in facts.outputs),
+    ]
+    if signature is not None:
+        lines += [("takes", named((f"{f.name} {f.type}" for f in signature.features), 8))]
+        lines += [(f"{call}()", how.type) for call, how in signature.calls.items()]
+        lines += [("batches", batch_text(signature.batch))]
+    lines += [("missing", f"{name}: put it into the folder of the model") for name in facts.missing]
+    lines += [("lacking", f"{lack.operator}: {lack.fix}") for lack in report.lacks]
+    lines += [("open", f"{q.text}: {q.flag}" if q.flag else q.text) for q in report.questions]
+    lines += [("register", report.command)] if report.command else []
+    _print_lines(lines)
+
+
+def _print_lines(lines: list[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        click.echo(f"{name.ljust(width)}  {text}")
+
+
+def _print_json(fields: dict[str, Any]) -> None:
+    click.echo(json.dumps(fields, ensure_ascii=False))
+
+
+def _plain(report: _Report) -> dict[str, Any]:
+    facts, signature = asdict(report.facts), report.signature
+    facts["path"] = str(report.facts.path)
+    for value in (*facts["inputs"], *facts["outputs"]):
+        value["shape"] = None if value["shape"] is None else [axis or None for axis in value["shape"]]
+    return {
+        **facts,
+        "operators": [{"operator": str(o), "opset": o.opset, "count": o.count} for o in report.facts.operators],
+        "features": [{"name": f.name, "type": f.type} for f in signature.features] if signature else [],
+        "calls": {call: how.type for call, how in signature.calls.items()} if signature else {},
+        "batch": asdict(signature.batch) if signature else None,
+        "problem": report.problem,
+        "lacking": [{"operator": str(lack.operator), "fix": lack.fix} for lack in report.lacks],
+        "questions": [asdict(question) for question in report.questions],
+        "command": report.command,
+    }
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("bytes", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def _installation(registry: str | None) -> list[tuple[str, str]]:
     store = Registry(registry)
     lines = [("python", f"{platform.python_version()} on {platform.machine()}"), ("sqlinfer", sqlinfer.__version__)]
     lines += [(name, _version(name) or "missing") for name in _NEEDED]
@@ -55,9 +194,7 @@ def _installation(registry: str | None) -> None:
     with sqlinfer.connect(registry=store) as con:
         lines.append(("engine", f"{con.engine}{_why(con.engine)}"))
     lines.append(("registry", f"{store.home} ({len(store.names())} models)"))
-    width = max(len(name) for name, _ in lines)
-    for name, text in lines:
-        click.echo(f"{name.ljust(width)}  {text}")
+    return lines
 
 
 def _why(engine: str) -> str:
@@ -69,26 +206,6 @@ def _why(engine: str) -> str:
             return ""
     except EngineError as error:
         return f": {error}"
-
-
-def _model(path: Path) -> None:
-    graph = inspect_file(path)
-    click.echo(f"{path}: {graph.producer}")
-    for tensor in graph.inputs:
-        click.echo(f"  input   {tensor.name} {tensor.dtype} {_shape(tensor.shape)}")
-    session = Session(graph.content, path.stem)
-    signature = describe(graph, features_of(graph), observe(session, graph).outputs)
-    for output in signature.outputs:
-        click.echo(f"  output  {output.name} {output.dtype} {_shape(output.shape)} → {output.type}")
-    names = signature.feature_names
-    shown = ", ".join(names[:8]) + (f", … ({len(names)} in all)" if len(names) > 8 else "")
-    click.echo(f"  predict({shown}) → {signature.calls['predict'].type}")
-    click.echo(f"register it with: sqlinfer register {path.stem.replace('-', '_')} {path}")
-
-
-def _shape(shape: tuple[int | None, ...]) -> str:
-    inner = ["any" if axis is None else str(axis) for axis in shape[1:]]
-    return "[" + ", ".join(["rows", *inner]) + "]"
 
 
 def _version(package: str) -> str | None:

@@ -16,7 +16,7 @@ from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.signature import Batch, ImagePreparation, TextPreparation
 
-__all__ = ["alias", "list_", "register", "remove", "show", "verify"]
+__all__ = ["alias", "batch_text", "list_", "register", "remove", "show", "verify"]
 
 
 @click.command()
@@ -139,7 +139,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
         ("converted by", manifest.source.converter or "nothing: registered as it came"),
         ("created", manifest.created),
         ("file", stored.onnx),
-        ("batches", _batch_text(signature.batch)),
+        ("batches", batch_text(signature.batch)),
         *((f.name, _preparation_text(f.prepare)) for f in signature.features if f.prepare is not None),
         *((f"{call}()", how.type) for call, how in signature.calls.items()),
     ]
@@ -254,7 +254,8 @@ def _preparation_text(prepare: TextPreparation | ImagePreparation) -> str:
     return f"tokens of {prepare.tokenizer}, at most {prepare.max_length}; {padding}"
 
 
-def _batch_text(batch: Batch) -> str:
+def batch_text(batch: Batch) -> str:
+    """How many rows may be put together, and why not more."""
     if batch.neighbours and batch.most:
         return (
             f"{batch.most} row at a time: beside other rows an answer changes by up to {batch.neighbours:.2g} of its "

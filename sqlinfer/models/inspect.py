@@ -17,7 +17,7 @@ from sqlinfer.errors import InvalidModel
 from sqlinfer.models.rows import Layout, inputs_rows_first, outputs_rows_first, shape_of, stack_sequences
 from sqlinfer.models.signature import Label, Tensor
 
-__all__ = ["Graph", "inspect_file", "inspect_graph", "with_rows_first"]
+__all__ = ["Graph", "inspect_file", "inspect_graph", "parse_model", "with_rows_first"]
 
 # A protobuf message cannot be larger; a model with more weights keeps them in external files.
 _LARGEST = 2**31 - 1
@@ -62,7 +62,7 @@ def inspect_file(
         raise InvalidModel(f"{path} cannot be read: {error.strerror or error}") from error
     if not content:
         raise InvalidModel(f"{path} is empty; export the model again")
-    model = _parse(content, path)
+    model = parse_model(content, path)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
@@ -112,7 +112,8 @@ def with_rows_first(graph: Graph, axes: Mapping[str, Sequence[int] | None]) -> G
     return replace(graph, content=model.SerializeToString())
 
 
-def _parse(content: bytes, origin: object) -> onnx.ModelProto:
+def parse_model(content: bytes, origin: object) -> onnx.ModelProto:
+    """A graph without the weights that lie in other files. Raises InvalidModel."""
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:

@@ -204,15 +204,3 @@ def test_another_registry(run, negate, tmp_path):
     run("register", "m", negate, "--registry", tmp_path / "other")
     assert run("list", "-f", "json").stdout == "[]\n"
     assert len(json.loads(run("list", "--registry", tmp_path / "other").stdout)) == 1
-
-
-def test_doctor(run, two, negate):
-    text = run("doctor").stdout
-    assert all(word in text for word in ("python", "duckdb", "onnxruntime", "engine", "registry", "(1 models)"))
-    about = run("doctor", negate).stdout
-    assert "x float32 [rows, 1]" in about and "predict(x) → FLOAT" in about and "sqlinfer register negate" in about
-
-
-def test_doctor_on_a_file_that_is_no_model(run, tmp_path):
-    (tmp_path / "m.onnx").write_bytes(b"text")
-    assert "not an ONNX file" in run("doctor", tmp_path / "m.onnx", code=1).stderr

@@ -82,9 +82,9 @@ def test_free_axes_do_not_take_all_memory(onnx_file, tmp_path):
     picky = "(uint8[n, h, w, c] x) => (uint8[n, 7] y) <int64[2] shape = {-1, 7}> { y = Reshape(x, shape) }"
     wide = "(float[n, 1000000, 1000000] x) => (float[n] y) <int64[2] inner = {1, 2}>"
     wide += " { y = ReduceSum<keepdims=0>(x, inner) }"
-    with pytest.raises(InvalidModel, match="does not run on 2 rows.*sample"):
+    with pytest.raises(InvalidModel, match=r"does not run on 2 rows.*sample"):
         sqlinfer.register("m", onnx_file(picky), registry=tmp_path / "none")
-    with pytest.raises(InvalidModel, match="100,000,000 values.*sample"):
+    with pytest.raises(InvalidModel, match=r"100,000,000 values.*sample"):
         sqlinfer.register("m", onnx_file(wide), registry=tmp_path / "none")
 
 
