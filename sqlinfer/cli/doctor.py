@@ -20,7 +20,7 @@ from sqlinfer.cli.options import chosen_format, format_option, registry_option
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError, SqlinferError, named
 from sqlinfer.models.facts import Facts, read_facts
-from sqlinfer.models.questions import Question, questions
+from sqlinfer.models.questions import FLAGS, Question, questions
 from sqlinfer.models.reference import RESERVED
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.signature import Signature
@@ -42,8 +42,8 @@ _OPTIONAL = {
 }
 
 
-# How a file is registered, when it is refused as it is: the first that is accepted is what the doctor prescribes.
-_WAYS: tuple[dict[str, Any], ...] = ({}, {"row_by_row": True})
+# How a file is registered, by what is open of it when it is refused as it is; the first that is accepted is prescribed.
+_WAYS: dict[str | None, dict[str, Any]] = {None: {}, "rows": {"row_by_row": True}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,31 +78,32 @@ def doctor(model: Path | None, format_: str | None, registry: str | None) -> Non
 
 def _examine(path: Path) -> _Report:
     facts = read_facts(path)
-    way, signature, refusal = _trial(path)
+    about, signature, refusal = _trial(path)
     asked = _questions(facts, signature)
     if signature is None:
         return _Report(facts, None, refusal, lacking(facts.operators), asked, None)
-    flags = ["--" + option.replace("_", "-") for option in way]
-    asked = [*(Question("rows", str(refusal), flag) for flag in flags), *asked]
-    command = shlex.join(["sqlinfer", "register", _model_name(path), str(path), *flags])
-    return _Report(facts, signature, None, [], asked, command)
+    words = ["sqlinfer", "register", _model_name(path), str(path)]
+    if about is not None:
+        asked = [Question(about, str(refusal), FLAGS[about]), *asked]
+        words.append(FLAGS[about])
+    return _Report(facts, signature, None, [], asked, shlex.join(words))
 
 
-def _trial(path: Path) -> tuple[dict[str, Any], Signature | None, str | None]:
+def _trial(path: Path) -> tuple[str | None, Signature | None, str | None]:
     """Register the file in a registry that is thrown away: what that says is true.
 
-    Returns the way that was accepted, what came of it, and why it was refused before.
+    Returns which of the ways was accepted, what came of it, and why the file was refused before.
     """
     refusal = None
     with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
-        for way in _WAYS:
+        for about, way in _WAYS.items():
             try:
                 stored = sqlinfer.register(_model_name(path), path, registry=folder, **way)
             except SqlinferError as error:
                 refusal = refusal or str(error)
                 continue
-            return way, stored.manifest.signature, refusal
-    return {}, None, refusal
+            return about, stored.manifest.signature, refusal
+    return None, None, refusal
 
 
 def _questions(facts: Facts, signature: Signature | None) -> list[Question]:

@@ -133,7 +133,7 @@ def test_the_command_registers_the_file(run, examine, onnx_file, tmp_path):
     words = shlex.split(report["command"])
     assert words == ["sqlinfer", "register", "m_2_d_total_v1", str(total), "--row-by-row"]
     (question,) = report["questions"]
-    assert question["flag"] == "--row-by-row" and "no batch axis" in question["text"]
+    assert question["flag"] == "--row-by-row" and "one answer for each row" in question["text"]
     run(*words[1:])
     assert json.loads(run("query", "SELECT predict('m_2_d_total_v1', [1, 2, 3]) AS p").stdout) == [{"p": 6}]
 
