@@ -44,7 +44,7 @@ def numpy_and_onnxruntime(workload: Workload) -> Run:
 
     def run() -> float:
         rows = con.execute("FROM t").fetchnumpy()
-        matrix = np.column_stack([rows[column] for column in workload.columns])
+        matrix = np.column_stack([rows[column] for column in workload.columns]).astype(_dtype(feed), copy=False)
         (p, *_) = session.run(None, {feed.name: matrix})
         scores = pd.DataFrame({"id": rows["id"], "p": p.ravel()})
         con.register("scored", scores)
@@ -77,10 +77,10 @@ def arrow_udf(workload: Workload) -> Run:
     (feed,) = session.get_inputs()
 
     def score(*columns: pa.ChunkedArray) -> pa.Array:
-        matrix = np.column_stack([column.to_numpy() for column in columns])
+        matrix = np.column_stack([column.to_numpy() for column in columns]).astype(_dtype(feed), copy=False)
         return pa.array(session.run(None, {feed.name: matrix})[0].ravel())
 
-    con.create_function("score", score, None, "FLOAT", type="arrow")
+    con.create_function("score", score, None, _sql_type(session.get_outputs()[0]), type="arrow")
     return _udf_run(con, workload, "t")
 
 
@@ -91,10 +91,18 @@ def row_udf(workload: Workload) -> Run:
     (feed,) = session.get_inputs()
 
     def score(*values):  # type: ignore[no-untyped-def]  # an annotation would fix one argument
-        return float(session.run(None, {feed.name: np.array([values], np.float32)})[0].item())
+        return float(session.run(None, {feed.name: np.array([values], _dtype(feed))})[0].item())
 
-    con.create_function("score", score, None, "FLOAT")
+    con.create_function("score", score, None, _sql_type(session.get_outputs()[0]))
     return _udf_run(con, workload, f"t LIMIT {_few(workload)}")
+
+
+def _dtype(tensor: onnxruntime.NodeArg) -> type[np.floating]:
+    return np.float64 if tensor.type == "tensor(double)" else np.float32
+
+
+def _sql_type(tensor: onnxruntime.NodeArg) -> str:
+    return "DOUBLE" if tensor.type == "tensor(double)" else "FLOAT"
 
 
 CONTESTANTS: dict[str, Callable[[Workload], Run | str]] = {
