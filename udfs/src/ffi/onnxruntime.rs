@@ -138,6 +138,8 @@ impl Graph {
                 (api.AddSessionConfigEntry)(options.1, spinning.as_ptr(), off.as_ptr()),
                 // patterns are kept for each number of rows, and filters leave any number
                 (api.DisableMemPattern)(options.1),
+                // the arena has one lock for all threads, and never gives memory back
+                (api.DisableCpuMemArena)(options.1),
             ]
         };
         settings.into_iter().try_for_each(|status| check(api, status))?;
