@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 
 .PHONY: demo test check native bench clean
 
-demo: $(VENV)/ready
+demo: $(VENV)/demo
 	$(BIN)/python examples/flights.py
 
 test: $(VENV)/ready
@@ -23,9 +23,11 @@ bench: $(VENV)/ready
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/texts.py
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/demo: EXTRA = examples
+$(VENV)/ready: EXTRA = dev
+$(VENV)/demo $(VENV)/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
 	touch $@
 
 clean:
