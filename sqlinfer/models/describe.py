@@ -100,6 +100,7 @@ def describe(
             "so there is nothing that SQL could show; export the model with a batch axis, or, when each row is to be "
             "a run of its own, register it row by row (--row-by-row, row_by_row=True)"
         )
+    _require_names_that_differ(outputs)
     labels = tuple(graph.labels if labels is None else labels)
     label_type = (label_type or label_type_of(labels)) if labels else None
     fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
@@ -108,6 +109,16 @@ def describe(
     batch = Batch(fixed=fixed.pop() if len(fixed) == 1 else None, most=1 if apart else None)
     calls = _calls(outputs, labels, label_type)
     return Signature(tuple(features), graph.inputs, outputs, calls, labels, label_type, batch)
+
+
+def _require_names_that_differ(outputs: Sequence[Output]) -> None:
+    by_name: dict[str, str] = {}
+    for output in outputs:
+        other = by_name.setdefault(output.name.lower(), output.name)
+        if other != output.name:
+            raise InvalidModel(
+                f"two outputs are called {other!r} and {output.name!r} (SQL ignores case); rename one in the graph"
+            )
 
 
 def task_of(signature: Signature) -> str:

@@ -94,6 +94,12 @@ def test_no_batch_axis_is_an_error_that_names_the_way_out(asked, onnx_file, tmp_
             sqlinfer.register("m", onnx_file(graph), registry=tmp_path / "none")
 
 
+def test_outputs_that_sql_cannot_tell_apart_are_refused(onnx_file, tmp_path):
+    file = onnx_file("(float[n, 1] x) => (float[n, 1] y, float[n, 1] Y) { y = Neg(x)  Y = Abs(x) }")
+    with pytest.raises(InvalidModel, match="'y' and 'Y'"):
+        sqlinfer.register("m", file, registry=sqlinfer.Registry(tmp_path / "models"))
+
+
 def test_row_by_row_all_outputs_are_the_rows_own(asked):
     rows = asked(FIND, "SELECT predict('m', a, 0, 2, a) FROM (VALUES (0), (1), (NULL)) t(a)", row_by_row=True)
     assert rows == [[(0, 2)], [(0, 0), (0, 2), (0, 3)], None]
