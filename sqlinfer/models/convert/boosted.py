@@ -15,7 +15,7 @@ from sqlinfer.models.convert.graph import GraphBuilder
 from sqlinfer.models.convert.original import Candidate
 from sqlinfer.models.convert.trees import Tree, add_trees, needs_sets
 
-__all__ = ["Forest", "add_answers", "candidate"]
+__all__ = ["Forest", "add_answers", "answers_of_scores", "candidate"]
 
 _ML_OPSET = {False: 3, True: 5}
 
@@ -36,6 +36,13 @@ class Forest:
     missing: float = float("nan")
     zero_is_missing: tuple[int, ...] = ()
     narrow: bool = False
+
+
+def answers_of_scores(scores: np.ndarray) -> dict[str, np.ndarray]:
+    """What a booster, which knows classes by their numbers alone, answers: ``scores`` are [rows, classes], or the
+    probabilities of the second of two."""
+    proba = scores if scores.ndim == 2 else np.stack([1 - scores, scores], axis=1)
+    return {"predict": proba.argmax(axis=1), "predict_proba": proba}
 
 
 def candidate(
@@ -148,6 +155,7 @@ def add_answers(
 
 
 def _linked(graph: GraphBuilder, link: str, sums: str, dtype: Any) -> str:
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     name, _, number = link.partition(" ")
     if name == "identity":
         return sums
@@ -158,12 +166,12 @@ def _linked(graph: GraphBuilder, link: str, sums: str, dtype: Any) -> str:
         return graph.add("Softmax", sums, axis=1)
     if name == "argmax":
         best = graph.add("ArgMax", sums, axis=1, keepdims=1)
-        return graph.add("Cast", best, to=TensorProto.DOUBLE if dtype is np.float64 else TensorProto.FLOAT)
+        return graph.add("Cast", best, to=element)
     if name == "exp":
         return graph.add("Exp", sums)
     if name == "hinge":
         above = graph.add("Greater", sums, graph.constant(np.array(0, dtype)))
-        return graph.add("Cast", above, to=TensorProto.DOUBLE if dtype is np.float64 else TensorProto.FLOAT)
+        return graph.add("Cast", above, to=element)
     if name == "signed_square":
         return graph.add("Mul", sums, graph.add("Abs", sums))
     if name == "log1p_exp":

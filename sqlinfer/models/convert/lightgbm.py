@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.boosted import Forest, candidate
+from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.convert.trees import Tree
@@ -62,8 +62,7 @@ def _answers(model: Any, rows: Sample, classifier: bool) -> dict[str, Any]:
     scores = np.asarray(model.predict(native))
     if not classifier:
         return {"predict": scores}
-    proba = scores if scores.ndim == 2 else np.stack([1 - scores, scores], axis=1)
-    return {"predict": proba.argmax(axis=1), "predict_proba": proba}
+    return answers_of_scores(scores)
 
 
 def _candidates(booster: Any, dump: dict[str, Any], sample: Sample, *, classifier: bool) -> Iterator[Candidate]:

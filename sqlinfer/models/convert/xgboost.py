@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.boosted import Forest, candidate
+from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.convert.trees import Tree
@@ -88,8 +89,7 @@ def _booster_answers(booster: Any, rows: Sample, labels: tuple[Any, ...]) -> dic
         return {"predict": scores}
     if scores.ndim == 1 and len(labels) > 2:  # multi:softmax answers with the class itself
         return {"predict": scores.astype(np.int64)}
-    proba = scores if scores.ndim == 2 else np.stack([1 - scores, scores], axis=1)
-    return {"predict": proba.argmax(axis=1), "predict_proba": proba}
+    return answers_of_scores(scores)
 
 
 def _matrix(booster: Any, rows: Sample) -> Any:
@@ -106,7 +106,7 @@ def _candidates(model: Any, sample: Sample, *, classifier: bool) -> Iterator[Can
     forest = forest_of(model)
     booster = model if type(model).__name__ == "Booster" else model.get_booster()
     if classifier and forest.link == "argmax":  # the class of a booster, the probabilities of a classifier
-        forest = Forest(forest.trees, forest.outputs, forest.base, "softmax", double=False, missing=forest.missing)
+        forest = replace(forest, link="softmax")
     yield candidate(forest, sample.names, _categories(booster, sample), classifier=classifier)
 
 

@@ -10,12 +10,13 @@ import onnx
 from onnx import TensorProto
 
 from sqlinfer.models.convert.graph import GraphBuilder
+from sqlinfer.models.convert.sklearn.functions import apply
 
 __all__ = ["inner_and_after"]
 
 After = Callable[[onnx.ModelProto], None]
 _THRESHOLDS = {"FixedThresholdClassifier": "threshold", "TunedThresholdClassifierCV": "best_threshold_"}
-_UNARY = {"exp": "Exp", "log": "Log", "sqrt": "Sqrt", "abs": "Abs", "absolute": "Abs", "negative": "Neg"}
+_INVERSES = ("exp", "log", "sqrt", "abs", "absolute", "negative", "expm1", "square")
 
 
 def inner_and_after(model: Any) -> tuple[Any, After | None]:
@@ -28,7 +29,7 @@ def inner_and_after(model: Any) -> tuple[Any, After | None]:
             return model.estimator_, lambda graph: _cut(graph, model, float(threshold))
     if name == "TransformedTargetRegressor":
         inverse = getattr(model, "inverse_func", None)
-        if inverse is None or getattr(inverse, "__name__", "") in (*_UNARY, "expm1", "square"):
+        if inverse is None or getattr(inverse, "__name__", "") in _INVERSES:
             return model.regressor_, lambda graph: _undo(graph, model, inverse)
     return model, None
 
@@ -62,18 +63,13 @@ def _undo(model: onnx.ModelProto, wrapper: Any, inverse: Any) -> None:
     for node in graph.node:
         node.output[:] = [raw if name == output.name else name for name in node.output]
     after = GraphBuilder("target_")
-    name = getattr(inverse, "__name__", "")
     if inverse is None:  # StandardScaler and its like, found out on 0 and 1
         width = getattr(wrapper.transformer_, "n_features_in_", 1)
         zero, one = wrapper.transformer_.inverse_transform(np.vstack([np.zeros(width), np.ones(width)]))
         scaled = after.add("Mul", raw, after.constant((one - zero).astype(kind)))
         after.add("Add", scaled, after.constant(zero.astype(kind)), name=output.name)
-    elif name == "expm1":
-        after.add("Sub", after.add("Exp", raw), after.constant(np.array(1, kind)), name=output.name)
-    elif name == "square":
-        after.add("Mul", raw, raw, name=output.name)
     else:
-        after.add(_UNARY[name], raw, name=output.name)
+        apply(after, inverse.__name__, raw, output.name, kind)
     _append(graph, after)
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
 from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.boosted import Forest, add_answers
 from sqlinfer.models.convert.graph import GraphBuilder
+from sqlinfer.models.convert.sklearn.container import write
 from sqlinfer.models.convert.trees import needs_sets
 
 __all__ = ["register_boosting"]
@@ -81,23 +82,7 @@ def _convert(scope: Any, operator: Any, container: Any, forest: Forest) -> None:
     graph.add("Cast", answers, name=operator.outputs[-1].full_name, to=kind or TensorProto.FLOAT)
     if classes is not None:
         _label(graph, answers, np.asarray(classes), operator.outputs[0].full_name)
-    for tensor in graph.constants:
-        if tensor.data_type == TensorProto.STRING:  # skl2onnx copies only the bytes of numbers
-            container.add_initializer(tensor.name, TensorProto.STRING, list(tensor.dims), list(tensor.string_data))
-        else:
-            container.add_initializer(tensor.name, None, None, tensor)
-    for node in graph.nodes:
-        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        version = 3 if node.domain else None
-        container.add_node(
-            node.op_type,
-            list(node.input),
-            list(node.output),
-            op_domain=node.domain,
-            op_version=version,
-            name=scope.get_unique_operator_name(node.op_type),
-            **attributes,
-        )
+    write(graph, scope, container)
 
 
 def _label(graph: GraphBuilder, scores: str, classes: np.ndarray, name: str) -> None:

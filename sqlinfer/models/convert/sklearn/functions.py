@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from sqlinfer.models.convert.graph import GraphBuilder
+from sqlinfer.models.convert.sklearn.container import write
 
-__all__ = ["register_functions"]
+__all__ = ["apply", "register_functions"]
 
-_UNARY = {np.log: "Log", np.exp: "Exp", np.sqrt: "Sqrt", np.abs: "Abs", np.sign: "Sign", np.sin: "Sin", np.cos: "Cos"}
-_COMPOSED = (np.log1p, np.expm1, np.square)
+_KNOWN = (np.log, np.exp, np.sqrt, np.abs, np.sign, np.sin, np.cos, np.log1p, np.expm1, np.square)
+_UNARY = {
+    "log": "Log", "exp": "Exp", "sqrt": "Sqrt", "abs": "Abs", "absolute": "Abs", "negative": "Neg",
+    "sign": "Sign", "sin": "Sin", "cos": "Cos",
+}
 
 
 def register_functions() -> None:
@@ -39,28 +43,24 @@ def register_functions() -> None:
         columns = [value.full_name for value in operator.inputs]
         source = columns[0] if len(columns) == 1 else graph.add("Concat", *columns, axis=1)
         double = type(operator.inputs[0].type).__name__ == "DoubleTensorType"
-        one = graph.constant(np.array(1, np.float64 if double else np.float32))
-        _apply(graph, function, source, operator.outputs[0].full_name, one)
-        for tensor in graph.constants:
-            container.add_initializer(tensor.name, None, None, tensor)
-        for node in graph.nodes:
-            attributes = {attribute.name: attribute.i for attribute in node.attribute}
-            name = scope.get_unique_operator_name(node.op_type)
-            container.add_node(node.op_type, list(node.input), list(node.output), name=name, **attributes)
+        dtype = np.float64 if double else np.float32
+        apply(graph, function.__name__, source, operator.outputs[0].full_name, dtype)
+        write(graph, scope, container)
 
     update_registered_converter(FunctionTransformer, "SqlinferFunctionTransformer", shape, convert)
 
 
 def _is_known(function: Any) -> bool:
-    return any(function is known for known in (*_UNARY, *_COMPOSED))
+    return any(function is known for known in _KNOWN)
 
 
-def _apply(graph: GraphBuilder, function: Any, source: str, result: str, one: str) -> None:
-    if function is np.square:
+def apply(graph: GraphBuilder, name: str, source: str, result: str, dtype: Any) -> None:
+    """Write the function that NumPy calls ``name``, of numbers of the type ``dtype``."""
+    if name == "square":
         graph.add("Mul", source, source, name=result)
-    elif function is np.log1p:
-        graph.add("Log", graph.add("Add", source, one), name=result)
-    elif function is np.expm1:
-        graph.add("Sub", graph.add("Exp", source), one, name=result)
+    elif name == "log1p":
+        graph.add("Log", graph.add("Add", source, graph.constant(np.array(1, dtype))), name=result)
+    elif name == "expm1":
+        graph.add("Sub", graph.add("Exp", source), graph.constant(np.array(1, dtype)), name=result)
     else:
-        graph.add(_UNARY[function], source, name=result)
+        graph.add(_UNARY[name], source, name=result)
