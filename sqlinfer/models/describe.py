@@ -56,10 +56,9 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
 
 def require_distinct(features: Sequence[Feature]) -> None:
     """Raises FeatureError."""
-    seen = [feature.name.lower() for feature in features]
-    twice = next((name for name in seen if seen.count(name) > 1), None)
-    if twice is not None:
-        raise FeatureError(f"two features are called {twice!r} (SQL ignores case); give names that differ")
+    alike = _alike([feature.name for feature in features])
+    if alike:
+        raise FeatureError(f"two features are called {alike[0].lower()!r} (SQL ignores case); give names that differ")
 
 
 def null_policies(features: Sequence[Feature], given: str | Mapping[str, Any] | None, default: str) -> list[Feature]:
@@ -112,13 +111,19 @@ def describe(
 
 
 def _require_names_that_differ(outputs: Sequence[Output]) -> None:
-    by_name: dict[str, str] = {}
-    for output in outputs:
-        other = by_name.setdefault(output.name.lower(), output.name)
-        if other != output.name:
-            raise InvalidModel(
-                f"two outputs are called {other!r} and {output.name!r} (SQL ignores case); rename one in the graph"
-            )
+    alike = _alike([output.name for output in outputs])
+    if alike:
+        raise InvalidModel(
+            f"two outputs are called {alike[0]!r} and {alike[1]!r} (SQL ignores case); rename one in the graph"
+        )
+
+
+def _alike(names: Sequence[str]) -> list[str]:
+    """The first names that SQL takes for one; none where all differ."""
+    by_name: dict[str, list[str]] = {}
+    for name in names:
+        by_name.setdefault(name.lower(), []).append(name)
+    return next((same for same in by_name.values() if len(same) > 1), [])
 
 
 def task_of(signature: Signature) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnx
 from onnx import TensorProto, TypeProto
 
 from sqlinfer.models.inspect import parse_model
-from sqlinfer.models.rows import dtype_name, shape_of
+from sqlinfer.models.rows import dtype_name, shape_of, with_bodies
 
 __all__ = ["Facts", "Operator", "Value", "read_facts"]
 
@@ -118,12 +119,12 @@ def _operators(model: onnx.ModelProto, opsets: dict[str, int]) -> Iterator[Opera
     """The operators that the runtime has to know: those in the file's own functions count, the functions do not."""
     own = {(_domain(function.domain), function.name) for function in model.functions}
     used: Counter[tuple[str, str, int]] = Counter()
-    bodies = [(model.graph.node, opsets)]
+    bodies: list[tuple[onnx.GraphProto | onnx.FunctionProto, dict[str, int]]] = [(model.graph, opsets)]
     for function in model.functions:
         imports = {_domain(entry.domain): int(entry.version) for entry in function.opset_import}
-        bodies.append((function.node, {**opsets, **imports}))
-    for nodes, versions in bodies:
-        for node in _nodes(nodes):
+        bodies.append((function, {**opsets, **imports}))
+    for body, versions in bodies:
+        for node in chain.from_iterable(part.node for part in with_bodies(body)):
             domain = _domain(node.domain)
             if (domain, node.op_type) not in own:
                 used[domain, node.op_type, versions.get(domain, 0)] += 1
@@ -139,15 +140,6 @@ def _composed(domain: str, name: str, opset: int) -> bool:
     return name == "Constant" or bool(schema.has_function or schema.has_context_dependent_function)
 
 
-def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """The nodes, and those in the bodies of If, Loop and Scan."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                yield from _nodes(body.node)
-
-
 def _locations(model: onnx.ModelProto) -> Iterator[str]:
     """The files that hold weights of the model."""
     for tensor in _tensors(model):
@@ -156,12 +148,12 @@ def _locations(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
-    yield from model.graph.initializer
-    for node in (*_nodes(model.graph.node), *(n for f in model.functions for n in _nodes(f.node))):
-        for attribute in node.attribute:
-            yield from (attribute.t, *attribute.tensors)
-            for body in (attribute.g, *attribute.graphs):
-                yield from body.initializer
+    for part in chain.from_iterable(map(with_bodies, (model.graph, *model.functions))):
+        if isinstance(part, onnx.GraphProto):
+            yield from part.initializer
+        for node in part.node:
+            for attribute in node.attribute:
+                yield from (attribute.t, *attribute.tensors)
 
 
 def _lies_in(folder: Path, name: str) -> bool:

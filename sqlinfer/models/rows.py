@@ -18,7 +18,7 @@ from sqlinfer.errors import InvalidModel
 from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES
 
-__all__ = ["Layout", "inputs_rows_first", "outputs_rows_first", "shape_of", "stack_sequences"]
+__all__ = ["Layout", "inputs_rows_first", "outputs_rows_first", "shape_of", "stack_sequences", "with_bodies"]
 
 # Element types that SQL does not have → the one that holds their values exactly.
 _HOLDS: dict[int, int] = {
@@ -222,7 +222,7 @@ def _row_first(
 def _set_aside(graph: onnx.GraphProto, name: str) -> str:
     """Give the value ``name`` another name wherever it is made and used, so that the old one can mean its new form."""
     inner = f"{name}/original"
-    for part in _with_bodies(graph):
+    for part in with_bodies(graph):
         for node in part.node:
             node.input[:] = [inner if used == name else used for used in node.input]
             node.output[:] = [inner if made == name else made for made in node.output]
@@ -234,14 +234,14 @@ def _set_aside(graph: onnx.GraphProto, name: str) -> str:
     return inner
 
 
-def _with_bodies(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The graph and the bodies of its If, Loop and Scan, which see its values by name."""
+def with_bodies(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+    """The graph, or a function of the file, and the bodies of its If, Loop and Scan, which see its values by name."""
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
             for body in (attribute.g, *attribute.graphs):
                 if body.node or body.output:
-                    yield from _with_bodies(body)
+                    yield from with_bodies(body)
 
 
 def _first_row(model: onnx.ModelProto, source: str, target: str) -> list[onnx.NodeProto]:

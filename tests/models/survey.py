@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime as ort
 import pyarrow as pa
 
 import sqlinfer
 from sqlinfer.errors import SqlinferError
+from sqlinfer.models.facts import Facts, Value, read_facts
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES, arrow_type, is_list
@@ -61,9 +61,8 @@ class Finding:
 def survey(file: Path, package: str, version: str, name: str) -> Finding:
     """Register a file, ask SQL for its answers, each row alone and all in a batch, and compare."""
     started = time.perf_counter()
-    model = onnx.load(file, load_external_data=False)
-    takes, gives = _values(_real_inputs(model.graph)), _values(model.graph.output)
-    found = Finding(package, version, name, takes, gives)
+    facts = read_facts(file)
+    found = Finding(package, version, name, _values(facts.inputs), _values(facts.outputs))
     with tempfile.TemporaryDirectory() as folder:
         registry = sqlinfer.Registry(folder)
         refusals = []
@@ -75,7 +74,7 @@ def survey(file: Path, package: str, version: str, name: str) -> Finding:
                 continue
             flags = " ".join("--" + flag.replace("_", "-") for flag in way)
             call = stored.manifest.signature.calls["predict"].type
-            engines, note = _ask(stored.manifest, registry, file, model)
+            engines, note = _ask(stored.manifest, registry, facts)
             found = replace(found, predict=call, flags=flags, engines=engines, note=note)
             break
         else:
@@ -83,9 +82,9 @@ def survey(file: Path, package: str, version: str, name: str) -> Finding:
     return replace(found, seconds=round(time.perf_counter() - started, 1))
 
 
-def _ask(manifest: Manifest, registry: sqlinfer.Registry, file: Path, model: onnx.ModelProto) -> tuple[dict, str]:
+def _ask(manifest: Manifest, registry: sqlinfer.Registry, facts: Facts) -> tuple[dict, str]:
     table = made_up(manifest)
-    expected, lost = _reference(manifest, table, file, model)
+    expected, lost = _reference(manifest, table, facts)
     engines = {}
     for engine in ENGINES:
         try:
@@ -128,17 +127,15 @@ def _like(value: Any, arrow: pa.DataType, random: np.random.Generator) -> Any:
     return bool(random.integers(2)) if pa.types.is_boolean(arrow) else int(random.integers(0, 2))
 
 
-def _reference(
-    manifest: Manifest, table: pa.Table, file: Path, model: onnx.ModelProto
-) -> tuple[list[dict[str, list[Any]]], list[str]]:
+def _reference(manifest: Manifest, table: pa.Table, facts: Facts) -> tuple[list[dict[str, list[Any]]], list[str]]:
     """What ONNX Runtime alone answers for each row of the file as it came, by output; and the outputs that SQL has
     not."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    session = ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(facts.path), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     shown = [output.name for output in manifest.signature.outputs]
-    declared = {value.name: _shape(value) for value in model.graph.input}
+    declared = {value.name: value.shape or () for value in facts.inputs}
     rows = []
     for row in table.to_pylist():
         feeds = {t.name: _feed(manifest, t, declared[t.name], row) for t in manifest.signature.inputs}
@@ -201,27 +198,9 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _real_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
-    defaults = {tensor.name for tensor in graph.initializer}
-    return [value for value in graph.input if value.name not in defaults]
-
-
-def _shape(value: onnx.ValueInfoProto) -> list[int | str]:
-    dims = value.type.tensor_type.shape.dim
-    return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in dims]
-
-
-def _values(values: Sequence[onnx.ValueInfoProto]) -> str:
-    shown = [_value(value) for value in values]
+def _values(values: Sequence[Value]) -> str:
+    shown = [str(value) for value in values]
     return ", ".join(shown[:4]) + (f", … {len(shown)} in all" if len(shown) > 4 else "")
-
-
-def _value(value: onnx.ValueInfoProto) -> str:
-    kind = value.type.WhichOneof("value")
-    if kind != "tensor_type":
-        return f"{value.name} {str(kind).removesuffix('_type')}"
-    dtype = onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-    return f"{value.name} {dtype}[{', '.join(str(dim) for dim in _shape(value))}]"
 
 
 def files(folder: Path, scratch: Path) -> Iterator[tuple[Path, str, str, str]]:
