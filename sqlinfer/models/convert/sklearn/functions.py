@@ -13,8 +13,15 @@ __all__ = ["apply", "register_functions"]
 
 _KNOWN = (np.log, np.exp, np.sqrt, np.abs, np.sign, np.sin, np.cos, np.log1p, np.expm1, np.square)
 _UNARY = {
-    "log": "Log", "exp": "Exp", "sqrt": "Sqrt", "abs": "Abs", "absolute": "Abs", "negative": "Neg",
-    "sign": "Sign", "sin": "Sin", "cos": "Cos",
+    "log": "Log",
+    "exp": "Exp",
+    "sqrt": "Sqrt",
+    "abs": "Abs",
+    "absolute": "Abs",
+    "negative": "Neg",
+    "sign": "Sign",
+    "sin": "Sin",
+    "cos": "Cos",
 }
 
 
