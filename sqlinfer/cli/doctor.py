@@ -16,7 +16,7 @@ import click
 
 import sqlinfer
 from sqlinfer.cli.models import batch_text, register
-from sqlinfer.cli.options import chosen_format, format_option, registry_option
+from sqlinfer.cli.options import chosen_format, format_option, limit_options, registry_option
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError, SqlinferError, named
 from sqlinfer.models.facts import Facts, read_facts
@@ -25,6 +25,7 @@ from sqlinfer.models.reference import RESERVED
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.signature import Signature
 from sqlinfer.runtime.operators import Lack, lacking
+from sqlinfer.worker import Limits, worker
 
 __all__ = ["doctor"]
 
@@ -61,8 +62,9 @@ class _Report:
 @click.command()
 @click.argument("model", type=click.Path(path_type=Path, exists=True, dir_okay=False), required=False)
 @format_option(("table", "json"))
+@limit_options
 @registry_option
-def doctor(model: Path | None, format_: str | None, registry: str | None) -> None:
+def doctor(model: Path | None, format_: str | None, registry: str | None, **limits: Any) -> None:
     """Say what is installed and which engine runs; or, given an .onnx file, what predict() would take and give, what
     the file leaves open, and how to register it."""
     as_json = chosen_format(format_) == "json"
@@ -70,15 +72,15 @@ def doctor(model: Path | None, format_: str | None, registry: str | None) -> Non
         lines = _installation(registry)
         _print_json(dict(lines)) if as_json else _print_lines(lines)
         return
-    report = _examine(model)
+    report = _examine(model, limits)
     _print_json(_plain(report)) if as_json else _print_report(report)
     if report.problem:
         raise click.ClickException(report.problem)
 
 
-def _examine(path: Path) -> _Report:
-    facts = read_facts(path)
-    about, signature, refusal = _trial(path)
+def _examine(path: Path, limits: dict[str, Any]) -> _Report:
+    facts = worker.call(read_facts, path, about=str(path), limits=Limits.of(**limits))
+    about, signature, refusal = _trial(path, limits)
     asked = _questions(facts, signature)
     if signature is None:
         return _Report(facts, None, refusal, lacking(facts.operators), asked, None)
@@ -89,7 +91,7 @@ def _examine(path: Path) -> _Report:
     return _Report(facts, signature, None, [], asked, shlex.join(words))
 
 
-def _trial(path: Path) -> tuple[str | None, Signature | None, str | None]:
+def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Signature | None, str | None]:
     """Register the file in a registry that is thrown away: what that says is true.
 
     Returns which of the ways was accepted, what came of it, and why the file was refused before.
@@ -98,7 +100,7 @@ def _trial(path: Path) -> tuple[str | None, Signature | None, str | None]:
     with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
         for about, way in _WAYS.items():
             try:
-                stored = sqlinfer.register(_model_name(path), path, registry=folder, **way)
+                stored = sqlinfer.register(_model_name(path), path, registry=folder, **limits, **way)
             except SqlinferError as error:
                 refusal = refusal or str(error)
                 continue

@@ -9,7 +9,14 @@ from typing import Any
 import click
 
 import sqlinfer
-from sqlinfer.cli.options import chosen_format, format_option, preparation_options, print_rows, registry_option
+from sqlinfer.cli.options import (
+    chosen_format,
+    format_option,
+    limit_options,
+    preparation_options,
+    print_rows,
+    registry_option,
+)
 from sqlinfer.engines.catalogue import CATALOGUE, row
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
@@ -58,6 +65,7 @@ __all__ = ["alias", "batch_text", "list_", "register", "remove", "show", "verify
 @preparation_options
 @click.option("--promote", is_flag=True, help="Let the bare name mean this version.")
 @click.option("--trust", is_flag=True, help="Load a pickled estimator, which runs the code in it.")
+@limit_options
 @registry_option
 def register(
     name: str,

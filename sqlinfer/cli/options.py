@@ -13,7 +13,17 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["FORMATS", "chosen_format", "format_option", "preparation_options", "print_rows", "registry_option"]
+from sqlinfer.worker import Limits
+
+__all__ = [
+    "FORMATS",
+    "chosen_format",
+    "format_option",
+    "limit_options",
+    "preparation_options",
+    "print_rows",
+    "registry_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("table", "json", "jsonl", "csv", "markdown")
@@ -43,6 +53,35 @@ def _numbers(context: click.Context, option: click.Parameter, text: str | None) 
         return tuple(float(part) for part in text.split(",")) if text is not None else None
     except ValueError as error:
         raise click.BadParameter("give a number, or one for each channel: 0.485,0.456,0.406") from error
+
+
+def limit_options(function: F) -> F:
+    """What a file that nobody vouches for may take."""
+    time_limit = click.option(
+        "--time-limit",
+        type=click.FloatRange(min=0, min_open=True),
+        default=300,
+        metavar="SECONDS",
+        show_default=True,
+        help="How long an .onnx file may take to be read and tried.",
+    )
+    memory_limit = click.option(
+        "--memory-limit",
+        default="8GB",
+        metavar="SIZE",
+        show_default=True,
+        callback=_size,
+        help="How much memory that may need.",
+    )
+    return time_limit(memory_limit(function))
+
+
+def _size(context: click.Context, option: click.Parameter, text: str) -> str:
+    try:
+        Limits.of(1, text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    return text
 
 
 _PREPARATION = (

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import TensorProto, TypeProto
+from onnx import TypeProto
 
-from sqlinfer.models.inspect import parse_model
+from sqlinfer.models.inspect import external_tensors, parse_model
 from sqlinfer.models.rows import dtype_name, shape_of, with_bodies
 
 __all__ = ["Facts", "Operator", "Value", "read_facts"]
@@ -142,18 +142,8 @@ def _composed(domain: str, name: str, opset: int) -> bool:
 
 def _locations(model: onnx.ModelProto) -> Iterator[str]:
     """The files that hold weights of the model."""
-    for tensor in _tensors(model):
-        if tensor.data_location == TensorProto.EXTERNAL:
-            yield next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
-    for part in chain.from_iterable(map(with_bodies, (model.graph, *model.functions))):
-        if isinstance(part, onnx.GraphProto):
-            yield from part.initializer
-        for node in part.node:
-            for attribute in node.attribute:
-                yield from (attribute.t, *attribute.tensors)
+    for tensor in external_tensors(model):
+        yield next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _lies_in(folder: Path, name: str) -> bool:

@@ -5,19 +5,19 @@ Reads with the `onnx` package, which checks the file and keeps external data ins
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, numpy_helper
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.rows import Layout, inputs_rows_first, outputs_rows_first, shape_of, stack_sequences
 from sqlinfer.models.signature import Label, Tensor
 
-__all__ = ["Graph", "inspect_file", "inspect_graph", "parse_model", "with_rows_first"]
+__all__ = ["Graph", "external_tensors", "inspect_file", "inspect_graph", "parse_model", "with_rows_first"]
 
 # A protobuf message cannot be larger; a model with more weights keeps them in external files.
 _LARGEST = 2**31 - 1
@@ -70,6 +70,12 @@ def inspect_file(
             f"{path} keeps its weights in external files that cannot be loaded ({error}); "
             "they must lie in the folder of the model"
         ) from error
+    if left := next(external_tensors(model), None):
+        # ONNX Runtime would look for it in the folder that the process happens to be in
+        raise InvalidModel(
+            f"{path} keeps {left.name or 'a tensor'!r} in another file though no weights belong there: such a graph "
+            "cannot be stored whole; export the model again, without external data"
+        )
     change(model)
     return inspect_graph(model, path, layout)
 
@@ -121,6 +127,18 @@ def parse_model(content: bytes, origin: object) -> onnx.ModelProto:
     if not model.graph.node:
         raise InvalidModel(f"{origin} is not an ONNX model: it holds no graph")
     return model
+
+
+def external_tensors(message: Message) -> Iterator[TensorProto]:
+    """The tensors, wherever in a model they stand, whose values lie in other files."""
+    if isinstance(message, TensorProto):
+        if message.data_location == TensorProto.EXTERNAL:
+            yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in [value] if isinstance(value, Message) else value:
+                yield from external_tensors(part)
 
 
 def _declared(output: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:

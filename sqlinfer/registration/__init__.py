@@ -1,0 +1,114 @@
+"""register(): convert, inspect, prove through SQL, store. Everything that a query needs to know is worked out here.
+
+A model is stored only when SQL answers what the original answers on the sample rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from sqlinfer.connection import RegistryLike
+from sqlinfer.errors import BadReference, ProofFailed
+from sqlinfer.model import Model
+from sqlinfer.models.convert.pickled import load_pickle
+from sqlinfer.models.prepare import Labels, Options
+from sqlinfer.models.reference import RESERVED, Reference, check_name
+from sqlinfer.models.registry import Registry
+from sqlinfer.models.rows import Layout
+from sqlinfer.models.sample import Sample
+from sqlinfer.proof import Difference
+from sqlinfer.registration.estimators import prove_estimator
+from sqlinfer.registration.files import prove_file
+from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, proof_table, prove
+from sqlinfer.worker import Limits, worker
+
+__all__ = ["register", "verify"]
+
+
+def register(
+    name: str,
+    model: Any,
+    *,
+    sample: Any = None,
+    features: Sequence[str] | None = None,
+    labels: Labels = None,
+    null: str | Mapping[str, Any] | None = None,
+    registry: RegistryLike = None,
+    batch_axis: Mapping[str, int | None] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    row_by_row: bool = False,
+    together: bool = False,
+    promote: bool = False,
+    trust: bool = False,
+    time_limit: float = 300,
+    memory_limit: str = "8GB",
+    **options: Unpack[Options],
+) -> Model:
+    """Store ``model`` as a new version of ``name`` and return it.
+
+    ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
+    the path of an .onnx file, of a folder as Hugging Face lays it out, or (with ``trust=True``, since loading runs its
+    code) of a pickled estimator.
+    ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
+    ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores, or a
+    file of them: one a line, or a config.json with id2label.
+    ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
+    For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
+    of a run share the value; ``constants``, by input, a value that never changes (the input is no feature then);
+    ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
+    though their answers then depend on their neighbours.
+    ``promote``: let the bare name mean this version; the first version always does.
+    ``time_limit`` (seconds) and ``memory_limit``: for a file that is no pickle, which is read and tried in a process
+    of its own, so that whatever it does, this process goes on.
+    ``options``: how text and images become tensors, see `Options`: tokenizer="tokenizer.json", pool="mean" …
+
+    Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
+    """
+    name = check_name(name)
+    if name in RESERVED:
+        raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
+    store = registry if isinstance(registry, Registry) else Registry(registry)
+    limits = Limits.of(time_limit, memory_limit)
+    wishes = Wishes(
+        tuple(features or ()),
+        labels,
+        null,
+        Layout(batch_axis or {}, constants or {}, row_by_row),
+        together,
+        options,
+    )
+    is_path = isinstance(model, (str, os.PathLike))
+    if is_path and Path(model).suffix in (".pkl", ".pickle", ".joblib"):
+        model, is_path = load_pickle(Path(model), trust=trust), False
+    rows = None if sample is None else Sample.of(sample, list(features) if features else None)
+    # A model that fails its proof was never there: it is proven in a registry that is thrown away.
+    with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
+        if is_path:
+            few = rows and rows.spread(PROVEN_ROWS)
+            worker.call(prove_file, name, Path(model), few, wishes, folder, about=str(model), limits=limits)
+        else:
+            prove_estimator(name, model, rows, wishes, folder)
+        proven = Registry(folder).get(name)
+        files = {file.name: file.read_bytes() for file in proven.files}
+    stored = store.add(name, lambda version: replace(proven.manifest, version=version), files, promote=promote)
+    return Model(stored, store)
+
+
+def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:
+    """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed."""
+    store = registry if isinstance(registry, Registry) else Registry(registry)
+    model = store.get(reference)
+    manifest = model.manifest
+    for file, sha256 in model.files.items():
+        digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "missing"
+        if digest != sha256:
+            raise ProofFailed(f"{file} is not the file that was registered (sha256 {digest[:12]}…); register it again")
+    where = Reference(manifest.name, manifest.version)
+    table = proof_table(manifest.signature.features, manifest.proof.rows)
+    return prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)

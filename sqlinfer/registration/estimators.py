@@ -1,0 +1,119 @@
+"""An estimator: the first conversion that answers what the estimator itself answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError
+from sqlinfer.models.convert import Candidate, Original, open_original
+from sqlinfer.models.describe import describe, null_policies
+from sqlinfer.models.inspect import inspect_graph
+from sqlinfer.models.manifest import Source
+from sqlinfer.models.sample import Sample
+from sqlinfer.models.signature import Feature, NullPolicy, Signature
+from sqlinfer.proof import compare
+from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
+from sqlinfer.runtime.probe import Probe
+from sqlinfer.runtime.session import Session
+from sqlinfer.version import __version__
+
+__all__ = ["prove_estimator"]
+
+_NULL_ROWS = 32
+_FLOATS = ("FLOAT", "DOUBLE")
+_TEXTS_FOR_NULL = ("", "nan", "None", "missing")
+
+
+def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes, home: str) -> None:
+    """Leave the model, proven, as the default version of ``name`` in the registry ``home``."""
+    if sample is None:
+        raise ConversionFailed(
+            "sample rows are needed to name and type the features: register(name, model, sample=X_train)"
+        )
+    if wishes.options or isinstance(wishes.labels, (str, os.PathLike)):
+        raise TypeError(f"{next(iter(wishes.options), 'a file of labels')} is for .onnx files, not for an estimator")
+    original, candidates = open_original(model, sample)
+    if wishes.labels:
+        original = replace(original, labels=tuple(wishes.labels))
+    failure: SqlinferError | None = None
+    for candidate in candidates:
+        try:
+            return _prove_candidate(name, original, candidate, sample, wishes, home)
+        except (InvalidModel, ProofFailed) as error:
+            failure = failure or type(error)(f"{error} (as {candidate.note})")
+    raise failure or ConversionFailed(f"no candidate for {original.model}")
+
+
+def _prove_candidate(
+    name: str, original: Original, candidate: Candidate, sample: Sample, wishes: Wishes, home: str
+) -> None:
+    graph = inspect_graph(candidate.model, original.model, wishes.layout)
+    features = [Feature(n, type, tensor, column) for n, type, tensor, column in candidate.features]
+    rows = sample.spread(PROVEN_ROWS)
+    seen = Observed(name, graph, features, rows.table)
+    signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
+    expected = original.answers(rows)
+    # the scores of a classifier that gives no probabilities are none: they stay an output of infer()
+    calls = {call: how for call, how in signature.calls.items() if call in expected or call == "infer"}
+    signature = replace(signature, calls=calls)
+    signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
+    if wishes.null is None:
+        signature = _learn_null_policies(name, original, signature, seen.session, sample, graph.tolerance)
+    signature = replace(signature, batch=batch_rule(name, signature, seen, rows.table, wishes.together))
+    source = Source(original.framework, original.model, original.converter, __version__)
+    store_proven(home, name, seen.graph, signature, source, original.task, rows.table, expected)
+
+
+def _learn_null_policies(
+    name: str, original: Original, signature: Signature, session: Session, sample: Sample, tolerance: float
+) -> Signature:
+    """Give NULL to the estimator, one feature at a time: where it answers, and the graph answers the same for some
+    stand-in, that is the policy. An estimator that refuses leaves the default: the answer is NULL. So does one whose
+    way with missing numbers the graph does not have, in any of the features."""
+    whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
+    rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
+    learnt: dict[str, NullPolicy] = {}
+    for i, feature in enumerate(signature.features):
+        table = _without(rows.table, feature.name)
+        try:
+            expected = original.answers(replace(sample, table=table))
+        except Exception:  # an estimator that does not take missing values says so in its own way
+            continue
+        for policy in _stand_ins(feature):
+            features = list(signature.features)
+            features[i] = replace(feature, null=policy)
+            trial = replace(signature, features=tuple(features))
+            with suppress(SqlinferError):
+                if compare(Probe(name, trial, session).answers(table), expected, tolerance).passed:
+                    learnt[feature.name] = policy
+                    break
+        else:
+            if feature.type in _FLOATS:
+                learnt = {name: policy for name, policy in learnt.items() if policy.kind != "nan"}
+                return _with_policies(signature, learnt)
+    return _with_policies(signature, learnt)
+
+
+def _with_policies(signature: Signature, policies: Mapping[str, NullPolicy]) -> Signature:
+    features = (replace(f, null=policies.get(f.name, f.null)) for f in signature.features)
+    return replace(signature, features=tuple(features))
+
+
+def _stand_ins(feature: Feature) -> list[NullPolicy]:
+    if feature.type in _FLOATS:
+        return [NullPolicy("nan")]
+    if feature.type == "VARCHAR":
+        return [NullPolicy("value", text) for text in _TEXTS_FOR_NULL]
+    return []
+
+
+def _without(table: pa.Table, name: str) -> pa.Table:
+    i = table.column_names.index(name)
+    field = table.schema.field(i)
+    return table.set_column(i, field, pa.nulls(len(table), field.type))

@@ -1,0 +1,61 @@
+"""An .onnx file, from its bytes alone: what ONNX Runtime answers for the file as it came is what SQL must answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sqlinfer.errors import FeatureError
+from sqlinfer.models.describe import describe, null_policies, task_of
+from sqlinfer.models.manifest import Source
+from sqlinfer.models.prepare import open_file
+from sqlinfer.models.sample import Sample
+from sqlinfer.models.signature import Signature
+from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
+from sqlinfer.runtime.probe import Probe, synthetic_rows
+from sqlinfer.runtime.trial import prepared_rules, require_same
+from sqlinfer.version import __version__
+from sqlinfer.worker import step
+
+__all__ = ["prove_file"]
+
+
+def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
+    """Leave the model, proven, as the first version of ``name`` in the registry ``home``."""
+    step("reading it")
+    opened = open_file(
+        path,
+        wishes.options,
+        labels=wishes.labels,
+        names=wishes.features,
+        sample_names=sample.names if sample else (),
+        layout=wishes.layout,
+    )
+    graph = opened.graph
+    if opened.conversion is not None:
+        require_same(name, *opened.conversion, graph.tolerance)
+    features = null_policies(opened.features, wishes.null, "nan" if graph.takes_nan else "null")
+    given = sample.spread(PROVEN_ROWS).table if sample else None
+    seen = Observed(name, graph, features, given, opened.files)
+    signature = describe(seen.graph, features, seen.outputs, labels=opened.labels or None)
+    _require_scores(signature, opened.labels)
+    table = given if given is not None else synthetic_rows(signature, seen.lengths)
+    step("scoring rows alone and together")
+    if signature.is_prepared:
+        signature = prepared_rules(
+            name, signature, seen.session, table, graph.neighbour_tolerance, together=wishes.together
+        )
+    else:
+        signature = replace(signature, batch=batch_rule(name, signature, seen, table, wishes.together))
+    answers = Probe(name, signature, seen.session).answers(table)
+    source = Source(graph.producer, path.name, None, __version__)
+    store_proven(home, name, seen.graph, signature, source, task_of(signature), table, answers, opened.files)
+
+
+def _require_scores(signature: Signature, labels: Sequence[Any]) -> None:
+    """Labels that were asked for must show."""
+    if labels and "predict_proba" not in signature.calls and signature.calls["predict"].decode != "label":
+        shown = ", ".join(f"{output.name} {output.type}" for output in signature.outputs)
+        raise FeatureError(f"{len(labels)} labels are given, and no output has so many scores a row: {shown}")

@@ -1,0 +1,180 @@
+"""What estimators and files have in common on the way into a registry: a first run, the rule for batches, the proof."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from sqlinfer.connection import connect
+from sqlinfer.errors import ProofFailed
+from sqlinfer.models.inspect import Graph, with_rows_first
+from sqlinfer.models.manifest import Manifest, Proof, Source
+from sqlinfer.models.prepare import Labels, Options
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
+from sqlinfer.models.rows import Layout
+from sqlinfer.models.signature import Batch, Feature, Signature
+from sqlinfer.proof import Difference, compare, json_values
+from sqlinfer.runtime.probe import Probe, observe
+from sqlinfer.runtime.session import Session
+from sqlinfer.worker import step
+
+__all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "proof_table", "prove", "store_proven"]
+
+PROVEN_ROWS = 1000
+_STORED_ROWS = 16
+_STORED_VALUES = 20_000
+_FEW_ROWS = 8
+_MOST_DIFFERENT = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller of register() says of the model."""
+
+    features: tuple[str, ...]
+    labels: Labels
+    null: str | Mapping[str, Any] | None
+    layout: Layout
+    together: bool
+    options: Options
+
+
+class Observed:
+    """A graph that has been run: with the rows first in every output, and the session that runs it."""
+
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        features: Sequence[Feature],
+        sample: pa.Table | None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> None:
+        step("loading it into ONNX Runtime")
+        self.session = Session(graph.content, name, files)
+        step("running it on a few rows")
+        observation = observe(self.session, graph, features, sample)
+        self.outputs = observation.outputs
+        self.lengths = observation.lengths
+        moved = {output: seen.order for output, seen in self.outputs.items() if not seen.rows_first}
+        self.graph = with_rows_first(graph, moved) if moved else graph
+        if moved:
+            self.session = Session(self.graph.content, name, files)
+
+
+def batch_rule(name: str, signature: Signature, seen: Observed, table: pa.Table, together: bool) -> Batch:
+    """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row, unless
+    its user wants the rows scored ``together`` all the same."""
+    batch = signature.batch
+    few = _sharing(signature, table.slice(0, _FEW_ROWS))
+    if batch.fixed == 1 or batch.most == 1 or len(few) < 2:
+        return batch
+    apart = replace(signature, batch=replace(batch, most=1))
+    alone, seconds_apart = _timed(Probe(name, apart, seen.session), few)
+    beside, seconds_together = _timed(Probe(name, signature, seen.session), few)
+    difference = compare(beside, alone, seen.graph.neighbour_tolerance)
+    if difference.passed:
+        return batch
+    found = float(f"{min(difference.largest, _MOST_DIFFERENT):.2g}")
+    if together:
+        return replace(batch, neighbours=found)
+    cost = max(1.0, round(seconds_apart / max(seconds_together, 1e-9), 1))
+    return replace(batch, most=1, neighbours=found, cost=cost)
+
+
+def _sharing(signature: Signature, table: pa.Table) -> pa.Table:
+    """The rows with one value of what the rows of a run share: otherwise they would not be in one run."""
+    for feature in signature.features:
+        if signature.input(feature.tensor).shared and len(table):
+            i = table.column_names.index(feature.name)
+            same = table.column(i).take(pa.array([0] * len(table)))
+            table = table.set_column(i, table.schema.field(i), same)
+    return table
+
+
+def _timed(probe: Probe, table: pa.Table) -> tuple[dict[str, list[Any]], float]:
+    started = time.perf_counter()
+    answers = probe.answers(table)
+    return answers, time.perf_counter() - started
+
+
+def store_proven(
+    home: str,
+    name: str,
+    graph: Graph,
+    signature: Signature,
+    source: Source,
+    task: str,
+    table: pa.Table,
+    answers: Mapping[str, Any],
+    files: Mapping[str, bytes] | None = None,
+) -> None:
+    """Make the model the default of its name in the registry ``home`` and ask it through SQL.
+
+    Raises ProofFailed where SQL does not give the ``answers`` for the rows of the ``table``.
+    """
+    manifest = Manifest(
+        name=name,
+        version=1,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        sha256=hashlib.sha256(graph.content).hexdigest(),
+        source=source,
+        task=task,
+        signature=signature,
+        proof=_proof(signature, table, answers, graph.tolerance),
+    )
+    step("asking it through SQL")
+    trial = Registry(home)
+    stored = {MODEL_FILE: graph.content, **(files or {})}
+    trial.add(name, lambda version: replace(manifest, version=version), stored, promote=True)
+    prove(Reference(name), table, answers, graph.tolerance, trial, "auto")
+
+
+def prove(
+    reference: Reference, table: pa.Table, answers: Mapping[str, Any], tolerance: float, registry: Registry, engine: str
+) -> Difference:
+    model: StoredModel = registry.get(reference)
+    asked = {call: answers[call] for call in model.manifest.signature.calls if call in answers}
+    if not len(table) or not asked:
+        return Difference(0, 0.0, True, "nothing to compare")
+    with connect(registry=registry, engine=engine) as con:
+        con.register("proof", table.select(model.manifest.signature.feature_names))
+        given = {
+            call: [row[0] for row in con.execute(f"SELECT {call}('{reference}', proof) FROM proof").fetchall()]
+            for call in asked
+        }
+    difference = compare(given, asked, tolerance)
+    if not difference.passed:
+        raise ProofFailed(f"SQL does not answer what the model {str(reference)!r} answers: {difference.text}")
+    return difference
+
+
+def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any], tolerance: float) -> Proof:
+    width = sum(_values_in(table.column(feature.name)) for feature in signature.features)
+    count = max(1, min(_STORED_ROWS, _STORED_VALUES // max(width, 1)))
+    columns = [json_values(table.column(f.name).slice(0, count).to_pylist()) for f in signature.features]
+    kept = {call: json_values(list(values[:count])) for call, values in answers.items() if call in signature.calls}
+    return Proof(tuple(zip(*columns, strict=True)), kept, tolerance)
+
+
+def _values_in(column: pa.ChunkedArray) -> int:
+    first = column[0].as_py() if len(column) else None
+    return len(str(first)) // 8 + 1 if isinstance(first, (list, bytes)) else 1
+
+
+def proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in features]
+    return pa.table({f.name: _proof_column(f, column) for f, column in zip(features, columns, strict=True)})
+
+
+def _proof_column(feature: Feature, values: Sequence[Any]) -> pa.Array:
+    if feature.type == "BLOB":
+        return pa.array([None if value is None else bytes(value) for value in values], pa.binary())
+    return pa.array(list(values))
