@@ -25,6 +25,7 @@ from xgboost import XGBRegressor
 import sqlinfer
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
+from sqlinfer.worker import Worker
 
 
 def native_is_built() -> bool:
@@ -76,6 +77,20 @@ def onnx_file(tmp_path):
         return tmp_path / name
 
     return write
+
+
+@pytest.fixture
+def without(tmp_path, monkeypatch):
+    """``without(package)``: files are registered as where the package is not installed."""
+    fresh = Worker()
+
+    def hide(package: str) -> None:
+        (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no {package}')")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setattr(sqlinfer.registration, "worker", fresh)
+
+    yield hide
+    fresh.close()
 
 
 @pytest.fixture(scope="session")

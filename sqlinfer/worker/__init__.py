@@ -64,6 +64,10 @@ class Worker:
         answer: T = content
         return answer
 
+    def close(self) -> None:
+        """End the process now; the next call starts another."""
+        self._stop()
+
     def _reply(self, replies: IO[bytes], about: str, limits: Limits) -> tuple[str, Any]:
         """The outcome. Raises InvalidModel when the process ends without one."""
         started, last = time.monotonic(), "starting"
@@ -127,7 +131,7 @@ class Worker:
 
 
 worker = Worker()
-atexit.register(worker._stop)
+atexit.register(worker.close)
 
 
 def _end(about: str, last: str, code: int, seconds: float, limits: Limits) -> str:

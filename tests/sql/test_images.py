@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import struct
-import sys
 import zlib
 
 import numpy as np
@@ -332,8 +331,8 @@ def test_options_that_cannot_be(tmp_path, options, message):
         sqlinfer.register("m", tmp_path / "model.onnx", registry=tmp_path / "registry", **options)
 
 
-def test_without_the_package_the_error_says_how_to_get_it(tmp_path, monkeypatch):
+def test_without_the_package_the_error_says_how_to_get_it(tmp_path, without):
     onnx.save(network(), tmp_path / "model.onnx")
-    monkeypatch.setitem(sys.modules, "PIL", None)
+    without("PIL")
     with pytest.raises(MissingExtra, match=r"pip install 'sqlinfer\[image\]'"):
         sqlinfer.register("m", tmp_path / "model.onnx", image=True, registry=tmp_path / "registry")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import onnx
@@ -358,8 +357,8 @@ def test_a_changed_tokenizer_is_noticed(folder, connected, engine):
         sqlinfer.verify("m", registry=registry, engine=engine)
 
 
-def test_without_the_package_the_error_says_how_to_get_it(folder, tmp_path, monkeypatch):
+def test_without_the_package_the_error_says_how_to_get_it(folder, tmp_path, without):
     files = folder()
-    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    without("tokenizers")
     with pytest.raises(MissingExtra, match=r"pip install 'sqlinfer\[text\]'"):
         sqlinfer.register("m", files.model, tokenizer=files.tokenizer, pool="mean", registry=tmp_path / "r")

@@ -24,7 +24,7 @@ FEW_SECONDS = Limits(1, 2_000_000_000)
 def shared():
     worker = Worker()
     yield worker
-    worker._stop()
+    worker.close()
 
 
 @pytest.fixture
