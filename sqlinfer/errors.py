@@ -49,6 +49,9 @@ __all__ = [
 ]
 
 
+_LONGEST = 1800
+
+
 class SqlinferError(Exception):
     """Base of all errors of sqlinfer. ``excerpt`` is the place in the SQL, underlined, once it is known."""
 
@@ -62,6 +65,8 @@ class SqlinferError(Exception):
 
     def __str__(self) -> str:
         message = super().__str__()
+        if len(message) > _LONGEST:  # a name in a file may have any length
+            message = f"{message[: _LONGEST // 2]} … {message[-_LONGEST // 2 :]}"
         return f"{message}\n\n{self.excerpt}" if self.excerpt else message
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, numpy_helper
 
@@ -65,7 +66,7 @@ def inspect_file(
     model = parse_model(content, path)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
-    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+    except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
         raise InvalidModel(
             f"{path} keeps its weights in external files that cannot be loaded ({error}); "
             "they must lie in the folder of the model"
@@ -126,19 +127,33 @@ def parse_model(content: bytes, origin: object) -> onnx.ModelProto:
         raise InvalidModel(f"{origin} is not an ONNX file, or it is cut short ({_first_line(error)})") from error
     if not model.graph.node:
         raise InvalidModel(f"{origin} is not an ONNX model: it holds no graph")
+    _require_text(model, origin)
     return model
 
 
-def external_tensors(message: Message) -> Iterator[TensorProto]:
+def external_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
     """The tensors, wherever in a model they stand, whose values lie in other files."""
-    if isinstance(message, TensorProto):
-        if message.data_location == TensorProto.EXTERNAL:
-            yield message
-        return
+    for part in _parts(model):
+        if isinstance(part, TensorProto) and part.data_location == TensorProto.EXTERNAL:
+            yield part
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    yield message
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in [value] if isinstance(value, Message) else value:
-                yield from external_tensors(part)
+                yield from _parts(part)
+
+
+def _require_text(model: onnx.ModelProto, origin: object) -> None:
+    """Protocol Buffers lets text that is none pass as bytes; what reads it later expects text."""
+    for part in _parts(model):
+        for field, value in part.ListFields():
+            if field.type == FieldDescriptor.TYPE_STRING:
+                for text in [value] if isinstance(value, (str, bytes)) else value:
+                    if isinstance(text, bytes):
+                        raise InvalidModel(f"{origin} is damaged: its {field.name} {text[:40]!r} is not UTF-8")
 
 
 def _declared(output: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:

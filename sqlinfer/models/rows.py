@@ -301,5 +301,7 @@ def dtype_name(elem_type: int) -> str:
     """ONNX's name of an element type, as `types.DTYPES` has it: float32, int64, string …"""
     if elem_type == TensorProto.STRING:
         return "string"
+    if elem_type not in TensorProto.DataType.values():
+        return f"number {elem_type}"
     name = str(TensorProto.DataType.Name(elem_type)).lower()
     return {"float": "float32", "double": "float64"}.get(name, name)
