@@ -27,8 +27,10 @@ from tests.fuzz.trying import Outcome, try_file
 _LARGEST = 5_000_000
 
 
-def fuzz(files: Sequence[Path], count: int, seed: int, keep: Path | None = None) -> Iterator[Outcome]:
-    """``count`` mutated files, evenly from all of the ``files``."""
+def fuzz(
+    files: Sequence[Path], count: int, seed: int, keep: Path | None = None, seconds: float = 20
+) -> Iterator[Outcome]:
+    """``count`` mutated files, evenly from all of the ``files``; ``seconds`` is what each may take."""
     source, asking = random.Random(seed), Worker()
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "secret.bin").write_bytes(SECRET * 100)
@@ -39,7 +41,7 @@ def fuzz(files: Sequence[Path], count: int, seed: int, keep: Path | None = None)
             name, content = mutated(base.read_bytes(), source)
             path = place / base.name
             path.write_bytes(content)
-            outcome = try_file(path, base.name, name, asking)
+            outcome = try_file(path, base.name, name, asking, seconds)
             if [p for p in Path(folder).rglob("*") if p not in (place, path, Path(folder) / "secret.bin")]:
                 outcome = Outcome(base.name, name, "WRONG", "files appeared", outcome.seconds)
             if outcome.verdict == "WRONG" and keep is not None:

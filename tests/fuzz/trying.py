@@ -19,10 +19,8 @@ from tests.fuzz.mutations import SECRET
 
 __all__ = ["Outcome", "try_file"]
 
-_SECONDS = 20.0
 _MEMORY = "2GB"
 _SLACK = 5.0
-_LIMITS = Limits.of(_SECONDS, _MEMORY)
 _GUARDED = ("took down the process", "was given up after", "needs more than")
 
 
@@ -38,20 +36,21 @@ class Outcome:
     seconds: float
 
 
-def try_file(path: Path, seed: str, mutation: str, asking: Worker) -> Outcome:
-    """Register the file and predict. ``asking``: where the questions are asked, so that a crash can be told."""
+def try_file(path: Path, seed: str, mutation: str, asking: Worker, seconds: float = 20) -> Outcome:
+    """Register the file and predict. ``asking``: where the questions are asked, so that a crash can be told.
+    ``seconds``: how long either may take."""
     started = time.monotonic()
-    verdict, text = _tried(path, asking)
-    seconds = time.monotonic() - started
-    if seconds > 2 * _SECONDS + _SLACK:
-        verdict, text = "WRONG", f"it took {seconds:.0f} seconds ({text})"
-    return Outcome(seed, mutation, verdict, text, seconds)
+    verdict, text = _tried(path, asking, seconds)
+    taken = time.monotonic() - started
+    if taken > 2 * seconds + _SLACK:
+        verdict, text = "WRONG", f"it took {taken:.0f} seconds ({text})"
+    return Outcome(seed, mutation, verdict, text, taken)
 
 
-def _tried(path: Path, asking: Worker) -> tuple[str, str]:
+def _tried(path: Path, asking: Worker, seconds: float) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as home:
         try:
-            sqlinfer.register("m", path, registry=home, time_limit=_SECONDS, memory_limit=_MEMORY)
+            sqlinfer.register("m", path, registry=home, time_limit=seconds, memory_limit=_MEMORY)
         except SqlinferError as error:
             if left := [p for p in Path(home).rglob("*") if p.is_file() and not p.name.startswith(".lock")]:
                 return "WRONG", f"refused, and left {left}"
@@ -61,7 +60,7 @@ def _tried(path: Path, asking: Worker) -> tuple[str, str]:
         if any(SECRET in file.read_bytes() for file in Path(home).rglob("*") if file.is_file()):
             return "WRONG", "it read a file outside of its folder"
         try:
-            return asking.call(_answers, home, about="the stored model", limits=_LIMITS)
+            return asking.call(_answers, home, about="the stored model", limits=Limits.of(seconds, _MEMORY))
         except InvalidModel as error:
             return "WRONG", f"registered, and then {error}"
 
