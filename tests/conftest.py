@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,7 @@ def without(tmp_path, monkeypatch):
     def hide(package: str) -> None:
         (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no {package}')")
         monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, package, raising=False)
         monkeypatch.setattr(sqlinfer.registration, "worker", fresh)
 
     yield hide

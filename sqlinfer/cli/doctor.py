@@ -38,6 +38,7 @@ _OPTIONAL = {
     "torch": "torch",
     "tokenizers": "text",
     "pillow": "image",
+    "onnxruntime-extensions": "operators",
     "duckdb-cli": "shell",
     "ipython": "notebook",
 }

@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 from sqlinfer.cli.options import registry_option
-from sqlinfer.engines.native import extension_path, onnxruntime_library
+from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import MissingExtra, SqlinferError
 from sqlinfer.models.registry import Registry
+from sqlinfer.runtime.libraries import onnxruntime_library
 from sqlinfer.version import __version__
 
 __all__ = ["shell"]

@@ -7,11 +7,9 @@ function later. It is therefore loaded again, under the next of its names, when 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import re
 import shutil
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -24,9 +22,10 @@ from sqlinfer import errors
 from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.errors import EngineError, SqlinferError
 from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.runtime.libraries import onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
 
-__all__ = ["NativeEngine", "extension_path", "onnxruntime_library"]
+__all__ = ["NativeEngine", "extension_path"]
 
 _MOST_LOADS = 255
 # The extension phrases its errors as `sqlinfer.errors` does; this is how they are told apart again.
@@ -57,19 +56,6 @@ def extension_path() -> Path:
             "'pip install --force-reinstall --no-deps sqlinfer', or, in a checkout, 'make native'"
         )
     return path
-
-
-def onnxruntime_library() -> Path:
-    """The shared library inside the onnxruntime wheel, found without importing the package. Raises EngineError."""
-    spec = importlib.util.find_spec("onnxruntime")
-    folder = Path(spec.origin).parent / "capi" if spec and spec.origin else Path()
-    patterns = {"darwin": "libonnxruntime*.dylib", "win32": "onnxruntime.dll"}
-    found = sorted(
-        p for p in folder.glob(patterns.get(sys.platform, "libonnxruntime.so*")) if "providers" not in p.name
-    )
-    if not found:
-        raise EngineError(f"no ONNX Runtime library in {folder}: pip install --force-reinstall onnxruntime")
-    return found[-1]
 
 
 class NativeEngine:
@@ -109,6 +95,8 @@ class NativeEngine:
             )
         con.execute(f"SET GLOBAL sqlinfer_home = {_text(home)}")
         con.execute(f"SET GLOBAL sqlinfer_onnxruntime = {_text(library)}")
+        if operators := operators_library():
+            con.execute(f"SET GLOBAL sqlinfer_operators = {_text(operators)}")
         self._types = _registered(con)
 
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:

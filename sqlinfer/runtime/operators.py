@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import onnxruntime as ort
 from onnxruntime.capi import _pybind_state
 
 from sqlinfer.models.facts import Operator
+from sqlinfer.runtime.libraries import EXTENSIONS, operators_library, packaged_operators
 
 __all__ = ["Lack", "lacking"]
 
 _UPGRADE = "pip install -U onnxruntime"
 _OPEN = 2**31 - 1
 _PROVIDER = "CPUExecutionProvider"
-_EXTENSIONS = (
-    "of the package onnxruntime-extensions, which sqlinfer does not load: export the model without its pre- and "
-    "postprocessing"
-)
+_EXTENSIONS = "of the package onnxruntime-extensions: pip install 'sqlinfer[operators]'"
 _UNTRANSLATED = "a PyTorch operator that was not translated: export again, with dynamo=True or a newer opset_version"
 # The domains of operators that are not in ONNX Runtime, and what helps.
 _ELSEWHERE = {
-    "ai.onnx.contrib": _EXTENSIONS,
-    "com.microsoft.extensions": _EXTENSIONS,
+    **dict.fromkeys(EXTENSIONS, _EXTENSIONS),
     "org.pytorch.aten": _UNTRANSLATED,
     "aten": _UNTRANSLATED,
     "pkg.onnxscript.torch_lib": "a function of the PyTorch exporter whose body is missing: export again",
@@ -59,6 +57,9 @@ def lacking(operators: Iterable[Operator]) -> list[Lack]:
 
 def _fix(operator: Operator) -> str | None:
     """What helps; None when nothing is amiss."""
+    library = operators_library()
+    if library is not None and _may_be_in(library, operator.domain):
+        return None
     versions = _schemas().get((operator.domain, operator.name))
     if versions is None or operator.domain in _ELSEWHERE:
         return _stranger(operator)
@@ -73,6 +74,13 @@ def _fix(operator: Operator) -> str | None:
     ):
         return None
     return f"{here} has no CPU kernel for it: {_UPGRADE}, or export (or optimize) the model for CPU"
+
+
+def _may_be_in(library: Path, domain: str) -> bool:
+    """Whether a library of operators may have those of a domain; what it really has shows when a session is made."""
+    if library == packaged_operators():
+        return domain in EXTENSIONS
+    return domain not in {known for known, _ in _schemas()} and domain not in _ELSEWHERE
 
 
 def _serves(kernel: tuple[int, int], since: int) -> bool:
@@ -92,8 +100,8 @@ def _stranger(operator: Operator) -> str:
             "library: export the model without it"
         )
     return (
-        "a custom operator, of a library that sqlinfer does not load: export the model without it, or with it as a "
-        "function of the file"
+        "a custom operator: name its library with $SQLINFER_OPERATORS, or export the model without it, or with it as "
+        "a function of the file"
     )
 
 

@@ -19,23 +19,43 @@ from typing import Any, TypeVar
 import numpy as np
 import onnxruntime as ort
 
-from sqlinfer.errors import InvalidModel, ModelFailed, RegistryError
+from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryError
+from sqlinfer.runtime.libraries import EXTENSIONS, operators_library
 
 __all__ = ["Session", "SessionCache", "sessions"]
 
 T = TypeVar("T")
+# What ONNX Runtime says of an operator that is not its own.
+_STRANGE = "is not a registered function/op"
 _FATAL_ONLY = 4  # everything else comes back as an exception
 # A run that takes longer gains more from more threads than it loses by waking them.
 _HEAVY_SECONDS = 0.002
 
 
 def _open(source: bytes | str, threads: int) -> ort.InferenceSession:
+    try:
+        return _opened(source, threads, None)
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+        if _STRANGE not in str(error):
+            raise
+        library = operators_library()
+        if library is None and any(domain in str(error) for domain in EXTENSIONS):
+            raise MissingExtra.of("onnxruntime-extensions", "operators", "a model with its operators") from error
+        if library is None:
+            raise
+        return _opened(source, threads, library)
+
+
+def _opened(source: bytes | str, threads: int, library: Path | None) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    if library is not None:
+        options.register_custom_ops_library(str(library))
+    # without a GPU there is nothing to fall back from; it would print, and try the same again
+    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 class Session:
@@ -53,7 +73,9 @@ class Session:
         self.seconds_per_row = 0.0
         try:
             self._narrow = _open(self._source, 1)
-        except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+        except MissingExtra:
+            raise
+        except Exception as error:
             raise InvalidModel(f"ONNX Runtime {ort.__version__} cannot load {name!r}: {brief(error)}") from error
 
     @property

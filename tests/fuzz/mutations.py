@@ -69,8 +69,8 @@ def _change_fields(content: bytes, source: random.Random) -> bytes:
     """Give other values to a few fields anywhere in the message."""
     model = onnx.load_model_from_string(content)
     for _ in range(source.choice((1, 1, 2, 5))):
-        message, field = source.choice(list(_fields(model)))
-        _change(message, field, source)
+        if fields := list(_fields(model)):
+            _change(*source.choice(fields), source)
     return model.SerializeToString()
 
 

@@ -11,10 +11,14 @@ import sys
 import time
 
 import duckdb
+import onnx
+import onnx.parser
 import pytest
 
+import sqlinfer
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
+from sqlinfer.runtime.libraries import packaged_operators
 
 try:
     extension_path()
@@ -89,6 +93,23 @@ def test_models_are_listed(shell):
 )
 def test_errors(shell, sql, says):
     assert says in shell(":memory:", "-c", sql, code=1).stderr
+
+
+def test_operators_of_a_library(shell, environment, tmp_path):
+    """Without one, with one that needs Python, and with one that is not there: errors, and the shell goes on."""
+    graph = """<ir_version: 8, opset_import: ["": 17, "ai.onnx.contrib": 1]>
+        low (string[N] text) => (string[N] y) { y = ai.onnx.contrib.StringLower(text) }"""
+    onnx.save(onnx.parser.parse_model(graph), tmp_path / "low.onnx")
+    environment["SQLINFER_HOME"] = str(tmp_path / "registry")
+    sqlinfer.register("low", tmp_path / "low.onnx", registry=tmp_path / "registry")
+    for setting, says in [
+        ("", "SET sqlinfer_operators = '/path/to/library.so'"),
+        (f"SET sqlinfer_operators = '{packaged_operators()}';", "undefined symbol"),
+        ("SET sqlinfer_operators = '/nowhere.so';", "/nowhere.so: cannot open shared object file"),
+    ]:
+        ran = shell("-csv", text=f"{setting}\nSELECT predict_low('A');\nSELECT 6 * 7 AS answer;", code=1)
+        assert says in ran.stderr
+        assert ran.stdout.split() == ["answer", "42"]
 
 
 def test_the_shell_goes_on_after_an_error(shell):

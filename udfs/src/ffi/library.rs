@@ -8,12 +8,32 @@ use super::onnxruntime::Runtime;
 use crate::core::error::{Error, Result};
 
 pub const SETTING: &str = "sqlinfer_onnxruntime";
+pub const OPERATORS_SETTING: &str = "sqlinfer_operators";
 const VARIABLE: &str = "SQLINFER_ONNXRUNTIME";
+const OPERATORS_VARIABLE: &str = "SQLINFER_OPERATORS";
 
 static LOADED: Mutex<Option<&'static Runtime>> = Mutex::new(None);
 
-/// The runtime of this process: the first that was found stays.
-pub fn runtime(setting: Option<&str>) -> Result<&'static Runtime> {
+/// The shared libraries that a connection names.
+#[derive(Clone, Default)]
+pub struct Libraries {
+    pub onnxruntime: Option<String>,
+    /// Operators that ONNX Runtime itself has not.
+    pub operators: Option<String>,
+}
+
+/// The runtime of this process: the first that was found stays. Models that are opened from now on may use the
+/// operators that are named.
+pub fn runtime(libraries: &Libraries) -> Result<&'static Runtime> {
+    let runtime = loaded(libraries.onnxruntime.as_deref())?;
+    let variable = std::env::var_os(OPERATORS_VARIABLE).filter(|place| !place.is_empty());
+    if let Some(operators) = libraries.operators.as_ref().map(PathBuf::from).or(variable.map(PathBuf::from)) {
+        runtime.use_operators(operators);
+    }
+    Ok(runtime)
+}
+
+fn loaded(setting: Option<&str>) -> Result<&'static Runtime> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(runtime) = *loaded {
         return Ok(runtime);

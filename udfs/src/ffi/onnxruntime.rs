@@ -2,8 +2,9 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::ptr;
+use std::sync::{Mutex, PoisonError};
 
 use libloading::Library;
 use ort_sys::{
@@ -20,6 +21,7 @@ pub struct Runtime {
     env: *mut OrtEnv,
     cpu: *mut OrtMemoryInfo,
     version: String,
+    operators: Mutex<Option<PathBuf>>,
 }
 
 // SAFETY: the environment and the memory info are made once and only read afterwards; ONNX Runtime allows that from
@@ -61,7 +63,16 @@ impl Runtime {
             (api.CreateCpuMemoryInfo)(OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeDefault, &mut cpu)
         };
         check(api, status)?;
-        Ok(Runtime { api, env, cpu, version })
+        Ok(Runtime { api, env, cpu, version, operators: Mutex::new(None) })
+    }
+
+    /// Let models that are opened later use the operators of a library.
+    pub fn use_operators(&self, library: PathBuf) {
+        *self.operators.lock().unwrap_or_else(PoisonError::into_inner) = Some(library);
+    }
+
+    fn operators(&self) -> Option<PathBuf> {
+        self.operators.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -82,6 +93,11 @@ fn check(api: &OrtApi, status: OrtStatusPtr) -> Result<(), String> {
     unsafe { (api.ReleaseStatus)(status.0) };
     Err(message)
 }
+
+/// What ONNX Runtime says of an operator that is not its own.
+const STRANGE: &str = "is not a registered function/op";
+const NO_OPERATORS: &str = "Name the library that has it: SET sqlinfer_operators = '/path/to/library.so'; the library \
+    of the package onnxruntime-extensions runs in Python only";
 
 /// A loaded model. `run` may be called from any thread.
 pub struct Graph {
@@ -119,7 +135,24 @@ impl Drop for Options<'_> {
 }
 
 impl Graph {
+    /// A graph with operators that are not ONNX Runtime's own is opened with those of the library that was named.
     pub fn open(runtime: &'static Runtime, path: &Path, threads: usize) -> Result<Graph, String> {
+        let opened = Graph::open_with(runtime, path, threads, None);
+        match (opened, runtime.operators()) {
+            (Err(reason), Some(library)) if reason.contains(STRANGE) => {
+                Graph::open_with(runtime, path, threads, Some(&library))
+            }
+            (Err(reason), None) if reason.contains(STRANGE) => Err(format!("{reason}. {NO_OPERATORS}")),
+            (opened, _) => opened,
+        }
+    }
+
+    fn open_with(
+        runtime: &'static Runtime,
+        path: &Path,
+        threads: usize,
+        operators: Option<&Path>,
+    ) -> Result<Graph, String> {
         let api = runtime.api;
         let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
         let mut options = ptr::null_mut();
@@ -143,6 +176,11 @@ impl Graph {
             ]
         };
         settings.into_iter().try_for_each(|status| check(api, status))?;
+        if let Some(library) = operators {
+            let library = CString::new(library.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
+            // SAFETY: the options are valid; loading the library is what the user asked for by naming it.
+            check(api, unsafe { (api.RegisterCustomOpsLibrary_V2)(options.1, library.as_ptr().cast()) })?;
+        }
         let mut session = ptr::null_mut();
         // SAFETY: environment, path and options are valid; the out-pointer too.
         check(api, unsafe { (api.CreateSession)(runtime.env, path.as_ptr().cast(), options.1, &mut session) })?;

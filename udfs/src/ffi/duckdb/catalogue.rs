@@ -11,7 +11,7 @@ use super::{dropped, guard};
 use crate::core::column::Entry;
 use crate::core::error::{Error, Result};
 use crate::core::sqltype::{Plain, SqlType};
-use crate::ffi::library::runtime;
+use crate::ffi::library::{Libraries, runtime};
 
 pub const COLUMNS: [(&str, &str); 8] = [
     ("name", "VARCHAR"),
@@ -147,7 +147,7 @@ pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
     let _ = guard(|| {
         // SAFETY: DuckDB calls with a valid info.
         let context = unsafe { Binding::new(info) }.context();
-        let text = Box::new(version(context.library().as_deref()));
+        let text = Box::new(version(&context.libraries()));
         // SAFETY: DuckDB takes the text over, copies it by `copy_text` and drops it by `drop_text`.
         unsafe {
             duckdb_scalar_function_set_bind_data(info, Box::into_raw(text).cast(), Some(drop_text));
@@ -180,10 +180,10 @@ pub unsafe extern "C" fn execute_version(info: duckdb_function_info, input: duck
     });
 }
 
-fn version(library: Option<&str>) -> String {
+fn version(libraries: &Libraries) -> String {
     // SAFETY: the text is static.
     let host = unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy();
-    let onnx = match runtime(library) {
+    let onnx = match runtime(libraries) {
         Ok(runtime) => format!("ONNX Runtime {} (CPU kernels: {})", runtime.version(), kernels()),
         Err(error) => format!("ONNX Runtime is not loaded: {error}"),
     };

@@ -5,7 +5,7 @@ use libduckdb_sys::*;
 use super::types::{LogicalType, c_text, owned_text};
 use crate::core::registry::Registry;
 use crate::core::sqltype::Given;
-use crate::ffi::library;
+use crate::ffi::library::{self, Libraries};
 
 pub const HOME: &str = "sqlinfer_home";
 
@@ -37,8 +37,8 @@ impl Context {
         Registry::open(self.setting(HOME).as_deref())
     }
 
-    pub fn library(&self) -> Option<String> {
-        self.setting(library::SETTING)
+    pub fn libraries(&self) -> Libraries {
+        Libraries { onnxruntime: self.setting(library::SETTING), operators: self.setting(library::OPERATORS_SETTING) }
     }
 }
 

@@ -126,6 +126,8 @@ impl Connection {
 fn register(connection: &Connection) -> Result<()> {
     register_setting(connection, HOME, "folder of the models of sqlinfer");
     register_setting(connection, library::SETTING, "path of libonnxruntime, which sqlinfer runs models with");
+    let operators = "path of a library of operators that ONNX Runtime itself has not";
+    register_setting(connection, library::OPERATORS_SETTING, operators);
     let known = connection.functions();
     if !known.contains("sqlinfer_models") {
         register_models(connection)?;

@@ -17,7 +17,7 @@ use crate::core::plan::{Form, Plan};
 use crate::core::predictor::{Predictor, State};
 use crate::core::reference::Reference;
 use crate::core::sqltype::{Given, Plain, SqlType};
-use crate::ffi::library::runtime;
+use crate::ffi::library::{Libraries, runtime};
 
 /// A function as it was registered: DuckDB fixes its type then.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ struct Bound {
     sql_type: SqlType,
     /// The arguments' types; fields that are not read have a type that is not read.
     given: Vec<Given>,
-    library: Option<String>,
+    libraries: Libraries,
 }
 
 pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
@@ -77,7 +77,7 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
     let mut given = binding.given();
     let sql_type = function.sql_type.clone();
     if given.contains(&Given::Unknown) {
-        return Ok(Bound { predictor: None, sql_type, given: Vec::new(), library: None });
+        return Ok(Bound { predictor: None, sql_type, given: Vec::new(), libraries: Libraries::default() });
     }
     let reference = match &function.reference {
         Some(reference) => reference.clone(),
@@ -99,7 +99,7 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
         }
     }
     let predictor = Predictor::new(plan, function.call, &function.sql_type)?;
-    Ok(Bound { predictor: Some(Arc::new(predictor)), sql_type, given, library: context.library() })
+    Ok(Bound { predictor: Some(Arc::new(predictor)), sql_type, given, libraries: context.libraries() })
 }
 
 /// The model's answer must fit the type that the function was registered with.
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
         let unbound = || Error("the call was not bound".to_string());
         let bound = bound.ok_or_else(unbound)?;
         let predictor = bound.predictor.clone().ok_or_else(unbound)?;
-        let state = State::new(predictor, runtime(bound.library.as_deref())?)?;
+        let state = State::new(predictor, runtime(&bound.libraries)?)?;
         // SAFETY: DuckDB takes the state over and drops it by `drop_state`.
         unsafe {
             duckdb_scalar_function_init_set_state(info, Box::into_raw(Box::new(state)).cast(), Some(drop_state));

@@ -1,0 +1,45 @@
+"""Where the shared libraries are that run models; found without importing the packages that carry them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+
+from sqlinfer.errors import EngineError
+
+__all__ = ["EXTENSIONS", "onnxruntime_library", "operators_library", "packaged_operators"]
+
+# The domains of the operators of onnxruntime-extensions.
+EXTENSIONS = ("ai.onnx.contrib", "com.microsoft.extensions")
+
+
+def onnxruntime_library() -> Path:
+    """libonnxruntime, inside the onnxruntime wheel. Raises EngineError."""
+    folder = _folder("onnxruntime") / "capi"
+    patterns = {"darwin": "libonnxruntime*.dylib", "win32": "onnxruntime.dll"}
+    found = sorted(
+        p for p in folder.glob(patterns.get(sys.platform, "libonnxruntime.so*")) if "providers" not in p.name
+    )
+    if not found:
+        raise EngineError(f"no ONNX Runtime library in {folder}: pip install --force-reinstall onnxruntime")
+    return found[-1]
+
+
+def operators_library() -> Path | None:
+    """A library of operators that ONNX Runtime itself has not: the one that $SQLINFER_OPERATORS names, else that of
+    the package onnxruntime-extensions; None where neither is there."""
+    named = os.environ.get("SQLINFER_OPERATORS")
+    return Path(named) if named else packaged_operators()
+
+
+def packaged_operators() -> Path | None:
+    """The library of onnxruntime-extensions. It needs Python in the process."""
+    found = sorted(_folder("onnxruntime_extensions").glob("_extensions_pydll*"))
+    return next((path for path in found if path.suffix in (".so", ".pyd", ".dylib")), None)
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else Path("/nonexistent")
