@@ -17,6 +17,7 @@
     ├── RegistryError       (OSError)          the folder of models cannot be read or written
     ├── ModelFailed         (RuntimeError)     ONNX Runtime refused the rows
     ├── EngineError         (RuntimeError)     the engine that was asked for is not available
+    │   └── OtherRegistry                      the database already answers from another folder of models
     └── MissingExtra        (ImportError)      an optional package is not installed
 
 Each message says what happened, where, and what to do.
@@ -41,6 +42,7 @@ __all__ = [
     "ModelFailed",
     "ModelNotFound",
     "NullFeature",
+    "OtherRegistry",
     "ProofFailed",
     "RegistryError",
     "SqlinferError",
@@ -191,6 +193,15 @@ class ModelFailed(SqlinferError, RuntimeError):
 
 class EngineError(SqlinferError, RuntimeError):
     pass
+
+
+class OtherRegistry(EngineError):
+    @classmethod
+    def of(cls, current: object, asked: object) -> OtherRegistry:
+        return cls(
+            f"this database already answers from the registry {current}; to use {asked}, open the database in another "
+            "process"
+        )
 
 
 class MissingExtra(SqlinferError, ImportError):

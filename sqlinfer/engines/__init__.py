@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import Protocol
 
 import duckdb
 
-from sqlinfer.engines.arrow import ArrowEngine
+from sqlinfer.engines.arrow import ENGINE_ID, ArrowEngine
 from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.engines.native import NativeEngine
-from sqlinfer.errors import EngineError
+from sqlinfer.errors import EngineError, OtherRegistry
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.sql.bind import Function
 
@@ -41,9 +42,17 @@ class Engine(Protocol):
 
 def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> Engine:
     """``auto``, ``arrow`` or ``native``; ``pin`` it when the connection is somebody else's. Raises EngineError."""
-    if name in ("auto", "native"):
+    found = _serving(con)
+    if found is not None and name not in ("auto", found):
+        raise EngineError(
+            f"this database already answers with the {found} engine: use engine={found!r}, or open the database in "
+            "another process"
+        )
+    if found != "arrow" and name in ("auto", "native"):
         try:
             return NativeEngine.of(con, registry)
+        except OtherRegistry:
+            raise
         except EngineError as error:
             if name == "native":
                 raise
@@ -52,3 +61,13 @@ def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *
     if name in ("auto", "arrow"):
         return ArrowEngine.of(con, registry, pin=pin)
     raise EngineError(f"there is no engine {name!r}: write 'auto', 'native' or 'arrow'")
+
+
+def _serving(con: duckdb.DuckDBPyConnection) -> str | None:
+    """The engine whose functions the database has already: a name in a catalog means one thing."""
+    for engine, sign in (("arrow", f"{ENGINE_ID}()"), ("native", "current_setting('sqlinfer_home')")):
+        with suppress(duckdb.CatalogException):
+            # a cursor has a transaction of its own, which a name that is not there may abort
+            con.cursor().execute(f"SELECT {sign}").fetchall()
+            return engine
+    return None

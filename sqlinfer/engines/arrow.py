@@ -17,13 +17,13 @@ import pyarrow as pa
 
 from sqlinfer.engines.catalogue import CATALOGUE, catalogue, version_text
 from sqlinfer.engines.interrupt import Interrupt
-from sqlinfer.errors import EngineError
+from sqlinfer.errors import EngineError, OtherRegistry
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import sessions
 from sqlinfer.sql.bind import Function
 
-__all__ = ["ArrowEngine"]
+__all__ = ["ENGINE_ID", "ArrowEngine"]
 
 
 def _predictor(model: StoredModel, function: Function) -> Predictor:
@@ -104,14 +104,11 @@ class ArrowEngine:
         Raises EngineError when the database already answers from another registry.
         """
         with suppress(duckdb.CatalogException):
-            ((number,),) = con.execute(f"SELECT {_ENGINE_ID}()").fetchall()
+            ((number,),) = con.cursor().execute(f"SELECT {ENGINE_ID}()").fetchall()
             engine = _engines.get(number)
             if engine is not None:
                 if engine.registry.home.resolve() != registry.home.resolve():
-                    raise EngineError(
-                        f"this database already answers from the registry {engine.registry.home}; "
-                        f"to use {registry.home}, open the database in another process"
-                    )
+                    raise OtherRegistry.of(engine.registry.home, registry.home)
                 return engine
         engine = cls(registry)
         engine._introduce(con)
@@ -153,7 +150,7 @@ class ArrowEngine:
         _engines[number] = self
         columns = "STRUCT(" + ", ".join(f"{name} {type}" for name, type in CATALOGUE.items()) + ")[]"
         registry = self.registry
-        self._create(con, _ENGINE_ID, lambda: number, [], "BIGINT", side_effects=True)
+        self._create(con, ENGINE_ID, lambda: number, [], "BIGINT", side_effects=True)
         self._create(con, "sqlinfer_models_list", lambda: catalogue(registry), [], columns, side_effects=True)
         self._create(con, "sqlinfer_version", version_text, [], "VARCHAR", side_effects=True)
 
@@ -182,6 +179,6 @@ def _variadic(udf: _Udf) -> Callable[..., pa.Array]:
     return function
 
 
-_ENGINE_ID = "sqlinfer_engine_id"
+ENGINE_ID = "sqlinfer_engine_id"
 _engines: weakref.WeakValueDictionary[int, ArrowEngine] = weakref.WeakValueDictionary()
 _pinned: list[ArrowEngine] = []

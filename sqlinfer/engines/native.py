@@ -20,7 +20,7 @@ import duckdb
 
 from sqlinfer import errors
 from sqlinfer.engines.interrupt import Interrupt
-from sqlinfer.errors import EngineError, SqlinferError
+from sqlinfer.errors import EngineError, OtherRegistry, SqlinferError
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.libraries import onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
@@ -89,10 +89,7 @@ class NativeEngine:
         setting = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
         current = setting[0][0] if setting else None
         if current and Path(current).resolve() != Path(home).resolve() and _registered(con):
-            raise EngineError(
-                f"this database already answers from the registry {current}; "
-                f"to use {home}, open the database in another process"
-            )
+            raise OtherRegistry.of(current, home)
         con.execute(f"SET GLOBAL sqlinfer_home = {_text(home)}")
         con.execute(f"SET GLOBAL sqlinfer_onnxruntime = {_text(library)}")
         if operators := operators_library():

@@ -18,7 +18,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
-from sqlinfer.errors import EngineError, ModelNotFound
+from sqlinfer.errors import EngineError, ModelNotFound, OtherRegistry
 
 
 def attach(con, registry, engine):
@@ -92,6 +92,36 @@ def test_two_connections_to_one_database(registry, engine, tmp_path):
     with pytest.raises(EngineError, match="another process"):
         sqlinfer.connect(tmp_path / "x.duckdb", registry=tmp_path, engine=engine)
     second.close()
+
+
+@pytest.mark.parametrize("second", ["the same", "auto"])
+def test_one_database_has_one_registry(registry, engine, second, tmp_path):
+    plain = unsigned()
+    con = attach(plain, registry, engine)
+    con.sql("SELECT predict('width', 1)").fetchall()
+    with pytest.raises(
+        OtherRegistry, match=r"already answers from the registry .*open the database in another process"
+    ):
+        attach(plain.cursor(), tmp_path / "other", engine if second == "the same" else "auto")
+    assert con.sql("SELECT predict('width', 1) > 0").fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("second", ["arrow", "native"])
+def test_one_database_has_one_engine(registry, engine, second):
+    plain = unsigned()
+    attach(plain, registry, engine)
+    if second != engine:
+        with pytest.raises(EngineError, match=f"already answers with the {engine} engine"):
+            attach(plain, registry, second)
+    assert attach(plain, registry, "auto").engine == engine
+
+
+def test_attaching_leaves_a_transaction_alone(registry, engine):
+    plain = unsigned()
+    plain.execute("BEGIN; CREATE TABLE t AS SELECT 1 AS x")
+    con = attach(plain, registry, engine)
+    con.execute("COMMIT")
+    assert con.execute("SELECT x FROM t").fetchall() == [(1,)]
 
 
 def test_views_find_their_models_another_day(registry, engine, tmp_path):
