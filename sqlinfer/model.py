@@ -73,7 +73,7 @@ class Model:
         if missing:
             raise MissingFeature.of(self.name, missing, names)
         columns = [table.column(lower[name.lower()]) for name in names]
-        session = sessions.get(self._stored.onnx, manifest.sha256, manifest.name)
+        session = sessions.get(self._stored)
         answers: pa.Array = Predictor(self.name, manifest.signature, how, session)(*columns)
         if type(data).__module__.startswith("pandas"):
             series = answers.to_pandas()

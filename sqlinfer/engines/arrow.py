@@ -28,9 +28,7 @@ __all__ = ["ENGINE_ID", "ArrowEngine"]
 
 def _predictor(model: StoredModel, function: Function) -> Predictor:
     """Load the model, if it is not loaded yet, for one call."""
-    manifest = model.manifest
-    session = sessions.get(model.onnx, manifest.sha256, manifest.name)
-    return Predictor(str(function.reference), manifest.signature, model.call(function.call), session)
+    return Predictor(str(function.reference), model.manifest.signature, model.call(function.call), sessions.get(model))
 
 
 class _Failures:

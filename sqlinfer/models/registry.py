@@ -10,6 +10,7 @@ A number that was removed is not given again: an empty file ``3.removed`` rememb
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -57,6 +58,22 @@ class StoredModel:
         """What a prediction reads, with the sha256 that each file had when it was registered."""
         beside = (f.prepare for f in self.manifest.signature.features if isinstance(f.prepare, TextPreparation))
         return {self.onnx: self.manifest.sha256, **{self.folder / p.tokenizer: p.sha256 for p in beside}}
+
+    def require_intact(self) -> None:
+        """Read all of the files: each is what it was when it was proven. Raises RegistryError."""
+        for path, sha256 in self.files.items():
+            try:
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise RegistryError(
+                    f"{path} cannot be read ({error.strerror or error}); register the model again"
+                ) from error
+            if found != sha256:
+                raise RegistryError(
+                    f"{path} is not the file that was registered (its sha256 is {found[:12]}…, not {sha256[:12]}…); "
+                    "register the model again"
+                )
 
     def call(self, name: str) -> Call:
         """How the model answers predict, predict_proba or infer. Raises ModelNotFound where it has no such answer."""

@@ -5,7 +5,6 @@ A model is stored only when SQL answers what the original answers on the sample 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from sqlinfer.connection import RegistryLike
-from sqlinfer.errors import BadReference, ProofFailed
+from sqlinfer.errors import BadReference
 from sqlinfer.model import Model
 from sqlinfer.models.convert.pickled import load_pickle
 from sqlinfer.models.prepare import Labels, Options
@@ -101,14 +100,12 @@ def register(
 
 
 def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:
-    """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed."""
+    """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed, and
+    RegistryError when the files have."""
     store = registry if isinstance(registry, Registry) else Registry(registry)
     model = store.get(reference)
     manifest = model.manifest
-    for file, sha256 in model.files.items():
-        digest = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "missing"
-        if digest != sha256:
-            raise ProofFailed(f"{file} is not the file that was registered (sha256 {digest[:12]}…); register it again")
+    model.require_intact()
     where = Reference(manifest.name, manifest.version)
     table = proof_table(manifest.signature.features, manifest.proof.rows)
     return prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)

@@ -20,6 +20,7 @@ import numpy as np
 import onnxruntime as ort
 
 from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryError
+from sqlinfer.models.registry import StoredModel
 from sqlinfer.runtime.libraries import EXTENSIONS, operators_library
 
 __all__ = ["Session", "SessionCache", "sessions"]
@@ -153,12 +154,14 @@ class SessionCache:
         self._lock = threading.Lock()
         self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
 
-    def get(self, path: Path, sha256: str, name: str) -> Session:
-        key = str(path), sha256
+    def get(self, model: StoredModel) -> Session:
+        """Raises RegistryError where the files are not those that were registered, InvalidModel."""
+        key = str(model.onnx), model.manifest.sha256
         with self._lock:
             session = self._sessions.get(key)
             if session is None:
-                session = self._sessions[key] = Session(path, name)
+                model.require_intact()
+                session = self._sessions[key] = Session(model.onnx, model.manifest.name)
             self._sessions.move_to_end(key)
             while len(self._sessions) > self._most:
                 self._sessions.popitem(last=False)

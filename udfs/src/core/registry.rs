@@ -13,9 +13,33 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use sha2::{Digest, Sha256};
+
 use super::error::{Error, Result, no_alias, no_model, no_version};
 use super::manifest::Manifest;
 use super::reference::{Pointer, Reference, is_name};
+
+/// Read a file of a model: it is what it was when the model was proven.
+pub fn require_intact(path: &Path, sha256: &str) -> Result<()> {
+    let mut digest = Sha256::new();
+    let read = fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut digest));
+    read.map_err(|reason| unreadable(path, &reason))?;
+    let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    if found == sha256 {
+        return Ok(());
+    }
+    let short = |text: &str| text.chars().take(12).collect::<String>();
+    Err(Error(format!(
+        "{} is not the file that was registered (its sha256 is {}…, not {}…); register the model again",
+        path.display(),
+        short(&found),
+        short(sha256)
+    )))
+}
+
+pub fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error(format!("{} cannot be read ({reason}); register the model again", path.display()))
+}
 
 pub struct Registry {
     pub home: PathBuf,

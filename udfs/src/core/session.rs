@@ -12,6 +12,7 @@ use std::time::Instant;
 use super::error::{Error, Result, brief, model_failed};
 use super::manifest::Manifest;
 use super::prepare::{Preparer, preparers};
+use super::registry::require_intact;
 use super::tensor::Tensor;
 use crate::ffi::onnxruntime::{Feed, Graph, Runtime};
 
@@ -167,6 +168,7 @@ pub fn session(runtime: &'static Runtime, name: &str, path: PathBuf, sha256: &st
     if let Some(session) = session.as_ref() {
         return Ok(session.clone());
     }
+    require_intact(&path, sha256)?;
     let opened = Arc::new(Session::open(runtime, name, path)?);
     *session = Some(opened.clone());
     Ok(opened)

@@ -9,8 +9,6 @@ mod recent;
 mod rows;
 mod text;
 
-use std::path::Path;
-
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -34,6 +32,7 @@ pub enum Prepare {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct TextFields {
     pub tokenizer: String,
+    pub sha256: String,
     pub mask: Option<String>,
     pub types: Option<String>,
     pub pad: Option<i64>,
@@ -118,8 +117,4 @@ impl Preparer {
                 .map_err(|error| unreadable_image(&plan.model, &feature.name, rows.get(error.row), &error.reason)),
         }
     }
-}
-
-fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Error {
-    Error(format!("{} cannot be read ({reason}); register the model again", path.display()))
 }

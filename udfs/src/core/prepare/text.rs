@@ -8,8 +8,9 @@ use super::super::error::{Error, Result};
 use super::super::manifest::{Feature, Manifest, NullPolicy};
 use super::super::pack::{Group, Packed};
 use super::super::plan::{Kind, Reader};
+use super::super::registry::{require_intact, unreadable};
 use super::super::tensor::{self, Buffer};
-use super::{TextFields, unreadable};
+use super::TextFields;
 
 /// Measured with 6 layers of 384: fewer tokens wait for the weights, more fall out of the nearest caches.
 pub const TOKENS_PER_RUN: usize = 512;
@@ -29,6 +30,7 @@ pub struct Texts {
 impl Texts {
     pub fn open(manifest: &Manifest, feature: &Feature, fields: &TextFields) -> Result<Texts> {
         let path = manifest.folder.join(&fields.tokenizer);
+        require_intact(&path, &fields.sha256)?;
         let tokenizer = Tokenizer::from_file(&path).map_err(|reason| unreadable(&path, &reason))?;
         let input = |name: &Option<String>| match name {
             Some(name) => manifest.input_number(name).map(Some),

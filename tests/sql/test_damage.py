@@ -1,0 +1,48 @@
+"""Files of a registry that are no longer what was registered: an error that names the file, on every engine."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from sklearn.linear_model import LinearRegression
+
+import sqlinfer
+from sqlinfer.errors import RegistryError
+
+
+@pytest.fixture
+def stored(tmp_path, iris):
+    registry = sqlinfer.Registry(tmp_path / "registry")
+    estimator = LinearRegression().fit(iris[["sl"]], iris["pw"])
+    return sqlinfer.register("m", estimator, sample=iris[["sl"]], registry=registry), registry
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-10]), "is not the file that was registered"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-1] + b"x"), "is not the file that was registered"),
+        (lambda path: path.write_bytes(b""), "is not the file that was registered"),
+        (lambda path: path.unlink(), "cannot be read"),
+    ],
+    ids=["cut", "changed", "empty", "gone"],
+)
+def test_a_graph_that_was_changed(stored, engine, damage, says):
+    model, registry = stored
+    damage(registry.get("m").onnx)
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        with pytest.raises(RegistryError, match=rf"model\.onnx {says}.*register the model again"):
+            con.execute("SELECT predict('m', 1)").fetchall()
+        assert con.execute("SELECT 1").fetchall() == [(1,)]
+    with pytest.raises(RegistryError, match=says):
+        model.predict(pd.DataFrame({"sl": [1.0]}))
+    with pytest.raises(RegistryError, match=says):
+        sqlinfer.verify("m", registry=registry, engine=engine)
+
+
+def test_a_model_that_is_loaded_goes_on(stored, engine):
+    _, registry = stored
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        before = con.execute("SELECT predict('m', 1)").fetchall()
+        registry.get("m").onnx.unlink()
+        assert con.execute("SELECT predict('m', 1)").fetchall() == before
