@@ -55,11 +55,13 @@ _TABLE = [
 DTYPES: dict[str, ElementType] = {
     dtype: ElementType(dtype, sql, np.dtype(numpy), arrow) for dtype, sql, numpy, arrow in _TABLE
 }
+# half precision travels as FLOAT: the first of a name is its own
+_BY_SQL = {element.sql: element for element in reversed(DTYPES.values())}
 
 
 def by_sql(sql: str) -> ElementType:
     """The element type of a plain SQL type name (``FLOAT`` → float32). Raises KeyError."""
-    return next(t for t in DTYPES.values() if t.sql == sql)
+    return _BY_SQL[sql]
 
 
 def nested(sql: str, axes: Sequence[int | None]) -> str:

@@ -128,7 +128,12 @@ class ArrowEngine:
             if udf is not None:
                 self._forget(con, function, type)
             udf = _Udf(function, model, self._failures, self.interrupt)
-            self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
+            try:
+                self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
+            except duckdb.Error as error:
+                raise EngineError(
+                    f"DuckDB does not take {function.name}() → {type} ({error}); register the model again"
+                ) from error
             self._udfs[function.name] = udf
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:

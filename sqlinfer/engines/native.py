@@ -20,7 +20,7 @@ import duckdb
 
 from sqlinfer import errors
 from sqlinfer.engines.interrupt import Interrupt
-from sqlinfer.errors import EngineError, OtherRegistry, SqlinferError
+from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferError
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.libraries import onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
@@ -106,6 +106,7 @@ class NativeEngine:
                 return
             self._load_again(con)
             if function.name not in self._types:
+                _require_readable(con, function)
                 raise EngineError(
                     f"the extension does not offer {function.name}() → {type}; open the database again, or use "
                     "engine='arrow'"
@@ -142,6 +143,15 @@ class NativeEngine:
             with _environment("SQLINFER_HOME", str(self.registry.home.absolute())):
                 con.execute(f"LOAD {_text(copy)}")
         self._types = _registered(con)
+
+
+def _require_readable(con: duckdb.DuckDBPyConnection, function: Function) -> None:
+    """Raises RegistryError with what the extension says of a manifest that it cannot read."""
+    try:
+        con.cursor().execute(f"SELECT predict({_text(function.reference)})").fetchall()
+    except duckdb.Error as error:
+        if "model.json" in str(error):
+            raise RegistryError(_reason(error)) from error
 
 
 def _registered(con: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -71,6 +71,7 @@ from sqlinfer.models.signature import (
     Tensor,
     TextPreparation,
 )
+from sqlinfer.models.soundness import require_sound, require_types
 
 __all__ = ["FORMAT", "Manifest", "Proof", "Source"]
 
@@ -143,7 +144,7 @@ class Manifest:
         """Raises RegistryError for a file that is missing, damaged, or of a format that this version does not know."""
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise RegistryError(f"{path} cannot be read ({error}); register the model again") from error
         found = fields.get("format") if isinstance(fields, dict) else None
         if found != FORMAT:
@@ -181,10 +182,7 @@ class Manifest:
             batch=Batch(**fields["batch"]),
         )
         proof = fields["proof"]
-        for field, type in (("name", str), ("version", int), ("sha256", str), ("created", str)):
-            if not isinstance(fields[field], type):
-                raise TypeError(f"{field} is {fields[field]!r}")
-        return cls(
+        manifest = cls(
             name=fields["name"],
             version=fields["version"],
             created=fields["created"],
@@ -195,6 +193,9 @@ class Manifest:
             kernel=fields["kernel"],
             proof=Proof(tuple(tuple(row) for row in proof["rows"]), proof["answers"], proof["tolerance"]),
         )
+        require_types(manifest)
+        require_sound(manifest.signature)
+        return manifest
 
 
 def _null_policy(field: Any) -> NullPolicy:

@@ -36,6 +36,7 @@ __all__ = ["Registry", "StoredModel", "default_home"]
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "model.json"
 ALIASES_FILE = "aliases.json"
+_MOST_VERSIONS = 2**31
 
 
 def default_home() -> Path:
@@ -110,10 +111,13 @@ class Registry:
         path = self._models / name / ALIASES_FILE
         try:
             aliases = json.loads(path.read_text(encoding="utf-8"))
-            return {str(alias): int(version) for alias, version in aliases.items()}
+            for alias, version in aliases.items():
+                if type(version) is not int or not 0 < version < _MOST_VERSIONS:
+                    raise TypeError(f"{alias} is {str(version)[:40]}")
+            return dict(aliases)
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError, AttributeError, TypeError) as error:
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             raise RegistryError(
                 f'{path} is damaged ({error}); write it as {{"default": 1}} with the version you want'
             ) from error

@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlinfer.errors import FeatureError
+from sqlinfer.errors import FeatureError, SqlinferError
 from sqlinfer.models.describe import describe, null_policies, task_of
 from sqlinfer.models.manifest import Source
-from sqlinfer.models.prepare import open_file
+from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Signature
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
 from sqlinfer.runtime.probe import Probe, synthetic_rows
+from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.trial import prepared_rules, require_same
 from sqlinfer.version import __version__
 from sqlinfer.worker import step
@@ -25,14 +26,7 @@ __all__ = ["prove_file"]
 def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
     """Leave the model, proven, as the first version of ``name`` in the registry ``home``."""
     step("reading it")
-    opened = open_file(
-        path,
-        wishes.options,
-        labels=wishes.labels,
-        names=wishes.features,
-        sample_names=sample.names if sample else (),
-        layout=wishes.layout,
-    )
+    opened = _open(name, path, sample, wishes)
     graph = opened.graph
     if opened.conversion is not None:
         require_same(name, *opened.conversion, graph.tolerance)
@@ -52,6 +46,23 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     answers = Probe(name, signature, seen.session).answers(table)
     source = Source(graph.producer, path.name, None, __version__)
     store_proven(home, name, seen.graph, signature, source, task_of(signature), table, answers, opened.files)
+
+
+def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes) -> Opened:
+    try:
+        return open_file(
+            path,
+            wishes.options,
+            labels=wishes.labels,
+            names=wishes.features,
+            sample_names=sample.names if sample else (),
+            layout=wishes.layout,
+        )
+    except (LookupError, AttributeError, TypeError, ValueError) as error:
+        if not isinstance(error, SqlinferError) and path.is_file():
+            step("loading it into ONNX Runtime")
+            Session(path, name)  # a node that lacks what its operator has: this says which
+        raise
 
 
 def _require_scores(signature: Signature, labels: Sequence[Any]) -> None:

@@ -120,7 +120,11 @@ class Predictor:
                 return list(pool.map(self._run, groups))
 
     def _run(self, group: Group) -> pa.Array:
-        parts = [answer(self.signature, self.call, self._infer(feeds, rows)) for feeds, rows in self._slices(group)]
+        parts = []
+        for feeds, rows in self._slices(group):
+            parts.append(answer(self.signature, self.call, self._infer(feeds, rows)))
+            if len(parts[-1]) != rows:
+                raise ModelFailed(f"model {self.model!r} gives {len(parts[-1])} answers for {rows} rows")
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
 
     def _infer(self, feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ CUTS = st.lists(st.integers(0, 150), max_size=8)
 
 def predictor(registry, name, call="predict"):
     model = registry.get(name)
-    session = sessions.get(model.onnx, model.manifest.sha256, name)
+    session = sessions.get(model)
     return Predictor(name, model.manifest.signature, model.call(call), session)
 
 

@@ -33,8 +33,8 @@ def counted(tmp_path, monkeypatch):
     features = random.normal(size=(500, 2)).astype(np.float32)
     model = LinearRegression().fit(features, features @ [1.0, 0.5])
     registry = sqlinfer.Registry(tmp_path)
-    stored = sqlinfer.register("m", model, sample=features, features=["x", "y"], registry=registry)
-    session = sessions.get(registry.get("m").onnx, stored.manifest.sha256, "m")
+    sqlinfer.register("m", model, sample=features, features=["x", "y"], registry=registry)
+    session = sessions.get(registry.get("m"))
     counts = []
     run = session.run
 

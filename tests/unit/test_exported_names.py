@@ -33,6 +33,7 @@ BUILTIN = {
     "FeatureCount": TypeError,
     "FeatureType": TypeError,
     "NullFeature": ValueError,
+    "OtherRegistry": RuntimeError,
     "InvalidModel": ValueError,
     "UntrustedModel": PermissionError,
     "ConversionFailed": ValueError,

@@ -10,7 +10,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
-from sqlinfer.errors import ConversionFailed, FeatureError, ProofFailed
+from sqlinfer.errors import ConversionFailed, FeatureError, ProofFailed, RegistryError
 from sqlinfer.proof import compare
 
 
@@ -95,7 +95,7 @@ def copy(registry, tmp_path):
 def test_verify_finds_another_file(copy):
     other = copy.get("iris/2").onnx
     shutil.copy(other, copy.get("iris/1").onnx)
-    with pytest.raises(ProofFailed, match="is not the file that was registered"):
+    with pytest.raises(RegistryError, match="is not the file that was registered"):
         sqlinfer.verify("iris/1", registry=copy)
     assert sqlinfer.verify("iris/2", registry=copy).passed
 
@@ -104,13 +104,13 @@ def test_verify_finds_another_file(copy):
 def test_verify_finds_a_changed_file(copy, damage):
     path = copy.get("width").onnx
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ProofFailed, match="register it again"):
+    with pytest.raises(RegistryError, match="register the model again"):
         sqlinfer.verify("width", registry=copy)
 
 
 def test_verify_finds_a_missing_file(copy):
     copy.get("width").onnx.unlink()
-    with pytest.raises(ProofFailed):
+    with pytest.raises(RegistryError, match="cannot be read"):
         sqlinfer.verify("width", registry=copy)
 
 
