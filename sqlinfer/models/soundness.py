@@ -91,7 +91,8 @@ def _require_feature(feature: Feature, signature: Signature) -> None:
         width = shapes[feature.tensor][1] if len(shapes[feature.tensor]) == 2 else None
         _must(width is not None and 0 <= feature.column < width, f"{feature.name!r} is column {feature.column}")
     if isinstance(feature.prepare, TextPreparation):
-        _must(all(len(shapes[tensor]) == 2 for tensor in feature.tensors), f"text as {feature.tensors}")
+        ids = [signature.input(tensor) for tensor in feature.tensors]
+        _must(all(len(t.shape) == 2 and t.dtype in ("int32", "int64") for t in ids), f"text as {feature.tensors}")
         file = feature.prepare.tokenizer
         _must(file not in ("", ".", "..") and PurePath(file).name == file, f"a tokenizer at {file!r}")
 
