@@ -33,7 +33,7 @@ def main() -> None:
     try:
         subprocess.run(command, cwd=HERE, check=True)
     except FileNotFoundError:
-        sys.exit("cargo is not installed: get Rust 1.88 or later, and run this again")
+        sys.exit("cargo is not installed: get Rust 1.89 or later, and run this again")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
     write(library.read_bytes() + footer(duckdb_platform), options.output)

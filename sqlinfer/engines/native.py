@@ -22,7 +22,7 @@ from sqlinfer import errors
 from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferError
 from sqlinfer.models.registry import Registry, StoredModel
-from sqlinfer.runtime.libraries import onnxruntime_library, operators_library
+from sqlinfer.runtime.libraries import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
 
 __all__ = ["NativeEngine", "extension_path"]
@@ -49,13 +49,12 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
 
 def extension_path() -> Path:
     """Where the built extension lies: in the installed package. Raises EngineError."""
-    path = Path(__file__).parent.parent / "sqlinfer.duckdb_extension"
-    if not path.exists():
+    if not EXTENSION_FILE.exists():
         raise EngineError(
             "the native extension is not built in this installation: install Rust (cargo) and run "
             "'pip install --force-reinstall --no-deps sqlinfer', or, in a checkout, 'make native'"
         )
-    return path
+    return EXTENSION_FILE
 
 
 class NativeEngine:

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from sqlinfer.errors import EngineError
 
-__all__ = ["EXTENSIONS", "onnxruntime_library", "operators_library", "packaged_operators"]
+__all__ = ["EXTENSIONS", "EXTENSION_FILE", "onnxruntime_library", "operators_library", "packaged_operators"]
+
+# The native extension, where this installation has it: DuckDB loads it, and ONNX Runtime takes operators from it.
+EXTENSION_FILE = Path(__file__).parent.parent / "sqlinfer.duckdb_extension"
 
 # The domains of the operators of onnxruntime-extensions.
 EXTENSIONS = ("ai.onnx.contrib", "com.microsoft.extensions")

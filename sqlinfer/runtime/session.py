@@ -8,10 +8,11 @@ pool of all cores takes over.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,11 +22,13 @@ import onnxruntime as ort
 
 from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryError
 from sqlinfer.models.registry import StoredModel
-from sqlinfer.runtime.libraries import EXTENSIONS, operators_library
+from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_library
 
 __all__ = ["Session", "SessionCache", "sessions"]
 
 T = TypeVar("T")
+# What its errors speak of when it does not open a model with the operators of the native extension.
+_OWN = rf"TreeEnsemble|RegisterCustomOps|{re.escape(EXTENSION_FILE.name)}"
 # What ONNX Runtime says of an operator that is not its own.
 _STRANGE = "is not a registered function/op"
 _FATAL_ONLY = 4  # everything else comes back as an exception
@@ -34,26 +37,33 @@ _HEAVY_SECONDS = 0.002
 
 
 def _open(source: bytes | str, threads: int) -> ort.InferenceSession:
-    try:
-        return _opened(source, threads, None)
-    except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
-        if _STRANGE not in str(error):
-            raise
-        library = operators_library()
-        if library is None and any(domain in str(error) for domain in EXTENSIONS):
-            raise MissingExtra.of("onnxruntime-extensions", "operators", "a model with its operators") from error
-        if library is None:
-            raise
-        return _opened(source, threads, library)
+    """Trees are computed by the native extension, where it is there and knows their form; an operator that ONNX Runtime
+    has not, by the library that was named for it."""
+    libraries = [EXTENSION_FILE] if EXTENSION_FILE.exists() else []
+    while True:
+        try:
+            return _opened(source, threads, libraries)
+        except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+            if EXTENSION_FILE in libraries and re.search(_OWN, str(error)):
+                libraries.remove(EXTENSION_FILE)
+                continue
+            library = operators_library()
+            if _STRANGE not in str(error) or library in libraries:
+                raise
+            if library is None and any(domain in str(error) for domain in EXTENSIONS):
+                raise MissingExtra.of("onnxruntime-extensions", "operators", "a model with its operators") from error
+            if library is None:
+                raise
+            libraries.append(library)
 
 
-def _opened(source: bytes | str, threads: int, library: Path | None) -> ort.InferenceSession:
+def _opened(source: bytes | str, threads: int, operators: Sequence[Path]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if library is not None:
+    for library in operators:
         options.register_custom_ops_library(str(library))
     # without a GPU there is nothing to fall back from; it would print, and try the same again
     return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)

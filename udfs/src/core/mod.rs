@@ -19,3 +19,4 @@ pub mod registry;
 pub mod session;
 pub mod sqltype;
 pub mod tensor;
+pub mod trees;

@@ -1,5 +1,8 @@
-//! The only place of `unsafe` code: the host on one side, ONNX Runtime on the other.
+//! The only place of `unsafe` code: the host on one side, ONNX Runtime on the other, and the processor below.
 
+mod attributes;
+pub mod cpu;
 pub mod duckdb;
 pub mod library;
 pub mod onnxruntime;
+pub mod operators;

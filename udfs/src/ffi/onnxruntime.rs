@@ -12,12 +12,17 @@ use ort_sys::{
     OrtMemType, OrtMemoryInfo, OrtSession, OrtSessionOptions, OrtStatusPtr, OrtTensorTypeAndShapeInfo, OrtValue,
 };
 
+use super::operators;
 use crate::core::tensor::{Buffer, Tensor, Texts};
 use crate::on_buffer;
+
+const OLDEST: u32 = 17;
 
 /// The library, loaded once for the life of the process.
 pub struct Runtime {
     api: &'static OrtApi,
+    /// Whether it takes the operators that are computed here.
+    own_operators: bool,
     env: *mut OrtEnv,
     cpu: *mut OrtMemoryInfo,
     version: String,
@@ -47,10 +52,14 @@ impl Runtime {
         // SAFETY: `base` is valid, and GetVersionString gives static text.
         let version = unsafe { CStr::from_ptr((base.GetVersionString)()) }.to_string_lossy().into_owned();
         // SAFETY: `base` is valid; a version that is not supported gives null, which is checked.
-        let api = unsafe { (base.GetApi)(ort_sys::ORT_API_VERSION).as_ref() };
-        let api = api.ok_or_else(|| {
-            format!("ONNX Runtime {version} is too old: 1.{} or later is needed", ort_sys::ORT_API_VERSION)
-        })?;
+        let (newest, oldest) = unsafe { ((base.GetApi)(operators::SINCE), (base.GetApi)(OLDEST)) };
+        // SAFETY: what is not null lives as long as the library.
+        let api = match unsafe { newest.as_ref() } {
+            Some(api) => api,
+            // SAFETY: the table of this version is as long as `complete` reads it.
+            None if !oldest.is_null() => Box::leak(Box::new(unsafe { complete(oldest) })),
+            None => return Err(format!("ONNX Runtime {version} is too old: 1.{OLDEST} or later is needed")),
+        };
         std::mem::forget(library);
         let mut env = ptr::null_mut();
         let mut cpu = ptr::null_mut();
@@ -63,7 +72,7 @@ impl Runtime {
             (api.CreateCpuMemoryInfo)(OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeDefault, &mut cpu)
         };
         check(api, status)?;
-        Ok(Runtime { api, env, cpu, version, operators: Mutex::new(None) })
+        Ok(Runtime { api, own_operators: !newest.is_null(), env, cpu, version, operators: Mutex::new(None) })
     }
 
     /// Let models that are opened later use the operators of a library.
@@ -76,6 +85,18 @@ impl Runtime {
     }
 }
 
+/// An older table of functions as a whole one: those that it lacks answer with an error.
+///
+/// # Safety
+/// `old` must point to a table of version `OLDEST` or later.
+unsafe fn complete(old: *const OrtApi) -> OrtApi {
+    let mut whole = ort_sys::stub::api();
+    let known = std::mem::offset_of!(OrtApi, SessionOptionsAppendExecutionProvider_VitisAI); // the first of version 18
+    // SAFETY: the caller promises that the first `known` bytes are there; both tables begin alike.
+    unsafe { ptr::copy_nonoverlapping(old.cast::<u8>(), ptr::from_mut(&mut whole).cast::<u8>(), known) };
+    whole
+}
+
 fn with_source(error: &dyn std::error::Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
@@ -83,7 +104,8 @@ fn with_source(error: &dyn std::error::Error) -> String {
     }
 }
 
-fn check(api: &OrtApi, status: OrtStatusPtr) -> Result<(), String> {
+/// Ok, or what ONNX Runtime says went wrong.
+pub fn check(api: &OrtApi, status: OrtStatusPtr) -> Result<(), String> {
     if status.0.is_null() {
         return Ok(());
     }
@@ -137,10 +159,13 @@ impl Drop for Options<'_> {
 impl Graph {
     /// A graph with operators that are not ONNX Runtime's own is opened with those of the library that was named.
     pub fn open(runtime: &'static Runtime, path: &Path, threads: usize) -> Result<Graph, String> {
-        let opened = Graph::open_with(runtime, path, threads, None);
+        let mut opened = Graph::open_with(runtime, path, threads, None, runtime.own_operators);
+        if opened.as_ref().is_err_and(|reason| runtime.own_operators && reason.contains(operators::NAMES)) {
+            opened = Graph::open_with(runtime, path, threads, None, false);
+        }
         match (opened, runtime.operators()) {
             (Err(reason), Some(library)) if reason.contains(STRANGE) => {
-                Graph::open_with(runtime, path, threads, Some(&library))
+                Graph::open_with(runtime, path, threads, Some(&library), runtime.own_operators)
             }
             (Err(reason), None) if reason.contains(STRANGE) => Err(format!("{reason}. {NO_OPERATORS}")),
             (opened, _) => opened,
@@ -152,6 +177,7 @@ impl Graph {
         path: &Path,
         threads: usize,
         operators: Option<&Path>,
+        own_operators: bool,
     ) -> Result<Graph, String> {
         let api = runtime.api;
         let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
@@ -180,6 +206,10 @@ impl Graph {
             let library = CString::new(library.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
             // SAFETY: the options are valid; loading the library is what the user asked for by naming it.
             check(api, unsafe { (api.RegisterCustomOpsLibrary_V2)(options.1, library.as_ptr().cast()) })?;
+        }
+        if own_operators {
+            // SAFETY: the options are valid, and the runtime takes these operators.
+            unsafe { operators::register(api, options.1) }?;
         }
         let mut session = ptr::null_mut();
         // SAFETY: environment, path and options are valid; the out-pointer too.
@@ -296,38 +326,13 @@ impl Value {
         if kind != ONNXType::ONNX_TYPE_TENSOR {
             return Err("an output is not a tensor".to_string());
         }
-        let (shape, element) = self.facts()?;
+        let (shape, element) = facts(api, self.raw)?;
         let count = shape.iter().product();
         let data = match element {
             Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING => Buffer::Text(self.texts(count)?),
             _ => self.numbers(element, count)?,
         };
         Ok(Tensor { shape, data })
-    }
-
-    fn facts(&self) -> Result<(Vec<usize>, Element), String> {
-        let api = self.runtime.api;
-        let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
-        // SAFETY: the value is a tensor and the out-pointer is valid.
-        check(api, unsafe { (api.GetTensorTypeAndShape)(self.raw, &mut info) })?;
-        let mut element = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-        let mut rank = 0;
-        let mut shape: Vec<i64> = Vec::new();
-        // SAFETY: `info` is valid until it is released below; `shape` has room for `rank` numbers.
-        let statuses = unsafe {
-            let first = [(api.GetTensorElementType)(info, &mut element), (api.GetDimensionsCount)(info, &mut rank)];
-            shape.resize(rank, 0);
-            let last = (api.GetDimensions)(info, shape.as_mut_ptr(), rank);
-            (api.ReleaseTensorTypeAndShapeInfo)(info);
-            first.into_iter().chain([last])
-        };
-        statuses
-            .into_iter()
-            .map(|status| check(api, status))
-            .collect::<Vec<_>>()
-            .into_iter()
-            .collect::<Result<(), _>>()?;
-        Ok((shape.into_iter().map(|axis| usize::try_from(axis).unwrap_or(0)).collect(), element))
     }
 
     fn numbers(&self, element: Element, count: usize) -> Result<Buffer, String> {
@@ -380,6 +385,26 @@ impl Value {
         let cells = starts.iter().zip(ends).map(|(start, end)| (*start, end - start)).collect();
         Ok(Texts { bytes, cells })
     }
+}
+
+/// The shape and the type of a tensor.
+pub fn facts(api: &OrtApi, tensor: *const OrtValue) -> Result<(Vec<usize>, Element), String> {
+    let mut info: *mut OrtTensorTypeAndShapeInfo = ptr::null_mut();
+    // SAFETY: the value is a tensor and the out-pointer is valid.
+    check(api, unsafe { (api.GetTensorTypeAndShape)(tensor, &mut info) })?;
+    let mut element = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+    let mut rank = 0;
+    let mut shape: Vec<i64> = Vec::new();
+    // SAFETY: `info` is valid until it is released below; `shape` has room for `rank` numbers.
+    let statuses = unsafe {
+        let first = [(api.GetTensorElementType)(info, &mut element), (api.GetDimensionsCount)(info, &mut rank)];
+        shape.resize(rank, 0);
+        let last = (api.GetDimensions)(info, shape.as_mut_ptr(), rank);
+        (api.ReleaseTensorTypeAndShapeInfo)(info);
+        first.into_iter().chain([last])
+    };
+    statuses.into_iter().map(|status| check(api, status)).collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
+    Ok((shape.into_iter().map(|axis| usize::try_from(axis).unwrap_or(0)).collect(), element))
 }
 
 fn element(buffer: &Buffer) -> Element {

@@ -11,6 +11,7 @@ use super::{dropped, guard};
 use crate::core::column::Entry;
 use crate::core::error::{Error, Result};
 use crate::core::sqltype::{Plain, SqlType};
+use crate::ffi::cpu;
 use crate::ffi::library::{Libraries, runtime};
 
 pub const COLUMNS: [(&str, &str); 8] = [
@@ -184,24 +185,11 @@ fn version(libraries: &Libraries) -> String {
     // SAFETY: the text is static.
     let host = unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy();
     let onnx = match runtime(libraries) {
-        Ok(runtime) => format!("ONNX Runtime {} (CPU kernels: {})", runtime.version(), kernels()),
+        Ok(runtime) => format!("ONNX Runtime {} (CPU kernels: {})", runtime.version(), cpu::vectors()),
         Err(error) => format!("ONNX Runtime is not loaded: {error}"),
     };
     let sqlinfer = env!("CARGO_PKG_VERSION");
     format!("sqlinfer {sqlinfer} (native engine), DuckDB {host}, C API {}, {onnx}", super::table::API_VERSION)
-}
-
-fn kernels() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    return match () {
-        () if is_x86_feature_detected!("avx512f") => "AVX-512",
-        () if is_x86_feature_detected!("avx2") => "AVX2",
-        () => "SSE2",
-    };
-    #[cfg(target_arch = "aarch64")]
-    return "NEON";
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    return "portable";
 }
 
 pub fn text_type() -> SqlType {

@@ -1,0 +1,271 @@
+//! An ensemble → columns of ranks, and the tests that each word of each tree undergoes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use super::ensemble::{Ensemble, Next, Node, Test};
+use super::number::Number;
+use super::word::Word;
+
+/// Beyond this, walking a tree costs less than testing all of its nodes.
+const MOST_LEAVES: usize = 2048;
+
+/// How a feature becomes ranks, in one or two columns: for the nodes where missing values go to `no`, and to `yes`.
+#[derive(Debug)]
+pub struct Reading<T> {
+    pub feature: usize,
+    /// Ascending, and NaN at the end, to a length of 2ⁿ.
+    pub scale: Vec<T>,
+    /// The rank of a value that is on the scale is the lowest, of any other the highest; else it is the number of those
+    /// that are below the value.
+    pub members: bool,
+    pub missing_no: Option<usize>,
+    pub missing_yes: Option<usize>,
+}
+
+/// Rows whose rank in `column` is above `split` lose the leaves `gone`.
+#[derive(Clone, Copy)]
+pub struct Strike<W: Word> {
+    pub column: u32,
+    pub split: W::Rank,
+    pub gone: W,
+}
+
+/// Some leaves of a tree, and the tests that concern them.
+#[derive(Debug)]
+pub struct Leaves<W> {
+    pub start: W,
+    pub strikes: Range<usize>,
+}
+
+#[derive(Debug)]
+pub struct Tree {
+    pub words: Range<usize>,
+    /// For each output that the tree adds to, where the weights of its leaves begin.
+    pub weights: Vec<(usize, usize)>,
+    /// Leaves, rounded up to whole words.
+    pub width: usize,
+}
+
+pub struct Layout<T, W: Word> {
+    pub readings: Vec<Reading<T>>,
+    pub columns: usize,
+    pub trees: Vec<Tree>,
+    pub words: Vec<Leaves<W>>,
+    pub strikes: Vec<Strike<W>>,
+    pub weights: Vec<T>,
+}
+
+impl<T: Number, W: Word> Layout<T, W> {
+    /// None for trees that are too large, or for more splits of a feature than a rank can tell apart.
+    pub fn of(ensemble: &Ensemble<T>) -> Option<Layout<T, W>> {
+        let mut columns = Columns::of(&ensemble.nodes);
+        if columns.splits.values().any(|splits| splits.len() > W::MOST_SPLITS) {
+            return None;
+        }
+        let mut layout = Layout {
+            readings: Vec::new(),
+            columns: 0,
+            trees: Vec::new(),
+            words: Vec::new(),
+            strikes: Vec::new(),
+            weights: Vec::new(),
+        };
+        let mut before: Option<Shape> = None;
+        for root in &ensemble.roots {
+            let shape = Shape::of(ensemble, *root)?;
+            let weights = shape.weights(ensemble);
+            // a tree that adds to several outputs is written once for each: its tests are made once
+            let joins = before.as_ref().is_some_and(|before| before.same_tests(&shape, ensemble))
+                && layout.trees.last().is_some_and(|tree| tree.weights.iter().all(|(t, _)| !weights.contains_key(t)));
+            if !joins {
+                layout.plant(ensemble, &shape, &mut columns);
+            }
+            layout.weigh(weights);
+            before = Some(shape);
+        }
+        (layout.readings, layout.columns) = columns.finish();
+        Some(layout)
+    }
+
+    /// Add a tree's tests.
+    fn plant(&mut self, ensemble: &Ensemble<T>, shape: &Shape, columns: &mut Columns<T>) {
+        let words = shape.leaves.len().div_ceil(W::LEAVES);
+        let mut starts = vec![W::ALL; words];
+        let mut strikes: Vec<Vec<Strike<W>>> = vec![Vec::new(); words];
+        for Inner { node, yes } in &shape.inner {
+            let test = columns.test(&ensemble.nodes[*node]);
+            for word in yes.start / W::LEAVES..yes.end.div_ceil(W::LEAVES) {
+                let first = word * W::LEAVES;
+                let gone = W::leaves(yes.start.max(first) - first, yes.end.min(first + W::LEAVES) - first);
+                match test {
+                    Some((column, rank)) => {
+                        strikes[word].push(Strike { column: column as u32, split: W::rank(rank), gone });
+                    }
+                    None => starts[word] = starts[word].without(gone),
+                }
+            }
+        }
+        let first = self.words.len();
+        for (start, mut strikes) in starts.into_iter().zip(strikes) {
+            strikes.sort_by_key(|strike| strike.column);
+            let begin = self.strikes.len();
+            self.strikes.extend(strikes);
+            self.words.push(Leaves { start, strikes: begin..self.strikes.len() });
+        }
+        self.trees.push(Tree { words: first..self.words.len(), weights: Vec::new(), width: words * W::LEAVES });
+    }
+
+    /// Let the last tree add these weights of its leaves to these outputs.
+    fn weigh(&mut self, by_target: BTreeMap<usize, Vec<T>>) {
+        let Some(tree) = self.trees.last_mut() else { return };
+        for (target, mut weights) in by_target {
+            weights.resize(tree.width, T::default());
+            tree.weights.push((target, self.weights.len()));
+            self.weights.extend(weights);
+        }
+    }
+}
+
+/// A tree's leaves from left to right, where `yes` is left, and for each inner node the leaves on its `yes` side.
+struct Shape {
+    leaves: Vec<usize>,
+    inner: Vec<Inner>,
+}
+
+struct Inner {
+    node: usize,
+    yes: Range<usize>,
+}
+
+impl Shape {
+    /// None for a tree with too many leaves, which one that bites its tail has, too.
+    fn of<T>(ensemble: &Ensemble<T>, root: Next) -> Option<Shape> {
+        enum Step {
+            Enter(Next),
+            /// The `yes` side of a node, which began at the leaf, is done.
+            Turn(usize, usize),
+        }
+        let mut shape = Shape { leaves: Vec::new(), inner: Vec::new() };
+        let mut steps = vec![Step::Enter(root)];
+        while let Some(step) = steps.pop() {
+            match step {
+                Step::Enter(Next::Leaf(leaf)) => shape.leaves.push(leaf),
+                Step::Enter(Next::Node(place)) => {
+                    let node = &ensemble.nodes[place];
+                    steps.push(Step::Enter(node.no));
+                    steps.push(Step::Turn(place, shape.leaves.len()));
+                    steps.push(Step::Enter(node.yes));
+                }
+                Step::Turn(node, start) => shape.inner.push(Inner { node, yes: start..shape.leaves.len() }),
+            }
+            if shape.leaves.len() > MOST_LEAVES || steps.len() > 3 * MOST_LEAVES {
+                return None;
+            }
+        }
+        Some(shape)
+    }
+
+    /// For each output that the tree adds to, what each leaf adds.
+    fn weights<T: Number>(&self, ensemble: &Ensemble<T>) -> BTreeMap<usize, Vec<T>> {
+        let mut by_target: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+        for (place, leaf) in self.leaves.iter().enumerate() {
+            for (target, weight) in &ensemble.leaves[*leaf] {
+                let weights = by_target.entry(*target).or_insert_with(|| vec![T::default(); self.leaves.len()]);
+                weights[place] = weights[place] + *weight;
+            }
+        }
+        by_target
+    }
+
+    fn same_tests<T: Number>(&self, other: &Shape, ensemble: &Ensemble<T>) -> bool {
+        let same = |(mine, theirs): (&Inner, &Inner)| {
+            let (a, b) = (&ensemble.nodes[mine.node], &ensemble.nodes[theirs.node]);
+            mine.yes == theirs.yes && a.feature == b.feature && a.missing_yes == b.missing_yes && a.test == b.test
+        };
+        self.leaves.len() == other.leaves.len() && self.inner.iter().zip(&other.inner).all(same)
+    }
+}
+
+/// The columns that are needed, numbered as they are asked for.
+struct Columns<T> {
+    splits: BTreeMap<usize, Vec<T>>,
+    numbers: HashMap<(usize, Vec<u64>, bool), usize>,
+    members: HashMap<Vec<u64>, Vec<T>>,
+}
+
+impl<T: Number> Columns<T> {
+    fn of(nodes: &[Node<T>]) -> Columns<T> {
+        let mut splits: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+        for node in nodes {
+            if let Some(split) = split_of(&node.test) {
+                splits.entry(node.feature).or_default().push(split);
+            }
+        }
+        splits.values_mut().for_each(|splits| *splits = ascending(splits));
+        Columns { splits, numbers: HashMap::new(), members: HashMap::new() }
+    }
+
+    /// The column that a node looks at, and the rank above which a row goes to `no`; None where every row does.
+    fn test(&mut self, node: &Node<T>) -> Option<(usize, usize)> {
+        let (set, rank) = match &node.test {
+            Test::Among(members) => {
+                let members = ascending(members);
+                let key: Vec<u64> = [1].into_iter().chain(members.iter().map(|member| member.key())).collect();
+                self.members.insert(key.clone(), members);
+                (key, 0)
+            }
+            test => match split_of(test) {
+                Some(split) => (Vec::new(), self.splits[&node.feature].partition_point(|known| *known < split)),
+                // nothing is below it, but a missing value may still go to `yes`
+                None if node.missing_yes => {
+                    self.members.insert(vec![1], Vec::new());
+                    (vec![1], 0)
+                }
+                None => return None,
+            },
+        };
+        let next = self.numbers.len();
+        Some((*self.numbers.entry((node.feature, set, node.missing_yes)).or_insert(next), rank))
+    }
+
+    fn finish(self) -> (Vec<Reading<T>>, usize) {
+        let columns = self.numbers.len();
+        let mut readings: BTreeMap<(usize, Vec<u64>), Reading<T>> = BTreeMap::new();
+        for ((feature, set, missing_yes), column) in self.numbers {
+            let reading = readings.entry((feature, set.clone())).or_insert_with(|| Reading {
+                feature,
+                scale: padded(if set.is_empty() { &self.splits[&feature] } else { &self.members[&set] }),
+                members: !set.is_empty(),
+                missing_no: None,
+                missing_yes: None,
+            });
+            let place = if missing_yes { &mut reading.missing_yes } else { &mut reading.missing_no };
+            *place = Some(column);
+        }
+        (readings.into_values().collect(), columns)
+    }
+}
+
+/// The greatest number that passes a comparison; None where none does.
+fn split_of<T: Number>(test: &Test<T>) -> Option<T> {
+    match test {
+        Test::AtMost(split) => Some(*split).filter(|split| !split.is_nan()),
+        Test::Below(split) => split.next_below(),
+        Test::Among(_) => None,
+    }
+}
+
+fn ascending<T: Number>(numbers: &[T]) -> Vec<T> {
+    let mut sorted: Vec<T> = numbers.iter().copied().filter(|number| !number.is_nan()).collect();
+    sorted.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
+    sorted.dedup_by(|a, b| a == b);
+    sorted
+}
+
+/// The search in them halves their number, and must not run over the end.
+fn padded<T: Number>(ascending: &[T]) -> Vec<T> {
+    let mut padded = ascending.to_vec();
+    padded.resize((ascending.len() + 1).next_power_of_two(), T::nan());
+    padded
+}
