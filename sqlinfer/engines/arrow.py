@@ -20,7 +20,7 @@ from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.errors import EngineError, OtherRegistry
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.predictor import Predictor
-from sqlinfer.runtime.session import sessions
+from sqlinfer.runtime.session import interrupt_runs, sessions
 from sqlinfer.sql.bind import Function
 
 __all__ = ["ENGINE_ID", "ArrowEngine"]
@@ -92,7 +92,7 @@ class ArrowEngine:
         self._kept: list[Callable[..., Any]] = []
         self._lock = threading.Lock()
         self._failures = _Failures()
-        self.interrupt = Interrupt()
+        self.interrupt = Interrupt(interrupt_runs)
 
     @classmethod
     def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> ArrowEngine:

@@ -24,7 +24,7 @@ from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryErr
 from sqlinfer.models.registry import StoredModel
 from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_library
 
-__all__ = ["Session", "SessionCache", "sessions"]
+__all__ = ["Session", "SessionCache", "interrupt_runs", "sessions"]
 
 T = TypeVar("T")
 # What its errors speak of when it does not open a model with the operators of the native extension.
@@ -34,6 +34,16 @@ _STRANGE = "is not a registered function/op"
 _FATAL_ONLY = 4  # everything else comes back as an exception
 # A run that takes longer gains more from more threads than it loses by waking them.
 _HEAVY_SECONDS = 0.002
+
+
+# Of all runs: what ends one ends all.
+_run_options = ort.RunOptions()
+_run_options.log_severity_level = _FATAL_ONLY
+
+
+def interrupt_runs(pressed: bool) -> None:
+    """End the runs that go on, and those that begin, until ``pressed`` is False again."""
+    _run_options.terminate = pressed
 
 
 def _open(source: bytes | str, threads: int) -> ort.InferenceSession:
@@ -106,7 +116,7 @@ class Session:
         self._running += 1
         started = time.perf_counter()
         try:
-            result: list[np.ndarray] = session.run(outputs, feeds)
+            result: list[np.ndarray] = session.run(outputs, feeds, _run_options)
         except Exception as error:
             raise ModelFailed(f"model {self.name!r} failed: {brief(error)}") from error
         finally:

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::column::{Column, Data, Rows, Wide};
-use super::half::{bf16_from_f32, f16_from_f32};
+use super::half::{bf16_from_f32, f16_from_f64};
 use super::sqltype::Number;
 use super::tensor::{Buffer, Texts};
 
@@ -133,7 +133,7 @@ fn copy<S: Copy, N: Source>(
         Buffer::F32(out) => each(source, rows, &mut out[start..], width, at, single),
         Buffer::F64(out) if scale == 0 => each(source, rows, &mut out[start..], width, at, |x| read(x).f64()),
         Buffer::F64(out) => each(source, rows, &mut out[start..], width, at, |x| read(x).f64() / unit),
-        Buffer::F16(out) => each(source, rows, &mut out[start..], width, at, |x| f16_from_f32(single(x))),
+        Buffer::F16(out) => each(source, rows, &mut out[start..], width, at, |x| f16_from_f64(read(x).f64() / unit)),
         Buffer::Bf16(out) => each(source, rows, &mut out[start..], width, at, |x| bf16_from_f32(single(x))),
         Buffer::Bool(out) => each(source, rows, &mut out[start..], width, at, |x| u8::from(read(x).f64() != 0.0)),
         Buffer::I8(out) => integers(source, read, column, rows, scale, &mut out[start..], width, at)?,
@@ -297,7 +297,7 @@ pub fn stand_in(column: &Column, value: &StandIn, rows: Rows, place: Place) {
         }
         (StandIn::Number(x), Buffer::F32(out)) => places.for_each(|i| out[i] = *x as f32),
         (StandIn::Number(x), Buffer::F64(out)) => places.for_each(|i| out[i] = *x),
-        (StandIn::Number(x), Buffer::F16(out)) => places.for_each(|i| out[i] = f16_from_f32(*x as f32)),
+        (StandIn::Number(x), Buffer::F16(out)) => places.for_each(|i| out[i] = f16_from_f64(*x)),
         (StandIn::Number(x), Buffer::Bf16(out)) => places.for_each(|i| out[i] = bf16_from_f32(*x as f32)),
         (StandIn::Number(x), Buffer::I8(out)) => places.for_each(|i| out[i] = *x as i8),
         (StandIn::Number(x), Buffer::I16(out)) => places.for_each(|i| out[i] = *x as i16),

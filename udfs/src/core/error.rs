@@ -27,6 +27,13 @@ pub fn reference_not_constant(call: &str) -> Error {
     ))
 }
 
+pub fn subquery(call: &str) -> Error {
+    Error(format!(
+        "{call}: an argument holds a subquery, which DuckDB does not show to extensions; put it into FROM, such as \
+         SELECT {call}(…, s.x) FROM (SELECT … AS x) s"
+    ))
+}
+
 pub fn no_model(name: &str, existing: &[String], home: &str) -> Error {
     if existing.is_empty() {
         return Error(format!(

@@ -27,6 +27,17 @@ pub fn f16_from_f32(value: f32) -> u16 {
     sign | (base + kept + u16::from(up))
 }
 
+/// Rounded once: by way of a single that is rounded to an odd last bit where it is not exact, no tie comes up that is
+/// none.
+pub fn f16_from_f64(value: f64) -> u16 {
+    let near = value as f32;
+    if f64::from(near) == value || value.is_nan() {
+        return f16_from_f32(near);
+    }
+    let above = f64::from(near).abs() > value.abs();
+    f16_from_f32(f32::from_bits((near.to_bits() - u32::from(above)) | 1))
+}
+
 pub fn f32_from_f16(bits: u16) -> f32 {
     let sign = if bits & 0x8000 != 0 { -1.0 } else { 1.0 };
     let exponent = i32::from((bits >> 10) & 0x1f);
@@ -73,6 +84,11 @@ mod tests {
         assert_eq!(f16_from_f32(1.0 + 1.0 / 2048.0), 0x3c00);
         assert_eq!(f16_from_f32(1.0 + 3.0 / 2048.0), 0x3c02);
         assert_eq!(f16_from_f32(65520.0), 0x7c00);
+        assert_eq!(f16_from_f64(1.0 + 1.0 / 2048.0 + 2f64.powi(-40)), 0x3c01);
+        assert_eq!(f16_from_f64(1.0 + 3.0 / 2048.0 - 2f64.powi(-40)), 0x3c01);
+        assert_eq!(f16_from_f64(-1e300), 0xfc00);
+        assert_eq!(f16_from_f64(1e-300), 0);
+        assert!(f32_from_f16(f16_from_f64(f64::NAN)).is_nan());
         assert_eq!(f16_from_f32(2f32.powi(-25)), 0);
         assert_eq!(f32_from_bf16(bf16_from_f32(1.5)), 1.5);
         assert!(f32_from_bf16(bf16_from_f32(f32::NAN)).is_nan());

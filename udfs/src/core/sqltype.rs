@@ -183,7 +183,7 @@ pub enum Number {
 /// The type of an argument.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Given {
-    /// Not known yet: a macro is being defined.
+    /// Not known yet: a macro is being defined, or a statement prepared.
     Unknown,
     Null,
     Number(Number),
@@ -200,6 +200,15 @@ pub enum Given {
 impl Given {
     pub fn is_list(&self) -> bool {
         matches!(self, Given::List(_) | Given::Array(..))
+    }
+
+    pub fn is_known(&self) -> bool {
+        match self {
+            Given::Unknown => false,
+            Given::List(child) | Given::Array(child, _) => child.is_known(),
+            Given::Struct(fields) => fields.iter().all(|(_, field)| field.is_known()),
+            _ => true,
+        }
     }
 
     pub fn leaf(&self) -> &Given {

@@ -33,6 +33,13 @@ pub fn runtime(libraries: &Libraries) -> Result<&'static Runtime> {
     Ok(runtime)
 }
 
+/// End the runs that go on, and those that begin, until `pressed` is false again.
+pub fn interrupt(pressed: bool) {
+    if let Some(runtime) = *LOADED.lock().unwrap_or_else(PoisonError::into_inner) {
+        runtime.interrupt(pressed);
+    }
+}
+
 fn loaded(setting: Option<&str>) -> Result<&'static Runtime> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(runtime) = *loaded {

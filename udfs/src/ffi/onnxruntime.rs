@@ -9,7 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use libloading::Library;
 use ort_sys::{
     ONNXTensorElementDataType as Element, ONNXType, OrtAllocatorType, OrtApi, OrtApiBase, OrtEnv, OrtLoggingLevel,
-    OrtMemType, OrtMemoryInfo, OrtSession, OrtSessionOptions, OrtStatusPtr, OrtTensorTypeAndShapeInfo, OrtValue,
+    OrtMemType, OrtMemoryInfo, OrtRunOptions, OrtSession, OrtSessionOptions, OrtStatusPtr, OrtTensorTypeAndShapeInfo,
+    OrtValue,
 };
 
 use super::operators;
@@ -25,12 +26,14 @@ pub struct Runtime {
     own_operators: bool,
     env: *mut OrtEnv,
     cpu: *mut OrtMemoryInfo,
+    /// Of all runs: what ends one ends all.
+    run: *mut OrtRunOptions,
     version: String,
     operators: Mutex<Option<PathBuf>>,
 }
 
 // SAFETY: the environment and the memory info are made once and only read afterwards; ONNX Runtime allows that from
-// any thread.
+// any thread, as it allows setting the flag of run options that are in use.
 unsafe impl Send for Runtime {}
 // SAFETY: as above.
 unsafe impl Sync for Runtime {}
@@ -72,7 +75,17 @@ impl Runtime {
             (api.CreateCpuMemoryInfo)(OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeDefault, &mut cpu)
         };
         check(api, status)?;
-        Ok(Runtime { api, own_operators: !newest.is_null(), env, cpu, version, operators: Mutex::new(None) })
+        let mut run = ptr::null_mut();
+        // SAFETY: the out-pointer is valid.
+        check(api, unsafe { (api.CreateRunOptions)(&mut run) })?;
+        Ok(Runtime { api, own_operators: !newest.is_null(), env, cpu, run, version, operators: Mutex::new(None) })
+    }
+
+    /// Runs end with an error, also those that go on already, as long as `pressed` is the last that was said.
+    pub fn interrupt(&self, pressed: bool) {
+        let set = if pressed { self.api.RunOptionsSetTerminate } else { self.api.RunOptionsUnsetTerminate };
+        // SAFETY: the options live for ever; runs look at this flag of theirs while it changes.
+        let _ = check(self.api, unsafe { set(self.run) });
     }
 
     /// Let models that are opened later use the operators of a library.
@@ -229,7 +242,7 @@ impl Graph {
         let status = unsafe {
             (runtime.api.Run)(
                 self.session,
-                ptr::null(),
+                runtime.run,
                 input_names.as_ptr(),
                 input_values.as_ptr(),
                 inputs.len(),

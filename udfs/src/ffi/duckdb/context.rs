@@ -84,7 +84,8 @@ impl Binding {
         Context(context)
     }
 
-    pub fn given(&self) -> Vec<Given> {
+    /// The types of the arguments; None when one is a subquery, which DuckDB does not show.
+    pub fn given(&self) -> Option<Vec<Given>> {
         // SAFETY: `new` promises the info.
         let count = unsafe { duckdb_scalar_function_bind_get_argument_count(self.0) };
         (0..count).map(|i| self.argument(i).given()).collect()
@@ -112,13 +113,10 @@ impl Drop for Expression {
 }
 
 impl Expression {
-    fn given(&self) -> Given {
+    fn given(&self) -> Option<Given> {
         // SAFETY: the expression is valid or null; the type is ours.
         let logical = unsafe { duckdb_expression_return_type(self.0) };
-        if logical.is_null() {
-            return Given::Null;
-        }
-        LogicalType(logical).given()
+        (!logical.is_null()).then(|| LogicalType(logical).given())
     }
 
     fn constant(&self, context: &Context) -> Option<String> {

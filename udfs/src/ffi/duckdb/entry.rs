@@ -4,11 +4,13 @@
 use libduckdb_sys::{duckdb_extension_access, duckdb_extension_info};
 
 use crate::core::interrupt;
+use crate::ffi::library;
 
 /// Called by the Python package when Ctrl-C is pressed, and once more, with false, when the query has ended.
 #[unsafe(no_mangle)]
 pub extern "C" fn sqlinfer_interrupt(pressed: bool) {
     interrupt::set(pressed);
+    library::interrupt(pressed);
 }
 
 macro_rules! entries {

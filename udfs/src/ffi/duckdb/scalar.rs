@@ -10,7 +10,7 @@ use super::input::column;
 use super::output::Output;
 use super::types::c_text;
 use super::{dropped, guard};
-use crate::core::error::{Error, Result, reference_not_constant};
+use crate::core::error::{Error, Result, reference_not_constant, subquery};
 use crate::core::interrupt;
 use crate::core::manifest::Call;
 use crate::core::plan::{Form, Plan};
@@ -32,7 +32,7 @@ pub struct Function {
 /// What binding hands to the threads that run the call.
 #[derive(Clone)]
 struct Bound {
-    /// None while a macro is defined: the types of its arguments are known where it is called.
+    /// None while a macro is defined or a statement prepared: the types of the arguments are known where it is called.
     predictor: Option<Arc<Predictor>>,
     sql_type: SqlType,
     /// The arguments' types; fields that are not read have a type that is not read.
@@ -74,9 +74,9 @@ unsafe extern "C" fn copy_bound(data: *mut c_void) -> *mut c_void {
 
 fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
     let context = binding.context();
-    let mut given = binding.given();
+    let mut given = binding.given().ok_or_else(|| subquery(&function.name))?;
     let sql_type = function.sql_type.clone();
-    if given.contains(&Given::Unknown) {
+    if !given.iter().all(Given::is_known) {
         return Ok(Bound { predictor: None, sql_type, given: Vec::new(), libraries: Libraries::default() });
     }
     let reference = match &function.reference {
