@@ -122,34 +122,59 @@ def rows_of(name: str, workload: Workload) -> int:
 
 def ratios(workload: Workload, repeat: int) -> Iterator[str]:
     """sqlinfer against the same statement without a model, on both engines."""
+    for engine, con in _engines(workload):
+        weights = workload.estimator
+        terms = zip(weights.coef_, workload.columns, strict=True)
+        formula = " + ".join(f"{w:.9g}::FLOAT * {c}" for w, c in terms) + f" + {weights.intercept_:.9g}::FLOAT"
+        by_hand = f"SELECT sum({formula}) FROM t"
+        pairs = {
+            "sum(predict()) : the formula by hand in SQL": (_SUM, by_hand),
+            "predict() in SELECT and WHERE : once": (
+                "SELECT sum(p) FROM (SELECT predict('m', t) AS p FROM t WHERE predict('m', t) > 3)",
+                _SUM,
+            ),
+            "WHERE keeps 1 row in 10 : those rows alone": (
+                f"{_SUM} WHERE id % 10 = 3",
+                f"SELECT sum(predict('m', t)) FROM (FROM t LIMIT {workload.rows // 10}) t",
+            ),
+        }
+        for what, (ours, theirs) in pairs.items():
+            yield f"- {engine}: {what} = {_ratio(con, ours, theirs, repeat):.2f}x its time"
+        ours, theirs = _gain(con, _SUM, repeat), _gain(con, by_hand, repeat)
+        yield f"- {engine}: 1 → 2 threads = {ours:.2f}x as fast (the formula: {theirs:.2f}x)"
+        row, sum_ = _one_row(con, "predict('m', {})", ", "), _one_row(con, "{}", " + ")
+        yield f"- {engine}: one row of ten parameters : their sum = {row / sum_:.2f}x its time, {row * 1000:.2f} ms"
+
+
+def kernel_ratios(workload: Workload, repeat: int) -> Iterator[str]:
+    """sqlinfer, the scan included, against ONNX Runtime and the estimator on a matrix that lies ready."""
+    session = onnxruntime.InferenceSession(str(workload.onnx))
+    (feed,) = session.get_inputs()
+    rows = _plain(workload).execute("FROM t").fetchnumpy()
+    matrix = np.column_stack([rows[column] for column in workload.columns]).astype(_dtype(feed), copy=False)
+    frame = pd.DataFrame(matrix, columns=workload.columns)
+    theirs = {
+        "onnxruntime on a ready matrix, all cores": lambda: session.run(None, {feed.name: matrix}),
+        "the estimator on a ready DataFrame": lambda: workload.estimator.predict(frame),
+    }
+    for engine, con in _engines(workload):
+        for what, run in theirs.items():
+            pairs = [(_timed(con, _SUM), _clocked(run)) for _ in range(repeat)]
+            ours, other = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
+            yield f"- {engine}: sum(predict()) : {what} = {other / ours:.2f}x as fast"
+
+
+_SUM = "SELECT sum(predict('m', t)) FROM t"
+
+
+def _engines(workload: Workload) -> Iterator[tuple[str, sqlinfer.Connection]]:
     for engine in ("native", "arrow"):
         try:
             con = sqlinfer.connect(registry=workload.registry, engine=engine)
         except EngineError:
             continue
         _load(con, workload)
-        weights = workload.estimator
-        terms = zip(weights.coef_, workload.columns, strict=True)
-        formula = " + ".join(f"{w:.9g}::FLOAT * {c}" for w, c in terms) + f" + {weights.intercept_:.9g}::FLOAT"
-        pairs = {
-            "sum(predict()) : the formula by hand in SQL": (
-                "SELECT sum(predict('m', t)) FROM t",
-                f"SELECT sum({formula}) FROM t",
-            ),
-            "predict() in SELECT and WHERE : once": (
-                "SELECT sum(p) FROM (SELECT predict('m', t) AS p FROM t WHERE predict('m', t) > 3)",
-                "SELECT sum(predict('m', t)) FROM t",
-            ),
-            "WHERE keeps 1 row in 10 : those rows alone": (
-                "SELECT sum(predict('m', t)) FROM t WHERE id % 10 = 3",
-                f"SELECT sum(predict('m', t)) FROM (FROM t LIMIT {workload.rows // 10}) t",
-            ),
-        }
-        for what, (ours, theirs) in pairs.items():
-            yield f"- {engine}: {what} = {_ratio(con, ours, theirs, repeat):.2f}x its time"
-        one, two = (_seconds(con, pairs["sum(predict()) : the formula by hand in SQL"][0], repeat, n) for n in (1, 2))
-        yield f"- {engine}: 1 → 2 threads = {one / two:.2f}x as fast"
-        yield f"- {engine}: one row of ten parameters = {_one_row(con) * 1000:.2f} ms"
+        yield engine, con
 
 
 def _ratio(con: sqlinfer.Connection, ours: str, theirs: str, repeat: int) -> float:
@@ -157,24 +182,28 @@ def _ratio(con: sqlinfer.Connection, ours: str, theirs: str, repeat: int) -> flo
     return statistics.median(a for a, _ in pairs) / statistics.median(b for _, b in pairs)
 
 
-def _seconds(con: sqlinfer.Connection, sql: str, repeat: int, threads: int) -> float:
-    con.execute(f"SET threads = {threads}")
-    return statistics.median(_timed(con, sql) for _ in range(repeat))
+def _gain(con: sqlinfer.Connection, sql: str, repeat: int) -> float:
+    """How much sooner two threads are done than one; taking turns."""
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(repeat):
+        for threads, times in seconds.items():
+            con.execute(f"SET threads = {threads}")
+            times.append(_timed(con, sql))
+    return statistics.median(seconds[1]) / statistics.median(seconds[2])
 
 
-def _one_row(con: sqlinfer.Connection) -> float:
-    sql = f"SELECT predict('m', {', '.join('?' * 10)})"
-    times = []
-    for _ in range(200):
-        started = time.perf_counter()
-        con.execute(sql, [0.5] * 10).fetchall()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+def _one_row(con: sqlinfer.Connection, form: str, between: str) -> float:
+    sql = "SELECT " + form.format(between.join("?" * 10))
+    return statistics.median(_clocked(lambda: con.execute(sql, [0.5] * 10).fetchall()) for _ in range(200))
 
 
 def _timed(con: sqlinfer.Connection, sql: str) -> float:
+    return _clocked(lambda: con.execute(sql).fetchall())
+
+
+def _clocked(work: Callable[[], object]) -> float:
     started = time.perf_counter()
-    con.execute(sql).fetchall()
+    work()
     return time.perf_counter() - started
 
 
