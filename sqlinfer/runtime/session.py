@@ -28,7 +28,7 @@ __all__ = ["Session", "SessionCache", "interrupt_runs", "sessions"]
 
 T = TypeVar("T")
 # What its errors speak of when it does not open a model with the operators of the native extension.
-_OWN = rf"TreeEnsemble|RegisterCustomOps|{re.escape(EXTENSION_FILE.name)}"
+_OWN = rf"TreeEnsemble|LinearRegressor|RegisterCustomOps|{re.escape(EXTENSION_FILE.name)}"
 # What ONNX Runtime says of an operator that is not its own.
 _STRANGE = "is not a registered function/op"
 _FATAL_ONLY = 4  # everything else comes back as an exception

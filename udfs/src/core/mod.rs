@@ -1,12 +1,14 @@
 //! What a model is, and how rows become answers. Nothing here knows which program hosts it.
 
 pub mod answers;
+mod beside;
 pub mod cells;
 pub mod column;
 pub mod convert;
 pub mod error;
 pub mod half;
 pub mod interrupt;
+pub mod linear;
 pub mod manifest;
 pub mod memo;
 pub mod pack;

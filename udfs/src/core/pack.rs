@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
+use super::beside::{side_by_side, side_by_side_from};
 use super::cells::{Cells, same_shape, walk};
 use super::column::{Column, Data, Rows};
-use super::convert::{Place, SIDE, fits_side_by_side, numbers, side_by_side, stand_in, texts};
+use super::convert::{Place, numbers, stand_in, texts};
 use super::error::{Result, feature_type, null_feature};
 use super::manifest::{Feature, NullPolicy};
 use super::plan::{Form, Kind, Plan, Reader};
@@ -143,12 +144,10 @@ impl Packer {
                 let packed = &mut self.tensors[feature.input];
                 let (width, at) = (packed.width, feature.column.unwrap_or(0));
                 let place = Place { buffer: &mut packed.buffer, start: start * width, width, at };
-                let side = neighbours(&plan.manifest.features, columns, next);
-                if let (Rows::Range(first, count), Some(side)) = (part, side)
-                    && fits_side_by_side(&side, place.buffer)
-                {
-                    side_by_side(side, first, count, place);
-                    next += SIDE;
+                let side = side_by_side_from(neighbours(&plan.manifest.features, columns, next), place.buffer);
+                if let (Rows::Range(first, count), 2..) = (part, side) {
+                    side_by_side(&columns[next..next + side], first, count, place);
+                    next += side;
                     continue;
                 }
                 if let Kind::Number(number) = reader.kind {
@@ -261,13 +260,18 @@ fn by_shared_value(plan: &Plan, tensors: &[Packed], count: usize) -> Vec<Vec<u32
     groups
 }
 
-/// The columns of this feature and the next ones, if they are neighbours in one tensor.
-fn neighbours<'a>(features: &[Feature], columns: &[&'a Column<'a>], first: usize) -> Option<[&'a Column<'a>; SIDE]> {
-    let run = features.get(first..first + SIDE)?;
-    let start = run[0].column?;
-    let beside = |(i, feature): (usize, &Feature)| feature.input == run[0].input && feature.column == Some(start + i);
-    let columns = columns.get(first..first + SIDE)?;
-    run.iter().enumerate().all(beside).then(|| std::array::from_fn(|i| columns[i]))
+/// The columns of this feature and of the next ones that stand beside it in its tensor.
+fn neighbours<'a>(
+    features: &'a [Feature],
+    columns: &'a [&'a Column<'a>],
+    first: usize,
+) -> impl Iterator<Item = &'a Column<'a>> {
+    let (input, start) = (features[first].input, features[first].column);
+    let beside = move |(i, feature): (usize, &Feature)| {
+        feature.input == input && start.is_some_and(|start| feature.column == Some(start + i))
+    };
+    let run = features[first..].iter().enumerate().take_while(move |at| beside(*at)).count();
+    columns[first..first + run].iter().copied()
 }
 
 /// The rows that are scored, as the null policies say; None when all are.

@@ -6,6 +6,7 @@ use std::ptr;
 use ort_sys::{ONNXTensorElementDataType as Element, OrtAllocator, OrtApi, OrtKernelInfo, OrtStatusPtr, OrtValue};
 
 use super::onnxruntime::{check, facts};
+use crate::core::linear::Linear;
 use crate::core::trees::{Ensemble, Flat, Named, Number};
 
 /// A precision that ONNX has.
@@ -21,7 +22,7 @@ impl Precision for f64 {
     const ELEMENT: Element = Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE;
 }
 
-const UNFIT: &str = "the lists of the trees do not fit each other";
+const UNFIT: &str = "the lists do not fit each other";
 
 pub struct Attributes {
     api: &'static OrtApi,
@@ -40,7 +41,7 @@ impl Attributes {
     }
 
     /// TreeEnsembleRegressor.
-    pub fn version_3<T: Precision>(&self) -> Result<Ensemble<T>, String> {
+    pub fn named_trees<T: Precision>(&self) -> Result<Ensemble<T>, String> {
         if self.text(c"post_transform").is_some_and(|name| name != "NONE") {
             return Err("trees are not followed by a transformation here".to_string());
         }
@@ -75,7 +76,7 @@ impl Attributes {
     }
 
     /// TreeEnsemble.
-    pub fn version_5<T: Precision>(&self) -> Result<Ensemble<T>, String> {
+    pub fn flat_trees<T: Precision>(&self) -> Result<Ensemble<T>, String> {
         if self.integer(c"post_transform").is_some_and(|number| number != 0) {
             return Err("trees are not followed by a transformation here".to_string());
         }
@@ -101,6 +102,15 @@ impl Attributes {
             average,
         };
         flat.ensemble().ok_or_else(|| UNFIT.to_string())
+    }
+
+    /// LinearRegressor.
+    pub fn linear(&self) -> Result<Linear, String> {
+        if self.text(c"post_transform").is_some_and(|name| name != "NONE") {
+            return Err("sums are not followed by a transformation here".to_string());
+        }
+        let targets = usize::try_from(self.integer(c"targets").unwrap_or(1)).unwrap_or(0);
+        Linear::new(self.floats(c"coefficients"), self.floats(c"intercepts"), targets).ok_or_else(|| UNFIT.to_string())
     }
 
     /// Whether the call went well; an attribute that is not there is no error here.

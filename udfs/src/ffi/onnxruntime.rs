@@ -152,6 +152,10 @@ impl Drop for Graph {
     }
 }
 
+fn names_own(reason: &str) -> bool {
+    operators::NAMES.iter().any(|name| reason.contains(name))
+}
+
 /// One input of a run: `values` of the buffer, as a tensor of `shape`.
 pub struct Feed<'a> {
     pub name: &'a CStr,
@@ -173,7 +177,7 @@ impl Graph {
     /// A graph with operators that are not ONNX Runtime's own is opened with those of the library that was named.
     pub fn open(runtime: &'static Runtime, path: &Path, threads: usize) -> Result<Graph, String> {
         let mut opened = Graph::open_with(runtime, path, threads, None, runtime.own_operators);
-        if opened.as_ref().is_err_and(|reason| runtime.own_operators && reason.contains(operators::NAMES)) {
+        if opened.as_ref().is_err_and(|reason| runtime.own_operators && names_own(reason)) {
             opened = Graph::open_with(runtime, path, threads, None, false);
         }
         match (opened, runtime.operators()) {

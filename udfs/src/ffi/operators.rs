@@ -1,10 +1,10 @@
-//! Operators that ONNX Runtime is given in place of its own: decision trees.
+//! Operators that ONNX Runtime is given in place of its own: decision trees, and linear models.
 //!
 //! A custom operator of the same domain and name goes before the built-in one. So a model file stays what it was, runs
 //! anywhere, and runs faster here; a form of it that is not known here makes opening the session fail, and it is then
 //! opened without. The Python package registers the same operators by `RegisterCustomOps`.
 
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
@@ -18,12 +18,14 @@ use ort_sys::{
 use super::attributes::{Attributes, Precision};
 use super::cpu;
 use super::onnxruntime::{check, facts};
+use crate::core::linear::Linear;
 use crate::core::trees::{Answer, Kernel};
 
 /// The first version of ONNX Runtime that tells a kernel its lists of texts.
 pub const SINCE: u32 = 25;
-/// What the names of the operators have in common, and so each error that concerns them.
-pub const NAMES: &str = "TreeEnsemble";
+/// What errors that concern these operators speak of.
+pub const NAMES: [&str; 2] = ["TreeEnsemble", "LinearRegressor"];
+const TOO_LARGE: &str = "the trees are too large";
 /// The form of `OrtCustomOp` that is filled here.
 const FORM: u32 = 17;
 /// Rows that one thread of a pool takes at a time.
@@ -82,10 +84,11 @@ fn made(api: &'static OrtApi) -> Result<*mut OrtCustomOpDomain, String> {
     // SAFETY: the name is NUL-terminated and the out-pointer valid.
     check(api, unsafe { (api.CreateCustomOpDomain)(c"ai.onnx.ml".as_ptr(), &mut domain) })?;
     let operators = [
-        operator::<f32, f32>(api, Version::Three),
-        operator::<f64, f32>(api, Version::Three),
-        operator::<f32, f32>(api, Version::Five),
-        operator::<f64, f64>(api, Version::Five),
+        operator::<Named<f32>>(api),
+        operator::<Named<f64>>(api),
+        operator::<Flat<f32>>(api),
+        operator::<Flat<f64>>(api),
+        operator::<Linear>(api),
     ];
     for operator in operators {
         let operator: &'static Operator = Box::leak(Box::new(operator));
@@ -95,10 +98,96 @@ fn made(api: &'static OrtApi) -> Result<*mut OrtCustomOpDomain, String> {
     Ok(domain)
 }
 
-#[derive(Clone, Copy)]
-enum Version {
-    Three,
-    Five,
+/// What computes a node of a graph: rows of numbers in, rows of numbers out.
+trait Computation: Send + Sync + Sized + 'static {
+    type Input: Precision;
+    type Output: Precision;
+    const NAME: &CStr;
+
+    fn made(attributes: &Attributes) -> Result<Self, String>;
+    /// Values that a row must have at least.
+    fn features(&self) -> usize;
+    fn targets(&self) -> usize;
+    /// `rows` are [n, width] and `answers` [n, targets], both row by row; to be inlined.
+    fn score(&self, rows: &[Self::Input], width: usize, answers: &mut [Self::Output]);
+}
+
+/// Trees of version 1 or 3.
+struct Named<T>(Kernel<T>);
+
+impl<T: Precision> Computation for Named<T>
+where
+    f32: Answer<T>,
+{
+    type Input = T;
+    type Output = f32;
+    const NAME: &CStr = c"TreeEnsembleRegressor";
+
+    fn made(attributes: &Attributes) -> Result<Self, String> {
+        Kernel::of(&attributes.named_trees()?).map(Named).ok_or_else(|| TOO_LARGE.to_string())
+    }
+
+    fn features(&self) -> usize {
+        self.0.features
+    }
+
+    fn targets(&self) -> usize {
+        self.0.targets
+    }
+
+    #[inline(always)]
+    fn score(&self, rows: &[T], width: usize, answers: &mut [f32]) {
+        self.0.score(rows, width, answers);
+    }
+}
+
+/// Trees of version 5.
+struct Flat<T>(Kernel<T>);
+
+impl<T: Precision + Answer<T>> Computation for Flat<T> {
+    type Input = T;
+    type Output = T;
+    const NAME: &CStr = c"TreeEnsemble";
+
+    fn made(attributes: &Attributes) -> Result<Self, String> {
+        Kernel::of(&attributes.flat_trees()?).map(Flat).ok_or_else(|| TOO_LARGE.to_string())
+    }
+
+    fn features(&self) -> usize {
+        self.0.features
+    }
+
+    fn targets(&self) -> usize {
+        self.0.targets
+    }
+
+    #[inline(always)]
+    fn score(&self, rows: &[T], width: usize, answers: &mut [T]) {
+        self.0.score(rows, width, answers);
+    }
+}
+
+impl Computation for Linear {
+    type Input = f32;
+    type Output = f32;
+    const NAME: &CStr = c"LinearRegressor";
+
+    fn made(attributes: &Attributes) -> Result<Self, String> {
+        attributes.linear()
+    }
+
+    fn features(&self) -> usize {
+        self.features
+    }
+
+    fn targets(&self) -> usize {
+        self.targets
+    }
+
+    #[inline(always)]
+    fn score(&self, rows: &[f32], width: usize, answers: &mut [f32]) {
+        self.score(rows, width, answers);
+    }
 }
 
 /// ONNX Runtime gives its callbacks the address of `base`, which is that of the whole.
@@ -106,30 +195,26 @@ enum Version {
 struct Operator {
     base: OrtCustomOp,
     api: &'static OrtApi,
-    version: Version,
-    input: Element,
-    output: Element,
 }
 
-/// What computes one node of a graph.
-struct Node<T> {
-    kernel: Kernel<T>,
+/// A node of a graph that is loaded.
+struct Node<C> {
+    computation: C,
     api: &'static OrtApi,
 }
 
-/// Trees over rows of `T` that answer `A`.
-fn operator<T: Precision, A: Precision + Answer<T>>(api: &'static OrtApi, version: Version) -> Operator {
+fn operator<C: Computation>(api: &'static OrtApi) -> Operator {
     let base = OrtCustomOp {
         version: FORM,
         CreateKernel: None,
-        GetName: Some(name),
+        GetName: Some(name::<C>),
         GetExecutionProviderType: Some(provider),
-        GetInputType: Some(input_type),
+        GetInputType: Some(input_type::<C>),
         GetInputTypeCount: Some(one),
-        GetOutputType: Some(output_type),
+        GetOutputType: Some(output_type::<C>),
         GetOutputTypeCount: Some(one),
         KernelCompute: None,
-        KernelDestroy: Some(destroy::<T>),
+        KernelDestroy: Some(destroy::<C>),
         GetInputCharacteristic: Some(required),
         GetOutputCharacteristic: Some(required),
         GetInputMemoryType: Some(memory),
@@ -137,8 +222,8 @@ fn operator<T: Precision, A: Precision + Answer<T>>(api: &'static OrtApi, versio
         GetVariadicInputHomogeneity: None,
         GetVariadicOutputMinArity: None,
         GetVariadicOutputHomogeneity: None,
-        CreateKernelV2: Some(create::<T>),
-        KernelComputeV2: Some(compute::<T, A>),
+        CreateKernelV2: Some(create::<C>),
+        KernelComputeV2: Some(compute::<C>),
         InferOutputShapeFn: None,
         GetStartVersion: Some(first_version),
         GetEndVersion: Some(last_version),
@@ -147,22 +232,11 @@ fn operator<T: Precision, A: Precision + Answer<T>>(api: &'static OrtApi, versio
         GetAliasMap: None,
         ReleaseAliasMap: None,
     };
-    Operator { base, api, version, input: T::ELEMENT, output: A::ELEMENT }
+    Operator { base, api }
 }
 
-/// # Safety
-/// `operator` must be one of those made here.
-unsafe fn own<'a>(operator: *const OrtCustomOp) -> &'a Operator {
-    // SAFETY: promised by the caller; `base` is the first field.
-    unsafe { &*operator.cast::<Operator>() }
-}
-
-unsafe extern "system" fn name(operator: *const OrtCustomOp) -> *const c_char {
-    // SAFETY: ONNX Runtime passes what it was given.
-    match unsafe { own(operator) }.version {
-        Version::Three => c"TreeEnsembleRegressor".as_ptr(),
-        Version::Five => c"TreeEnsemble".as_ptr(),
-    }
+unsafe extern "system" fn name<C: Computation>(_: *const OrtCustomOp) -> *const c_char {
+    C::NAME.as_ptr()
 }
 
 unsafe extern "system" fn provider(_: *const OrtCustomOp) -> *const c_char {
@@ -173,14 +247,12 @@ unsafe extern "system" fn one(_: *const OrtCustomOp) -> usize {
     1
 }
 
-unsafe extern "system" fn input_type(operator: *const OrtCustomOp, _: usize) -> Element {
-    // SAFETY: ONNX Runtime passes what it was given.
-    unsafe { own(operator) }.input
+unsafe extern "system" fn input_type<C: Computation>(_: *const OrtCustomOp, _: usize) -> Element {
+    C::Input::ELEMENT
 }
 
-unsafe extern "system" fn output_type(operator: *const OrtCustomOp, _: usize) -> Element {
-    // SAFETY: ONNX Runtime passes what it was given.
-    unsafe { own(operator) }.output
+unsafe extern "system" fn output_type<C: Computation>(_: *const OrtCustomOp, _: usize) -> Element {
+    C::Output::ELEMENT
 }
 
 unsafe extern "system" fn required(_: *const OrtCustomOp, _: usize) -> Characteristic {
@@ -199,23 +271,18 @@ unsafe extern "system" fn last_version(_: *const OrtCustomOp) -> i32 {
     i32::MAX
 }
 
-unsafe extern "system" fn create<T: Precision>(
+unsafe extern "system" fn create<C: Computation>(
     operator: *const OrtCustomOp,
     _: *const OrtApi,
     info: *const OrtKernelInfo,
     kernel: *mut *mut c_void,
 ) -> OrtStatusPtr {
-    // SAFETY: ONNX Runtime passes what it was given.
-    let own = unsafe { own(operator) };
+    // SAFETY: ONNX Runtime passes an operator that was made here; `base` is its first field.
+    let api = unsafe { &*operator.cast::<Operator>() }.api;
     let made = guarded(|| {
         // SAFETY: the info is valid during this call.
-        let attributes = unsafe { Attributes::of(own.api, info) }?;
-        let ensemble = match own.version {
-            Version::Three => attributes.version_3::<T>()?,
-            Version::Five => attributes.version_5::<T>()?,
-        };
-        let kernel = Kernel::of(&ensemble).ok_or("the trees are too large")?;
-        Ok(Box::new(Node { kernel, api: own.api }))
+        let attributes = unsafe { Attributes::of(api, info) }?;
+        Ok(Box::new(Node { computation: C::made(&attributes)?, api }))
     });
     match made {
         Ok(node) => {
@@ -223,35 +290,30 @@ unsafe extern "system" fn create<T: Precision>(
             unsafe { *kernel = Box::into_raw(node).cast() };
             OrtStatusPtr::default()
         }
-        Err(reason) => status(own.api, &reason),
+        Err(reason) => status(api, &format!("{}: {reason}", C::NAME.to_string_lossy())),
     }
 }
 
-unsafe extern "system" fn destroy<T>(node: *mut c_void) {
-    // SAFETY: made by `create` for the same T, and given back once.
-    drop(unsafe { Box::from_raw(node.cast::<Node<T>>()) });
+unsafe extern "system" fn destroy<C>(node: *mut c_void) {
+    // SAFETY: made by `create` for the same computation, and given back once.
+    drop(unsafe { Box::from_raw(node.cast::<Node<C>>()) });
 }
 
-unsafe extern "system" fn compute<T: Precision, A: Precision + Answer<T>>(
-    node: *mut c_void,
-    context: *mut OrtKernelContext,
-) -> OrtStatusPtr {
-    // SAFETY: made by `create` for the same T, and alive during this call; it is only read.
-    let node = unsafe { &*node.cast::<Node<T>>() };
+unsafe extern "system" fn compute<C: Computation>(node: *mut c_void, context: *mut OrtKernelContext) -> OrtStatusPtr {
+    // SAFETY: made by `create` for the same computation, and alive during this call; it is only read.
+    let node = unsafe { &*node.cast::<Node<C>>() };
     // SAFETY: the context is valid during this call.
-    match guarded(|| unsafe { run::<T, A>(node, context) }) {
+    match guarded(|| unsafe { run(node, context) }) {
         Ok(()) => OrtStatusPtr::default(),
-        Err(reason) => status(node.api, &reason),
+        Err(reason) => status(node.api, &format!("{}: {reason}", C::NAME.to_string_lossy())),
     }
 }
 
 /// # Safety
 /// The context must be that of a run of the node.
-unsafe fn run<T: Precision, A: Precision + Answer<T>>(
-    node: &Node<T>,
-    context: *mut OrtKernelContext,
-) -> Result<(), String> {
-    let (api, kernel) = (node.api, &node.kernel);
+unsafe fn run<C: Computation>(node: &Node<C>, context: *mut OrtKernelContext) -> Result<(), String> {
+    let (api, computation) = (node.api, &node.computation);
+    let targets = computation.targets();
     let mut input = ptr::null();
     // SAFETY: the node has an input, and the out-pointer is valid.
     check(api, unsafe { (api.KernelContext_GetInput)(context, 0, &mut input) })?;
@@ -259,12 +321,12 @@ unsafe fn run<T: Precision, A: Precision + Answer<T>>(
     let (count, width) = match shape[..] {
         [width] => (1, width),
         [count, width] => (count, width),
-        _ => return Err(format!("trees take rows of numbers, not a tensor of shape {shape:?}")),
+        _ => return Err(format!("it takes rows of numbers, not a tensor of shape {shape:?}")),
     };
-    if width < kernel.features {
-        return Err(format!("the trees look at {} features, given are {width}", kernel.features));
+    if width < computation.features() {
+        return Err(format!("it looks at {} features, given are {width}", computation.features()));
     }
-    let shape = [count as i64, kernel.targets as i64];
+    let shape = [count as i64, targets as i64];
     let mut output = ptr::null_mut();
     // SAFETY: the node has an output; shape and out-pointer are valid.
     check(api, unsafe { (api.KernelContext_GetOutput)(context, 0, shape.as_ptr(), shape.len(), &mut output) })?;
@@ -273,61 +335,61 @@ unsafe fn run<T: Precision, A: Precision + Answer<T>>(
     check(api, unsafe { (api.GetTensorMutableData)(input.cast_mut(), &mut rows) })?;
     // SAFETY: as above.
     check(api, unsafe { (api.GetTensorMutableData)(output, &mut answers) })?;
-    if count == 0 || kernel.targets == 0 {
+    if count == 0 || targets == 0 {
         return Ok(());
     }
     // SAFETY: the tensors hold as many values of these types, at an alignment of 64 bytes, and do not overlap.
     let (rows, answers) = unsafe {
         (
-            std::slice::from_raw_parts(rows.cast::<T>(), count * width),
-            std::slice::from_raw_parts_mut(answers.cast::<A>(), count * kernel.targets),
+            std::slice::from_raw_parts(rows.cast::<C::Input>(), count * width),
+            std::slice::from_raw_parts_mut(answers.cast::<C::Output>(), count * targets),
         )
     };
     if count <= ROWS_PER_TASK {
-        cpu::widest(Scoring { kernel, rows, width, answers });
+        cpu::widest(Scoring { computation, rows, width, answers });
         return Ok(());
     }
-    let tasks = Tasks::<T, A> { kernel, width, rows, answers: answers.as_mut_ptr() };
+    let tasks = Tasks { computation, width, rows, answers: answers.as_mut_ptr() };
     let total = count.div_ceil(ROWS_PER_TASK);
     // SAFETY: the tasks outlive the call, which returns when all of them are done.
     check(api, unsafe {
-        (api.KernelContext_ParallelFor)(context, task::<T, A>, total, 0, ptr::from_ref(&tasks).cast_mut().cast())
+        (api.KernelContext_ParallelFor)(context, task::<C>, total, 0, ptr::from_ref(&tasks).cast_mut().cast())
     })
 }
 
-struct Scoring<'a, T, A> {
-    kernel: &'a Kernel<T>,
-    rows: &'a [T],
+struct Scoring<'a, C: Computation> {
+    computation: &'a C,
+    rows: &'a [C::Input],
     width: usize,
-    answers: &'a mut [A],
+    answers: &'a mut [C::Output],
 }
 
-impl<T: Precision, A: Answer<T>> cpu::Work for Scoring<'_, T, A> {
+impl<C: Computation> cpu::Work for Scoring<'_, C> {
     #[inline(always)]
     fn run(self) {
-        self.kernel.score(self.rows, self.width, self.answers);
+        self.computation.score(self.rows, self.width, self.answers);
     }
 }
 
 /// The rows of a run, in parts that the threads of the session take.
-struct Tasks<'a, T, A> {
-    kernel: &'a Kernel<T>,
+struct Tasks<'a, C: Computation> {
+    computation: &'a C,
     width: usize,
-    rows: &'a [T],
-    answers: *mut A,
+    rows: &'a [C::Input],
+    answers: *mut C::Output,
 }
 
-unsafe extern "C" fn task<T: Precision, A: Precision + Answer<T>>(tasks: *mut c_void, number: usize) {
+unsafe extern "C" fn task<C: Computation>(tasks: *mut c_void, number: usize) {
     // SAFETY: `run` passes these tasks, which are alive; they are only read.
-    let tasks = unsafe { &*tasks.cast::<Tasks<T, A>>() };
-    let (width, targets) = (tasks.width, tasks.kernel.targets);
+    let tasks = unsafe { &*tasks.cast::<Tasks<C>>() };
+    let (computation, width, targets) = (tasks.computation, tasks.width, tasks.computation.targets());
     let first = number * ROWS_PER_TASK;
     let count = ROWS_PER_TASK.min(tasks.rows.len() / width.max(1) - first);
     let rows = &tasks.rows[first * width..(first + count) * width];
     // SAFETY: the rows of a task are its own, and the answers have room for all of them.
     let answers = unsafe { std::slice::from_raw_parts_mut(tasks.answers.add(first * targets), count * targets) };
     // indices are in bounds by construction; should one not be, that must not unwind into ONNX Runtime
-    let _ = catch_unwind(AssertUnwindSafe(|| cpu::widest(Scoring { kernel: tasks.kernel, rows, width, answers })));
+    let _ = catch_unwind(AssertUnwindSafe(|| cpu::widest(Scoring { computation, rows, width, answers })));
 }
 
 /// No panic may leave a callback.
@@ -335,9 +397,8 @@ fn guarded<R>(work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("sqlinfer: an internal error".to_string()))
 }
 
-/// A graph that is refused for its trees is opened without these operators: the text says that it was for those.
 fn status(api: &OrtApi, reason: &str) -> OrtStatusPtr {
-    let text = CString::new(format!("{NAMES}: {reason}").replace('\0', " ")).unwrap_or_default();
+    let text = CString::new(reason.replace('\0', " ")).unwrap_or_default();
     // SAFETY: the text is NUL-terminated and copied.
     unsafe { (api.CreateStatus)(OrtErrorCode::ORT_FAIL, text.as_ptr()) }
 }
