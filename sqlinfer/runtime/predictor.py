@@ -24,8 +24,6 @@ __all__ = ["Predictor"]
 
 # An image model must not take a whole vector of rows at once: inputs of 4 MiB make activations of hundreds.
 _BYTES_PER_RUN = 4 << 20
-# Below this, per row, an answer is computed sooner than it is found.
-_MEMO_SECONDS = 60e-9
 # Between runs an interrupted query stops.
 _SECONDS_PER_RUN = 0.25
 
@@ -103,7 +101,7 @@ class Predictor:
         return joined.take(pa.array(position[rows]))
 
     def _score(self, group: Group) -> pa.Array:
-        if group.rows is not None or 0 < self.session.seconds_per_row < _MEMO_SECONDS:
+        if group.rows is not None:
             return self._run(group)
         thread = threading.get_ident()
         memo = self._memos.get(thread)
