@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import duckdb
 
 __all__ = ["Interrupt"]
 
-# DuckDB looks for signals while it runs a query since 2.0; before, it has to be told from another thread.
+# Before 2.0, DuckDB does not run Python's handlers while it runs a query.
 _DEAF = int(duckdb.__version__.split(".")[0]) < 2
 
 
@@ -39,15 +40,19 @@ class Interrupt:
             self._tell(True)
             con.interrupt()
 
+        seen = 0
+
         def handle(number: int, frame: Any) -> None:
             # Not an exception here and now: it could come up inside ONNX Runtime, reading texts, and crash it.
-            if self.pressed and not _DEAF:
+            nonlocal seen
+            seen += 1
+            if seen > 1 and not _DEAF:
                 before(number, frame)
             stop()
 
         signal.signal(signal.SIGINT, handle)
         try:
-            with _from_another_thread(stop) if _DEAF else nullcontext():
+            with _listener().calling(stop):
                 yield
             if self.pressed:
                 raise KeyboardInterrupt
@@ -62,24 +67,45 @@ class Interrupt:
             self.pressed = False
 
 
-@contextmanager
-def _from_another_thread(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on another thread as soon as SIGINT arrives, though the main thread is inside DuckDB."""
-    reading, writing = socket.socketpair()
-    writing.setblocking(False)
+class _Listener:
+    """A thread that hears of SIGINT as it arrives. Python's handlers wait until the main thread is back from DuckDB,
+    which looks for signals only between the runs of a model, and before 2.0 not at all."""
 
-    def wait() -> None:
-        while number := reading.recv(1):
-            if number[0] == signal.SIGINT:
+    def __init__(self) -> None:
+        self._reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        self._stop: Callable[[], None] | None = None
+        self._before = -1
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    @contextmanager
+    def calling(self, stop: Callable[[], None]) -> Iterator[None]:
+        """While this is open, ``stop`` is called, on the other thread, when Ctrl-C is pressed."""
+        before = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
+        outer = self._stop, self._before
+        self._stop, self._before = stop, before if before != self._writing.fileno() else self._before
+        try:
+            yield
+        finally:
+            self._stop, self._before = outer
+            signal.set_wakeup_fd(before)
+
+    def _listen(self) -> None:
+        while number := self._reading.recv(1):
+            stop, before = self._stop, self._before
+            if before != -1:  # whoever listened before us, such as an event loop, still hears of it
+                with suppress(OSError):
+                    os.write(before, number)
+            if number[0] == signal.SIGINT and stop is not None:
                 stop()
 
-    before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(before)
-        writing.close()
-        thread.join()
-        reading.close()
+
+_listeners: list[_Listener] = []
+# a thread does not live on in a child
+os.register_at_fork(after_in_child=_listeners.clear)
+
+
+def _listener() -> _Listener:
+    if not _listeners:
+        _listeners.append(_Listener())
+    return _listeners[0]

@@ -11,6 +11,8 @@ import textwrap
 import warnings
 
 import duckdb
+import onnx
+import onnx.parser
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -188,19 +190,48 @@ def test_an_unknown_engine(registry):
         sqlinfer.connect(registry=registry, engine="quantum")
 
 
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory):
+    """A registry with a model that counts to its feature, one by one."""
+    folder = tmp_path_factory.mktemp("endless")
+    body = "b (int64 i, bool go, float v) => (bool still, float next) { still = Identity(go) next = Add(v, one) }"
+    graph = f"""<ir_version: 9, opset_import: ["": 17]>
+        count (int64[1] n) => (float[1] y) <float one = {{1.0}}, float zero = {{0.0}}> {{
+            most = Squeeze(n)
+            last = Loop <body = {body}> (most, "", zero)
+            one_row = Constant <value_ints = [1]> ()
+            y = Reshape(last, one_row)
+        }}"""
+    onnx.save(onnx.parser.parse_model(graph), folder / "count.onnx")
+    sqlinfer.register("count", folder / "count.onnx", registry=folder / "models")
+    return sqlinfer.Registry(folder / "models")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_interrupting_a_long_query(registry, engine):
+@pytest.mark.parametrize(
+    ("home", "long", "short"),
+    [
+        (
+            "registry",
+            "SELECT max(predict('churn', 40 + a.i % 9, b.i, 3, 'Bern')) FROM range(100000) a(i), range(100000) b(i)",
+            "SELECT predict('width', 1) > 0",
+        ),
+        ("endless", "SELECT predict('count', 1000000000000)", "SELECT predict('count', 3) = 3"),
+    ],
+    ids=["many runs", "one run"],
+)
+def test_interrupting_a_long_query(request, engine, home, long, short):
     """Ctrl-C ends the query, as KeyboardInterrupt, and the connection goes on."""
+    home = request.getfixturevalue(home)
     script = textwrap.dedent(f"""
         import sqlinfer
-        con = sqlinfer.connect(registry={str(registry.home)!r}, engine={engine!r})
+        con = sqlinfer.connect(registry={str(home.home)!r}, engine={engine!r})
         print("ready", flush=True)
         try:
-            con.execute("SELECT max(predict('churn', 40 + a.i % 9, b.i, 3, 'Bern')) "
-                        "FROM range(100000) a(i), range(100000) b(i)")
+            con.execute({long!r})
         except BaseException as error:
             print(type(error).__name__, flush=True)
-        print(con.execute("SELECT predict('width', 1) > 0").fetchall(), flush=True)
+        print(con.execute({short!r}).fetchall(), flush=True)
     """)
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
