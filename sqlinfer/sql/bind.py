@@ -50,7 +50,8 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     """Raises CallError or FeatureError where the arguments cannot be those of the model.
 
     ``is_row(identifier)`` tells whether a lone identifier is a table of the statement, so that only the columns that
-    the model needs are read from it.
+    the model needs are read from it: of ``(t)``, which is whatever DuckDB takes ``t`` for, a STRUCT column before a
+    table. A model of one feature is given ``t`` itself, which may be a column that is that feature.
     """
     names = signature.feature_names
     arguments = call.arguments
@@ -61,8 +62,12 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
         text = sql[only.start : only.end]
         if only.kind == "star":
             return TypedCall(function, call, [(quoted(name), None) for name in names], by_name=True)
-        if only.kind == "row" or (only.kind == "name" and is_row(text.strip('"'))):
+        row = None
+        if only.kind == "row":
             row = text.removesuffix("*").rstrip().removesuffix(".").rstrip()
+        elif only.kind == "name" and len(names) > 1 and is_row(text.strip('"')):
+            row = f"({text})"
+        if row is not None:
             return TypedCall(function, call, [(f"{row}.{quoted(name)}", None) for name in names], by_name=True)
     counted = not any(argument.kind in ("unpack", "star", "row") for argument in arguments)
     if counted and len(arguments) != 1 and len(arguments) != len(names):

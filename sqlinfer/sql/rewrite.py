@@ -85,7 +85,7 @@ class _Rewriting:
             before if argument is None else self._splice(argument.start, argument.end, call.inner)
             for before, argument in typed.arguments
         ]
-        return f"{_spelled(function.name)}({', '.join(rendered)})"
+        return f"{_spelled(call, function)}({', '.join(rendered)})"
 
     def _function(self, call: SqlCall) -> Function | None:
         if call.function not in GENERIC:
@@ -108,5 +108,8 @@ class _Rewriting:
         return self.spread_rows and identifier.lower() in self._relations
 
 
-def _spelled(name: str) -> str:
-    return name if name.isidentifier() and name.isascii() else quoted(name)
+def _spelled(call: SqlCall, function: Function) -> str:
+    """The function's name for DuckDB. What stands for ``predict('price', …)`` is looked for where functions are that no
+    user makes: a macro called predict_price, which may well be made of that very call, must not answer for it."""
+    name = function.name if function.name.isidentifier() and function.name.isascii() else quoted(function.name)
+    return f"system.main.{name}" if call.function in GENERIC else name

@@ -38,6 +38,11 @@ def test_a_row_may_be_a_column(column):
 
 def test_a_column_wins_over_the_table_of_its_name(one):
     assert one("SELECT predict('mean', mean) FROM (SELECT [1, 2, 3] AS mean) mean") == 2
+    assert one("SELECT predict('iris', f) FROM (SELECT [5, 3, 1, 0.2] AS f) f") == "setosa"
+    assert one("SELECT predict('same_double', x) FROM (SELECT 7 AS x, 8 AS y) x") == 7
+    assert one("SELECT predict('same_double', price) FROM (SELECT 7 AS x, 8 AS price) price") == 8
+    setosa = "(SELECT {'sl': 5, 'sw': 3, 'pl': 1, 'pw': 0.2} AS f) s"
+    assert one(f"SELECT predict('iris', f) FROM {setosa}, (SELECT 6 AS sl, 3 AS sw, 6 AS pl, 2 AS pw) f") == "setosa"
 
 
 def test_a_joined_table_is_a_row(one):

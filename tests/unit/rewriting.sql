@@ -2,83 +2,83 @@
 -- The cases are divided by lines of dashes.
 SELECT predict('iris', a, b, c, d) FROM t
 -->
-SELECT predict_iris(a, b, c, d) FROM t
+SELECT system.main.predict_iris(a, b, c, d) FROM t
 -----
 SELECT predict('IRIS', a, b, c, d) FROM t
 -->
-SELECT predict_iris(a, b, c, d) FROM t
+SELECT system.main.predict_iris(a, b, c, d) FROM t
 -----
 SELECT predict('iris/2', a, b, c, d), predict('iris@careful', a, b, c, d) FROM t
 -->
-SELECT "predict_iris/2"(a, b, c, d), "predict_iris@careful"(a, b, c, d) FROM t
+SELECT system.main."predict_iris/2"(a, b, c, d), system.main."predict_iris@careful"(a, b, c, d) FROM t
 -----
 select PREDICT ( 'iris' ,a,b , c,d )from t
 -->
-select predict_iris(a, b, c, d)from t
+select system.main.predict_iris(a, b, c, d)from t
 -----
 SELECT predict_proba('iris', a, b, c, d)['setosa'] FROM t
 -->
-SELECT "predict_proba(iris)"(a, b, c, d)['setosa'] FROM t
+SELECT system.main."predict_proba(iris)"(a, b, c, d)['setosa'] FROM t
 -----
 SELECT infer('iris', a, b, c, d).label FROM t
 -->
-SELECT "infer(iris)"(a, b, c, d).label FROM t
+SELECT system.main."infer(iris)"(a, b, c, d).label FROM t
 -----
 SELECT predict('iris', t) FROM t
 -->
-SELECT predict_iris(t."sl", t."sw", t."pl", t."pw") FROM t
+SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t
 -----
 SELECT predict('iris', t.*) FROM t
 -->
-SELECT predict_iris(t."sl", t."sw", t."pl", t."pw") FROM t
+SELECT system.main.predict_iris(t."sl", t."sw", t."pl", t."pw") FROM t
 -----
 SELECT predict('iris', "My Table") FROM "My Table"
 -->
-SELECT predict_iris("My Table"."sl", "My Table"."sw", "My Table"."pl", "My Table"."pw") FROM "My Table"
+SELECT system.main.predict_iris(("My Table")."sl", ("My Table")."sw", ("My Table")."pl", ("My Table")."pw") FROM "My Table"
 -----
 SELECT predict('iris', *) FROM t
 -->
-SELECT predict_iris("sl", "sw", "pl", "pw") FROM t
+SELECT system.main.predict_iris("sl", "sw", "pl", "pw") FROM t
 -----
 SELECT predict('iris', row) FROM (SELECT 1 AS row) t
 -->
-SELECT predict_iris(row) FROM (SELECT 1 AS row) t
+SELECT system.main.predict_iris(row) FROM (SELECT 1 AS row) t
 -----
 SELECT predict('iris', {'sl': 1, 'sw': 2, 'pl': 3, 'pw': 4})
 -->
-SELECT predict_iris({'sl': 1, 'sw': 2, 'pl': 3, 'pw': 4})
+SELECT system.main.predict_iris({'sl': 1, 'sw': 2, 'pl': 3, 'pw': 4})
 -----
 SELECT predict('iris', pw := d, SL := a, pl := f(c, 1), sw := b) FROM t
 -->
-SELECT predict_iris(a, b, f(c, 1), d) FROM t
+SELECT system.main.predict_iris(a, b, f(c, 1), d) FROM t
 -----
 SELECT predict('iris', pw => d, "sl" => a, pl => (c), sw => b) FROM t
 -->
-SELECT predict_iris(a, b, (c), d) FROM t
+SELECT system.main.predict_iris(a, b, (c), d) FROM t
 -----
 SELECT predict('iris', *COLUMNS(*)) FROM t
 -->
-SELECT predict_iris(*COLUMNS(*)) FROM t
+SELECT system.main.predict_iris(*COLUMNS(*)) FROM t
 -----
 SELECT predict('pixels', [1, 2, [3, 4]]) -- a list, whose commas divide nothing
 -->
-SELECT predict_pixels([1, 2, [3, 4]]) -- a list, whose commas divide nothing
+SELECT system.main.predict_pixels([1, 2, [3, 4]]) -- a list, whose commas divide nothing
 -----
 SELECT predict('width', predict('width', predict('width', a))) FROM t
 -->
-SELECT predict_width(predict_width(predict_width(a))) FROM t
+SELECT system.main.predict_width(system.main.predict_width(system.main.predict_width(a))) FROM t
 -----
 SELECT predict('iris', pw := predict('width', a), sl := 1, sw := predict('width', pl := 2), pl := 3)
 -->
-SELECT predict_iris(1, predict_width(2), 3, predict_width(a))
+SELECT system.main.predict_iris(1, system.main.predict_width(2), 3, system.main.predict_width(a))
 -----
 SELECT predict_iris(a, b, c, d), predict_iris(t), Predict_Iris(pw := 4, pl := 3, sw := 2, sl := 1) FROM t
 -->
-SELECT predict_iris(a, b, c, d), predict_iris(t."sl", t."sw", t."pl", t."pw"), predict_iris(1, 2, 3, 4) FROM t
+SELECT predict_iris(a, b, c, d), predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw"), predict_iris(1, 2, 3, 4) FROM t
 -----
 SELECT "predict_iris/2"(t) FROM t
 -->
-SELECT "predict_iris/2"(t."sl", t."sw", t."pl", t."pw") FROM t
+SELECT "predict_iris/2"((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t
 -----
 SELECT predict_weather(t), predict_iris, predict, "predict" FROM t
 -->
@@ -86,7 +86,7 @@ SELECT predict_weather(t), predict_iris, predict, "predict" FROM t
 -----
 SELECT predict_weather(predict('width', a), 'predict(') FROM t
 -->
-SELECT predict_weather(predict_width(a), 'predict(') FROM t
+SELECT predict_weather(system.main.predict_width(a), 'predict(') FROM t
 -----
 SELECT my_predict('iris', t), predictor('iris'), other.predict('iris', t) FROM t
 -->
@@ -94,20 +94,20 @@ SELECT my_predict('iris', t), predictor('iris'), other.predict('iris', t) FROM t
 -----
 SELECT 'it''s predict(''iris'', t)', predict('width', 1) AS "predict('iris', t)" FROM t
 -->
-SELECT 'it''s predict(''iris'', t)', predict_width(1) AS "predict('iris', t)" FROM t
+SELECT 'it''s predict(''iris'', t)', system.main.predict_width(1) AS "predict('iris', t)" FROM t
 -----
 SELECT E'\'predict(\'', predict('width', length(E'\''))
 -->
-SELECT E'\'predict(\'', predict_width(length(E'\''))
+SELECT E'\'predict(\'', system.main.predict_width(length(E'\''))
 -----
 SELECT $$ predict('nope') $$, $tag$ $$ predict('nope') $tag$, predict('width', 1)
 -->
-SELECT $$ predict('nope') $$, $tag$ $$ predict('nope') $tag$, predict_width(1)
+SELECT $$ predict('nope') $$, $tag$ $$ predict('nope') $tag$, system.main.predict_width(1)
 -----
 SELECT /* predict('nope', 1) */ predict(/* which? */ 'width' -- this
  , 1) -- predict('nope')
 -->
-SELECT /* predict('nope', 1) */ predict_width(1) -- predict('nope')
+SELECT /* predict('nope', 1) */ system.main.predict_width(1) -- predict('nope')
 -----
 SELECT /* outer /* predict('nope') */ still a comment in DuckDB? */ 1
 -->
@@ -115,31 +115,31 @@ SELECT /* outer /* predict('nope') */ still a comment in DuckDB? */ 1
 -----
 SELECT 'größer 🦆', "größe", predict('width', "größe" * 2) AS "ü🦆" FROM "tägliche Fälle"
 -->
-SELECT 'größer 🦆', "größe", predict_width("größe" * 2) AS "ü🦆" FROM "tägliche Fälle"
+SELECT 'größer 🦆', "größe", system.main.predict_width("größe" * 2) AS "ü🦆" FROM "tägliche Fälle"
 -----
 SELECT x::FLOAT, predict('width', x::DECIMAL(4,2)) FROM t USING SAMPLE 10% (bernoulli, 1)
 -->
-SELECT x::FLOAT, predict_width(x::DECIMAL(4,2)) FROM t USING SAMPLE 10% (bernoulli, 1)
+SELECT x::FLOAT, system.main.predict_width(x::DECIMAL(4,2)) FROM t USING SAMPLE 10% (bernoulli, 1)
 -----
 SELECT predict('width', ?), predict('width', $1), predict('width', $name), predict('width', :name)
 -->
-SELECT predict_width(?), predict_width($1), predict_width($name), predict_width(:name)
+SELECT system.main.predict_width(?), system.main.predict_width($1), system.main.predict_width($name), system.main.predict_width(:name)
 -----
 CREATE VIEW v AS SELECT predict('width', 1); SELECT 2; INSERT INTO x SELECT predict('width', 3)
 -->
-CREATE VIEW v AS SELECT predict_width(1); SELECT 2; INSERT INTO x SELECT predict_width(3)
+CREATE VIEW v AS SELECT system.main.predict_width(1); SELECT 2; INSERT INTO x SELECT system.main.predict_width(3)
 -----
 CREATE MACRO predict_price(a, b) AS predict('width', a + b)
 -->
-CREATE MACRO predict_price(a, b) AS predict_width(a + b)
+CREATE MACRO predict_price(a, b) AS system.main.predict_width(a + b)
 -----
 FROM t SELECT predict('width', lambda_x) WHERE list_transform([1], x -> predict('width', x))[1] > 0
 -->
-FROM t SELECT predict_width(lambda_x) WHERE list_transform([1], x -> predict_width(x))[1] > 0
+FROM t SELECT system.main.predict_width(lambda_x) WHERE list_transform([1], x -> system.main.predict_width(x))[1] > 0
 -----
 SELECT predict('width', (SELECT max(predict('width', y)) FROM u)), a[1:2], {'predict': 1} FROM t
 -->
-SELECT predict_width((SELECT max(predict_width(y)) FROM u)), a[1:2], {'predict': 1} FROM t
+SELECT system.main.predict_width((SELECT max(system.main.predict_width(y)) FROM u)), a[1:2], {'predict': 1} FROM t
 -----
 SELECT predict('width', CASE WHEN a > 1, b THEN 1 END
 -->
@@ -147,8 +147,12 @@ SELECT predict('width', CASE WHEN a > 1, b THEN 1 END
 -----
 COPY (SELECT predict('width', a) AS p FROM t) TO 'predict(''x'').parquet' (FORMAT parquet)
 -->
-COPY (SELECT predict_width(a) AS p FROM t) TO 'predict(''x'').parquet' (FORMAT parquet)
+COPY (SELECT system.main.predict_width(a) AS p FROM t) TO 'predict(''x'').parquet' (FORMAT parquet)
 -----
 EXPLAIN ANALYZE SELECT predict('width', a) FROM t
 -->
-EXPLAIN ANALYZE SELECT predict_width(a) FROM t
+EXPLAIN ANALYZE SELECT system.main.predict_width(a) FROM t
+-----
+SELECT predict('width', t), predict('iris', t.*) FROM t
+-->
+SELECT system.main.predict_width(t), system.main.predict_iris(t."sl", t."sw", t."pl", t."pw") FROM t

@@ -64,10 +64,10 @@ PIECES = [
     "é", "a.b.c", "*", "<=>",
 ]  # fmt: skip
 CALLS = [
-    ("predict('width', a)", "predict_width(a)"),
-    ("predict_proba('iris', *)", '"predict_proba(iris)"("sl", "sw", "pl", "pw")'),
+    ("predict('width', a)", "system.main.predict_width(a)"),
+    ("predict_proba('iris', *)", 'system.main."predict_proba(iris)"("sl", "sw", "pl", "pw")'),
     ("Predict_Width( 1+1 )", "predict_width(1+1)"),
-    ("infer('width/3', pl := '🦆)')", "\"infer(width/3)\"('🦆)')"),
+    ("infer('width/3', pl := '🦆)')", "system.main.\"infer(width/3)\"('🦆)')"),
 ]
 text = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
 
