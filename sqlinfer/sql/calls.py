@@ -24,6 +24,9 @@ _PARAMETER = re.compile(r"(?<![\w$])\$(?=(\d+|[^\W\d]\w*)(?![\w$]))")
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
+# After these words a name is given, and then columns or parameters in parentheses.
+_NAMING = {"TABLE", "VIEW", "INTO", "EXISTS", "MACRO", "FUNCTION", "WITH", "RECURSIVE"}
+_NAMING |= {"REFERENCES", "COPY", "PREPARE", "EXECUTE", "ANALYZE", "VACUUM"}
 Kind = Literal["value", "name", "row", "star", "unpack"]
 
 
@@ -115,28 +118,44 @@ def _tokens(sql: str) -> Sequence[Token]:
 def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall]:
     position = first
     while position < last:
-        if _is_call(tokens, position):
+        if _may_be_call(tokens, position):
             close = _matching(tokens, position + 1, last)
-            if close is not None:
-                call = _call(tokens, position, close)
-                if call is not None:
-                    yield call
-                    position = close + 1
-                    continue
+            if close is not None and not _is_named(tokens, position, close):
+                yield _call(tokens, position, close)
+                position = close + 1
+                continue
         position += 1
 
 
-def _is_call(tokens: Sequence[Token], i: int) -> bool:
+def _may_be_call(tokens: Sequence[Token], i: int) -> bool:
     token = tokens[i]
     if i + 1 >= len(tokens) or tokens[i + 1].token_type != TokenType.L_PAREN:
         return False
     if token.token_type in (TokenType.STRING, TokenType.NUMBER):
         return False
-    before = tokens[i - 1] if i else None
-    if before is not None and (before.token_type == TokenType.DOT or before.text.upper() in ("MACRO", "FUNCTION")):
-        return False
     name = token.text.lower()
     return name in GENERIC or name.startswith(("predict_", "predict_proba(", "infer("))
+
+
+def _is_named(tokens: Sequence[Token], i: int, close: int) -> bool:
+    """Whether the user gives the name, or uses it, for something else: ``INSERT INTO predict_two(a, b) …``."""
+    following = _words(tokens[close + 1 : close + 5])
+    if following[:2] == ["AS", "("] or (following[:1] == ["AS"] and "MATERIALIZED" in following[1:3]):
+        return True  # WITH other AS (…), predict_two(a, b) AS (…)
+    if i == 0:
+        return False
+    (before,) = _words(tokens[i - 1 : i])
+    if before in ("AS", "ON"):  # a table's alias or a macro's body, an index or a join
+        start = max((k + 1 for k in range(i) if tokens[k].token_type == TokenType.SEMICOLON), default=0)
+        opening = _words(tokens[start : start + 5])
+        return "MACRO" not in opening and "FUNCTION" not in opening if before == "AS" else "INDEX" in opening
+    return before == "." or before in _NAMING
+
+
+def _words(tokens: Sequence[Token]) -> list[str]:
+    """Their text, upper case; what is quoted is no word of SQL's."""
+    quoted = (TokenType.IDENTIFIER, TokenType.STRING)
+    return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
 
 
 def _matching(tokens: Sequence[Token], opening: int, last: int) -> int | None:
@@ -151,7 +170,7 @@ def _matching(tokens: Sequence[Token], opening: int, last: int) -> int | None:
     return None
 
 
-def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall | None:
+def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
     parts = list(_split(tokens, name + 2, close))
     function = tokens[name].text.lower()
     text = span = None

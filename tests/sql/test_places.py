@@ -81,3 +81,18 @@ def test_names_of_the_users_own(con, one):
     assert one("SELECT 'predict(''nope'', 1)'") == "predict('nope', 1)"
     assert one("SELECT \"predict('nope')\" FROM (SELECT 5 AS \"predict('nope')\")") == 5
     assert one("SELECT $$ predict('nope') $$") == " predict('nope') "
+
+
+def test_a_macro_called_like_a_models_function(con, one):
+    con.execute("CREATE MACRO predict_width(x) AS predict('width', x) || ' cm'")
+    assert one("SELECT predict('width', 1)::VARCHAR || ' cm' = predict_width(1)")
+
+
+def test_tables_called_like_functions(con, one):
+    con.execute("CREATE TABLE predict(a INT, b INT); CREATE TABLE Predict_Iris(pl INT, sl INT, x INT)")
+    con.execute("INSERT INTO predict(b) VALUES (1); INSERT INTO predict_iris (sl, pl) VALUES (2, 3)")
+    con.execute("CREATE INDEX i ON predict_iris(pl)")
+    assert one("SELECT b FROM predict") == 1
+    assert con.execute("FROM predict_iris").fetchall() == [(3, 2, None)]
+    assert one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'Predict_Iris'") == 1
+    assert one("WITH predict(a) AS (SELECT 1), infer(b) AS (SELECT 2) SELECT a + b FROM predict, infer") == 3

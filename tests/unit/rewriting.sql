@@ -153,6 +153,30 @@ EXPLAIN ANALYZE SELECT predict('width', a) FROM t
 -->
 EXPLAIN ANALYZE SELECT system.main.predict_width(a) FROM t
 -----
+CREATE MACRO predict_width(a) AS predict('width', a); CREATE OR REPLACE TEMP FUNCTION w(a) AS predict_width(pl := a)
+-->
+CREATE MACRO predict_width(a) AS system.main.predict_width(a); CREATE OR REPLACE TEMP FUNCTION w(a) AS predict_width(a)
+-----
+CREATE OR REPLACE TABLE Predict_Iris(pl INT, sl INT); CREATE TABLE IF NOT EXISTS predict(a INT); CREATE VIEW infer(a) AS SELECT predict('width', 1)
+-->
+CREATE OR REPLACE TABLE Predict_Iris(pl INT, sl INT); CREATE TABLE IF NOT EXISTS predict(a INT); CREATE VIEW infer(a) AS SELECT system.main.predict_width(1)
+-----
+INSERT INTO predict_iris (pl, sl) SELECT predict('width', 1), 2; COPY predict_iris(pl) FROM 'x.csv'; EXECUTE predict_iris(1)
+-->
+INSERT INTO predict_iris (pl, sl) SELECT system.main.predict_width(1), 2; COPY predict_iris(pl) FROM 'x.csv'; EXECUTE predict_iris(1)
+-----
+CREATE UNIQUE INDEX i ON predict_iris(pl, sl); FROM t JOIN u ON Predict_Width(t.a) > 1
+-->
+CREATE UNIQUE INDEX i ON predict_iris(pl, sl); FROM t JOIN u ON predict_width(t.a) > 1
+-----
+WITH RECURSIVE predict(a) AS (SELECT 1), infer(b) AS NOT MATERIALIZED (SELECT 2), predict_iris(c) AS (SELECT 3) FROM predict
+-->
+WITH RECURSIVE predict(a) AS (SELECT 1), infer(b) AS NOT MATERIALIZED (SELECT 2), predict_iris(c) AS (SELECT 3) FROM predict
+-----
+SELECT predict('width', a) AS p FROM (VALUES (1)) AS predict(a), (VALUES (1, 2)) AS Predict_Iris(a, b)
+-->
+SELECT system.main.predict_width(a) AS p FROM (VALUES (1)) AS predict(a), (VALUES (1, 2)) AS Predict_Iris(a, b)
+-----
 SELECT predict('width', t), predict('iris', t.*) FROM t
 -->
 SELECT system.main.predict_width(t), system.main.predict_iris(t."sl", t."sw", t."pl", t."pw") FROM t
