@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import sys
@@ -120,44 +118,65 @@ def chosen_format(format_: str | None) -> str:
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], format_: str) -> None:
     """Rows as they come; a table and markdown need all of them for the widths."""
     if format_ == "jsonl":
+        names = _distinct(columns)
         for row in rows:
-            click.echo(_json(dict(zip(columns, row, strict=True))))
+            click.echo(_json_object(names, row))
     elif format_ == "json":
-        _print_json(columns, rows)
+        _print_json(_distinct(columns), rows)
     elif format_ == "csv":
-        click.echo(_csv(columns), nl=False)
+        click.echo(_csv(_distinct(columns)))
         for row in rows:
-            click.echo(_csv(["" if value is None else _text(value, exact=True) for value in row]), nl=False)
+            click.echo(_csv(row))
     else:
         _print_table(columns, [[_text(value) for value in row] for row in rows], markdown=format_ == "markdown")
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """``a, a`` → ``a, a_1``, as in the files that DuckDB writes: readers of JSON keep one value of a name."""
+    taken: dict[str, int] = {}
+    distinct = []
+    for name in names:
+        new = name
+        while new.lower() in taken:
+            new = f"{name}_{taken[name.lower()]}"
+            taken[name.lower()] += 1
+        taken[new.lower()] = 1
+        distinct.append(new)
+    return distinct
 
 
 def _print_json(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     before = "["
     for row in rows:
-        click.echo(f"{before}{_json(dict(zip(columns, row, strict=True)))}", nl=False)
+        click.echo(f"{before}{_json_object(columns, row)}", nl=False)
         before = ",\n "
     click.echo("[]" if before == "[" else "]")
 
 
 def _csv(values: Sequence[Any]) -> str:
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
-    return buffer.getvalue()
+    return ",".join("" if value is None else _csv_cell(_text(value, exact=True)) for value in values)
+
+
+def _csv_cell(text: str) -> str:
+    """Quoted where DuckDB's own CSV is; no text is another thing than no value."""
+    plain = text and not text.startswith("#") and not any(sign in text for sign in ',"\r\n')
+    return text if plain else '"' + text.replace('"', '""') + '"'
 
 
 def _print_table(columns: Sequence[str], rows: list[list[str]], *, markdown: bool) -> None:
-    widths = [max([len(name), *(len(row[i]) for row in rows)]) for i, name in enumerate(columns)]
+    marks = str.maketrans({"|": "\\|", "\n": "<br>", "\r": None} if markdown else {"\n": "\\n", "\r": "\\r"})
+    head, *rows = [[value.translate(marks) for value in row] for row in (columns, *rows)]
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
     bar, edge = (" | ", ("| ", " |")) if markdown else ("  ", ("", ""))
 
     def line(values: Sequence[str]) -> str:
         text = bar.join(value.ljust(width) for value, width in zip(values, widths, strict=True))
         return f"{edge[0]}{text}{edge[1]}".rstrip()
 
-    click.echo(line(columns))
+    click.echo(line(head))
     click.echo(line(["-" * width for width in widths]) if markdown else "  ".join("─" * width for width in widths))
     for row in rows:
-        click.echo(line([value.replace("|", "\\|") for value in row] if markdown else row))
+        click.echo(line(row))
 
 
 def _text(value: Any, *, exact: bool = False) -> str:
@@ -173,17 +192,21 @@ def _text(value: Any, *, exact: bool = False) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(_jsonable(value), ensure_ascii=False, allow_nan=False)
-
-
-def _jsonable(value: Any) -> Any:
-    """As DuckDB's own JSON has it: decimals are numbers, and what is no finite number is null."""
+    """As DuckDB's own JSON has it: decimals are numbers with all their digits; what is no finite number is null."""
     if isinstance(value, dict):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return _json_object([str(key) for key in value], value.values())
     if isinstance(value, (list, tuple, bytes)):
-        return [_jsonable(item) for item in value]
+        return f"[{', '.join(map(_json, value))}]"
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, (str, int, bool)) or value is None else str(value)
+        return format(value, "f")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "null"
+    known = isinstance(value, (str, int, float)) or value is None
+    return json.dumps(value if known else str(value), ensure_ascii=False)
+
+
+def _json_object(names: Iterable[str], values: Iterable[Any]) -> str:
+    pairs = (
+        f"{json.dumps(name, ensure_ascii=False)}: {_json(value)}" for name, value in zip(names, values, strict=True)
+    )
+    return f"{{{', '.join(pairs)}}}"

@@ -52,6 +52,8 @@ def query(sql: str, db: str, format_: str | None, output: Path | None, engine: s
     if sql.startswith("-") and sql != "-" and not any(map(str.isspace, sql)):  # SQL may begin with a comment
         raise click.UsageError(f"No such option: {sql}")
     sql = sys.stdin.read() if sql == "-" else sql
+    if not sql.strip():
+        raise click.UsageError("there is no SQL to run")
     try:
         with sqlinfer.connect(db, registry=registry, engine=engine) as con:
             if output is not None:
@@ -66,11 +68,21 @@ def query(sql: str, db: str, format_: str | None, output: Path | None, engine: s
 
 def _to_terminal(con: sqlinfer.Connection, sql: str, format_: str) -> None:
     with progress(con):
+        if format_ == "csv":
+            sql = _with_texts(con, _last(con, sql))
         con.execute(sql)
     if con.description is None:
         return
     columns = [column[0] for column in con.description]
     print_rows(columns, _fetch(con), format_)
+
+
+def _with_texts(con: sqlinfer.Connection, statement: str) -> str:
+    """A query whose values are the texts that DuckDB writes into a CSV file; other statements as they are."""
+    parts = con.extract_statements(statement)
+    if [part.type for part in parts] != [duckdb.StatementType.SELECT]:
+        return statement
+    return f"SELECT COLUMNS(*)::VARCHAR FROM ({statement}\n)"
 
 
 def _fetch(con: sqlinfer.Connection) -> Iterator[tuple[Any, ...]]:
@@ -87,9 +99,15 @@ def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | No
             else f"{form} is for the terminal; a file can be {', '.join(_COPY)}"
         )
     target = str(output).replace("'", "''")
-    *before, last = split_statements(sql)
     with progress(con):
-        for statement in before:
-            con.execute(statement)
-        ((count,),) = con.execute(f"COPY (\n{last}\n) TO '{target}' {_COPY[form]}").fetchall()
+        # on the line of the statement, which errors name
+        ((count,),) = con.execute(f"COPY ({_last(con, sql)}\n) TO '{target}' {_COPY[form]}").fetchall()
     click.echo(f"{count:,} rows → {output}", err=True)
+
+
+def _last(con: sqlinfer.Connection, sql: str) -> str:
+    """The last statement of the text, after those before it were run."""
+    *before, last = split_statements(sql)
+    for statement in before:
+        con.execute(statement)
+    return last

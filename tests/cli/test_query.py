@@ -53,6 +53,38 @@ def test_text_is_printed_as_it_is(run):
 
 def test_decimals_are_numbers(run):
     assert json.loads(run("query", "SELECT 1.5 AS x, [2.25, 3] AS y").stdout) == [{"x": 1.5, "y": [2.25, 3]}]
+    digits = "12345678901234567890.12345678901234567"
+    assert f'"x": {digits}' in run("query", f"SELECT {digits} AS x").stdout
+
+
+def test_columns_of_one_name_are_named_as_in_files(run, tmp_path):
+    sql = "SELECT 1 AS a, 2 AS A, 3 AS a_1, 4 AS a"
+    for form in ("json", "jsonl", "csv"):
+        printed = run("query", sql, "-f", form).stdout
+        run("query", sql, "-f", form, "-o", tmp_path / "file")
+        written = duckdb.sql(f"FROM read_{'csv' if form == 'csv' else 'json'}('{tmp_path}/file')")
+        names = printed.splitlines()[0].split(",") if form == "csv" else json.loads(printed.strip("[]\n")).keys()
+        assert list(names) == written.columns == ["a", "A_1", "a_1_1", "a_2"]
+
+
+def test_csv_is_printed_as_duckdb_writes_it(run, tmp_path):
+    sql = """SELECT true AS b, 0.1::FLOAT AS f, x'00ff' AS x, [true, NULL] AS l, {'a': 'x'} AS s, '' AS empty,
+             NULL AS n, '#' AS sign, 'a "b"' AS q, 'c' || chr(10) || 'd' AS lines, INTERVAL 1 DAY AS i, MAP {'k': 1.50}
+             FROM range(2) -- twice"""
+    printed = run("query", f"SET threads = 1; {sql}", "-f", "csv").stdout
+    run("query", sql, "-o", tmp_path / "x.csv")
+    assert printed == (tmp_path / "x.csv").read_text()
+    assert run("query", "CREATE TABLE t AS SELECT true AS x; UPDATE t SET x = true RETURNING x", "-f", "csv").stdout
+    run("query", "CREATE TABLE t (x INT)", "-f", "csv")
+
+
+def test_a_row_of_a_table_is_a_line(run):
+    sql = "SELECT 'a' || chr(10) || 'b|c' AS s, 1 AS \"n|m\""
+    assert run("query", sql, "-f", "markdown").stdout.splitlines()[::2] == [
+        "| s         | n\\|m |",
+        "| a<br>b\\|c | 1    |",
+    ]
+    assert run("query", sql, "-f", "table").stdout.splitlines()[2] == "a\\nb|c  1"
 
 
 def test_sql_may_begin_with_a_comment(run):
@@ -97,11 +129,10 @@ def test_a_database_file(run, tmp_path):
         ("SELECT predict('negate', 'x')", "CAST"),
         ("SELECT nope FROM nowhere", "nowhere"),
         ("SELEC 1", "syntax error"),
-        ("", ""),
     ],
 )
 def test_errors(run, sql, says):
-    result = run("query", sql, code=0 if not sql else 1)
+    result = run("query", sql, code=1)
     assert says in result.stderr
     assert not result.stdout or not sql
 
@@ -109,6 +140,18 @@ def test_errors(run, sql, says):
 def test_the_place_is_underlined(run):
     text = run("query", "SELECT 1,\n  predict('nega', 1)", code=1).stderr
     assert "LINE 2:   predict('nega', 1)" in text and "^^^^^^" in text
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+def test_the_place_is_named_as_the_user_counts_lines(run, tmp_path, form):
+    for sql, line in (("SELECT predict('negated', 1)", 1), ("SELECT 1,\n  nope", 2)):
+        assert f"LINE {line}: " in run("query", sql, "-f", form, "-o", tmp_path / "x", code=1).stderr
+    assert "LINE 1: " in run("query", "SELECT nope", "-f", "csv", code=1).stderr
+
+
+def test_nothing_to_run_is_asked_wrongly(run):
+    assert "no SQL" in run("query", " \n", code=2).stderr
+    assert "no SQL" in run("query", "-", text="", code=2).stderr
 
 
 def test_a_database_that_is_none(run, tmp_path):
