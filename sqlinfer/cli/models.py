@@ -121,7 +121,8 @@ def list_(format_: str | None, registry: str | None) -> None:
     store = Registry(registry)
     rows = [row(store, model) for model in store.all()]
     columns = [name for name in CATALOGUE if name not in ("features", "sha256")]
-    if not rows and chosen_format(format_) == "table":
+    damaged = _name_damaged(store)
+    if not (rows or damaged) and chosen_format(format_) == "table":
         click.echo(f"no models in {store.home}; add one with: sqlinfer register NAME FILE", err=True)
         return
     print_rows(columns, [[r[c] for c in columns] for r in rows], chosen_format(format_))
@@ -186,7 +187,7 @@ def verify(reference: str | None, engine: str, registry: str | None) -> None:
     """Score the proof rows of a model (or of all models) again and compare with the original's answers."""
     store = Registry(registry)
     references = [reference] if reference else [f"{m.manifest.name}/{m.manifest.version}" for m in store.all()]
-    failed = 0
+    failed = 0 if reference else _name_damaged(store)
     for one in references:
         try:
             found = sqlinfer.verify(one, registry=store, engine=engine)
@@ -215,6 +216,14 @@ def remove(reference: str, yes: bool, registry: str | None) -> None:
             click.confirm(f"remove {asked.name} with its {len(versions)} versions?", abort=True, err=True)
     store.remove(asked)
     click.echo(f"removed {asked}", err=True)
+
+
+def _name_damaged(store: Registry) -> int:
+    """Say what cannot be read of the registry; how many things that are."""
+    damaged = store.damaged()
+    for name, error in damaged.items():
+        click.echo(f"{name}: {error}", err=True)
+    return len(damaged)
 
 
 def _split(text: str | None) -> list[str] | None:

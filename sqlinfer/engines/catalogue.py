@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import duckdb
 import onnxruntime
 
+from sqlinfer.errors import RegistryError
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.version import __version__
 
@@ -31,7 +33,9 @@ def catalogue(registry: Registry) -> list[dict[str, Any]]:
 
 def row(registry: Registry, model: StoredModel) -> dict[str, Any]:
     manifest = model.manifest
-    aliases = registry.aliases(manifest.name)
+    aliases: dict[str, int] = {}
+    with suppress(RegistryError):  # a damaged file of one model says so when the model is asked for
+        aliases = registry.aliases(manifest.name)
     return {
         "name": manifest.name,
         "version": manifest.version,

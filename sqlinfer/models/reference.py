@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlinfer.errors import BadReference
 
-__all__ = ["DEFAULT", "Reference", "check_name"]
+__all__ = ["DEFAULT", "RESERVED", "Reference", "check_name", "is_name"]
 
 DEFAULT = "default"
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
@@ -45,3 +45,8 @@ def check_name(name: str) -> str:
     if not re.fullmatch(_NAME, name, re.ASCII):
         raise BadReference.of(name)
     return name.lower()
+
+
+def is_name(text: str) -> bool:
+    """Whether it is a name in that spelling, and not merely something that lies in the folder of models."""
+    return bool(re.fullmatch(_NAME, text, re.ASCII)) and text == text.lower()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sqlinfer.errors import BadReference, ModelNotFound, RegistryError
+from sqlinfer.errors import BadReference, ModelNotFound, RegistryError, SqlinferError
 from sqlinfer.models.manifest import Manifest
-from sqlinfer.models.reference import DEFAULT, Reference, check_name
+from sqlinfer.models.reference import DEFAULT, Reference, check_name, is_name
 from sqlinfer.models.signature import Call, TextPreparation
 
 try:
@@ -37,6 +38,7 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "model.json"
 ALIASES_FILE = "aliases.json"
 _MOST_VERSIONS = 2**31
+_VERSION = re.compile("[1-9][0-9]{0,8}")
 
 
 def default_home() -> Path:
@@ -96,16 +98,14 @@ class Registry:
 
     def names(self) -> list[str]:
         try:
-            return sorted(
-                p.name for p in self._models.iterdir() if not p.name.startswith(".") and self.versions(p.name)
-            )
+            return sorted(p.name for p in self._models.iterdir() if is_name(p.name) and self.versions(p.name))
         except FileNotFoundError:
             return []
         except OSError as error:
             raise RegistryError(f"the registry {self.home} cannot be read: {error}") from error
 
     def versions(self, name: str) -> list[int]:
-        return sorted(int(p.name) for p in self._entries(name) if p.name.isdigit() and p.is_dir())
+        return sorted(int(p.name) for p in self._entries(name) if _VERSION.fullmatch(p.name) and p.is_dir())
 
     def aliases(self, name: str) -> dict[str, int]:
         path = self._models / name / ALIASES_FILE
@@ -119,7 +119,7 @@ class Registry:
             return {}
         except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             raise RegistryError(
-                f'{path} is damaged ({error}); write it as {{"default": 1}} with the version you want'
+                f"{path} is damaged ({error}); mend it with: sqlinfer alias {name} default VERSION"
             ) from error
 
     def resolve(self, reference: Reference) -> Reference:
@@ -154,13 +154,28 @@ class Registry:
         return known[1]
 
     def all(self) -> list[StoredModel]:
-        """Every version that can be read, by name and number; damaged ones show themselves when they are asked for."""
+        """Every version that can be read, by name and number; `damaged` has the others."""
         models = []
         for name in self.names():
             for version in self.versions(name):
                 with suppress(RegistryError, ModelNotFound):
                     models.append(self.get(Reference(name, version)))
         return models
+
+    def damaged(self) -> dict[str, SqlinferError]:
+        """What cannot be read, and why: versions (churn/3), and models (churn) whose aliases cannot."""
+        found: dict[str, SqlinferError] = {}
+        for name in self.names():
+            try:
+                self.aliases(name)
+            except RegistryError as error:
+                found[name] = error
+            for version in self.versions(name):
+                try:
+                    self.get(Reference(name, version))
+                except (RegistryError, ModelNotFound) as error:
+                    found[f"{name}/{version}"] = error
+        return found
 
     def add(
         self, name: str, describe: Callable[[int], Manifest], files: Mapping[str, bytes], *, promote: bool = False
@@ -199,7 +214,10 @@ class Registry:
         name, alias = check_name(name), check_name(alias)
         self.get(Reference(name, version))
         with self._changing(name):
-            self._write_aliases(name, {**self.aliases(name), alias: version})
+            known: dict[str, int] = {}
+            with suppress(RegistryError):  # this is how a damaged file is mended
+                known = self.aliases(name)
+            self._write_aliases(name, {**known, alias: version})
 
     def drop_alias(self, name: str, alias: str) -> None:
         name, alias = check_name(name), check_name(alias)
@@ -255,7 +273,7 @@ class Registry:
 
     def _next_version(self, name: str) -> int:
         numbers = [p.name.removesuffix(".removed") for p in self._entries(name)]
-        return max((int(n) for n in numbers if n.isdigit()), default=0) + 1
+        return max((int(n) for n in numbers if _VERSION.fullmatch(n)), default=0) + 1
 
     def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
         path = self._models / name / ALIASES_FILE

@@ -182,6 +182,19 @@ def test_verify_goes_on_after_a_failure(run, two, home):
     assert "negate/1" in result.output and "negate/2: " in result.stdout
 
 
+def test_a_damaged_model_is_named_and_hides_no_other(run, two, home):
+    (home / "models/negate/1/model.json").write_text("{")
+    (home / "models/negate/aliases.json").write_text("[]")
+    listed = run("list")
+    assert [row["version"] for row in json.loads(listed.stdout)] == [2]
+    verified = run("verify", code=1)
+    assert verified.stdout.startswith("negate/2: ")
+    for said in (listed.stderr, verified.stderr):
+        assert "negate/1: " in said and "model.json" in said and "negate: " in said and "aliases.json" in said
+    run("alias", "negate", "default", 2)
+    assert json.loads(run("list").stdout)[0]["aliases"] == ["default"]
+
+
 def test_remove(run, two):
     assert "removed negate/2" in run("remove", "negate/2").stderr
     assert "point it elsewhere" not in run("remove", "negate/1").stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
@@ -46,3 +48,23 @@ def test_a_model_that_is_loaded_goes_on(stored, engine):
         before = con.execute("SELECT predict('m', 1)").fetchall()
         registry.get("m").onnx.unlink()
         assert con.execute("SELECT predict('m', 1)").fetchall() == before
+
+
+@pytest.mark.parametrize("damage", ["[]", "{"])
+def test_damaged_aliases_hide_no_other_model(stored, engine, damage):
+    _, registry = stored
+    sample = pd.DataFrame({"x": [1.0, 2.0]})
+    sqlinfer.register("twice", LinearRegression().fit(sample, sample.x * 2), sample=sample, registry=registry)
+    (registry.home / "models/m/aliases.json").write_text(damage)
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        assert con.execute("SELECT name FROM sqlinfer_models()").fetchall() == [("m",), ("twice",)]
+        assert con.execute("SELECT round(predict('twice', 3)), predict('m/1', 3) < 9").fetchall() == [(6.0, True)]
+        with pytest.raises(RegistryError, match=r"aliases\.json is damaged.*sqlinfer alias m default"):
+            con.execute("SELECT predict('m', 3)")
+
+
+def test_a_copy_beside_a_model_is_none(stored, engine):
+    _, registry = stored
+    shutil.copytree(registry.home / "models/m", registry.home / "models/m.bak")
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        assert con.execute("SELECT predict('m', 1) IS NULL").fetchall() == [(False,)]

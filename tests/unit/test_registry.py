@@ -169,6 +169,13 @@ def test_damaged_aliases_are_said_to_be(store, home, content):
     assert store.get("m/2").manifest.version == 2
 
 
+def test_damaged_aliases_are_mended_by_a_new_one(store, home):
+    (home / "models/m/aliases.json").write_text("[]")
+    assert [m.manifest.version for m in store.all()] == [1, 2, 3] and list(store.damaged()) == ["m"]
+    store.alias("m", "default", 2)
+    assert store.aliases("m") == {"default": 2} and store.damaged() == {}
+
+
 def test_an_alias_of_a_version_that_somebody_deleted(store, home):
     shutil.rmtree(home / "models/m/1")
     with pytest.raises(ModelNotFound, match="no version 1; versions: 2, 3"):
@@ -180,6 +187,10 @@ def test_files_of_others_are_no_models(store, home):
     (home / "models/.hidden").mkdir()
     (home / "models/m/notes.txt").write_text("hello")
     (home / "models/m/4.bak").mkdir()
+    for version in ("4.bak", "²", "01"):
+        shutil.copytree(home / "models/m/1", home / "models/m" / version, dirs_exist_ok=True)
+    for name in ("m.bak", "M2", "m copy", "é"):
+        shutil.copytree(home / "models/m", home / "models" / name)
     assert store.names() == ["m"] and store.versions("m") == [1, 2, 3]
     assert [m.manifest.version for m in store.all()] == [1, 2, 3]
 
@@ -189,6 +200,7 @@ def test_a_version_without_its_manifest(store, home):
     with pytest.raises(RegistryError, match="damaged"):
         store.get("m/2")
     assert [m.manifest.version for m in store.all()] == [1, 3]
+    assert list(store.damaged()) == ["m/2"]
 
 
 def test_a_home_that_is_a_file(tmp_path, file):
