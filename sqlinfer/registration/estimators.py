@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError
 from sqlinfer.models.convert import Candidate, Original, open_original
-from sqlinfer.models.describe import describe, null_policies
+from sqlinfer.models.describe import describe, null_policies, require_distinct
 from sqlinfer.models.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
 from sqlinfer.models.sample import Sample
@@ -55,6 +55,7 @@ def _prove_candidate(
 ) -> None:
     graph = inspect_graph(candidate.model, original.model, wishes.layout)
     features = [Feature(n, type, tensor, column) for n, type, tensor, column in candidate.features]
+    require_distinct(features)
     rows = sample.spread(PROVEN_ROWS)
     seen = Observed(name, graph, features, rows.table)
     signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)

@@ -261,6 +261,12 @@ def test_an_estimator_that_is_not_fitted_is_refused(tmp_path):
     assert sqlinfer.Registry(tmp_path).names() == []
 
 
+def test_columns_that_sql_takes_for_one_are_refused(tmp_path):
+    rows = pd.DataFrame({"a": [1.0, 2.0, 4.0], "A": [2.0, 3.0, 3.0]})
+    with pytest.raises(FeatureError, match=r"two features are called 'a' \(SQL ignores case\)"):
+        sqlinfer.register("m", linear_model.LinearRegression().fit(rows, [1, 2, 3]), sample=rows, registry=tmp_path)
+
+
 def test_a_column_that_no_feature_can_be_is_refused(tmp_path):
     rows = X.assign(day=pd.Timestamp("2024-01-01"))
     with pytest.raises(FeatureError, match="'day' is TIMESTAMP"):
