@@ -9,6 +9,7 @@ opens a database; otherwise cells share one in memory. DataFrames of the noteboo
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,17 @@ class SqlinferMagics(Magics):
 
     @line_magic("sqlinfer")
     def line(self, line: str) -> Any:
-        """``%sqlinfer`` gives the connection; ``%sqlinfer FILE`` opens a database; ``%sqlinfer SELECT …`` runs SQL."""
+        """``%sqlinfer`` gives the connection; ``%sqlinfer FILE`` opens a database, in quotes where its
+        name has a space; ``%sqlinfer SELECT …`` runs SQL."""
         text = line.strip()
         if not text:
             return self.connection
-        if " " not in text and (Path(text).suffix or text == ":memory:"):
+        quoted = text[0] in "'\"" and text[-1] == text[0]
+        named = " " not in text and bool(Path(text).suffix)
+        if quoted or named or text == ":memory:" or os.path.isfile(text):  # noqa: PTH113  (SQL is too long a path for Path)
             if self._con is not None:
                 self._con.close()
-            self._con = connect(text)
+            self._con = connect(text[1:-1] if quoted else text)
             return self._con
         return self._run(text)
 

@@ -94,6 +94,15 @@ def test_a_database_file(shell, tmp_path):
         assert con.execute("FROM t").fetchall() == [(9,)]
 
 
+def test_a_database_file_with_a_space(shell, tmp_path):
+    run(shell, f"%sqlinfer '{tmp_path}/my own.duckdb'")
+    run(shell, "%sqlinfer CREATE TABLE t AS SELECT 7 AS x")
+    run(shell, "%sqlinfer :memory:")
+    run(shell, f"%sqlinfer {tmp_path}/my own.duckdb")
+    assert run(shell, "%sqlinfer FROM t")["x"].tolist() == [7]
+    assert run(shell, f"%sqlinfer SELECT 1.5 AS x -- {'long' * 9000}")["x"].tolist() == [1.5]
+
+
 def test_errors_are_errors_and_the_next_cell_works(shell):
     with pytest.raises(sqlinfer.SqlinferError, match="did you mean 'iris'"):
         run(shell, "%sqlinfer SELECT predict('irs', 1)")

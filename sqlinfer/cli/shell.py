@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -21,17 +23,18 @@ from sqlinfer.version import __version__
 
 __all__ = ["shell"]
 
+# Options of duckdb's that another word belongs to.
+_WITH_VALUE = {"c", "cmd", "f", "init", "newline", "nullvalue", "s", "separator", "storage-version"}
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("database", default=":memory:")
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@click.argument("words", metavar="[DATABASE] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--print-setup", is_flag=True, help="Print how to set up and start duckdb by hand, and exit.")
 @registry_option
-def shell(database: str, options: tuple[str, ...], print_setup: bool, registry: str | None) -> None:
+def shell(words: tuple[str, ...], print_setup: bool, registry: str | None) -> None:
     """Start the duckdb program on DATABASE with predict() loaded. OPTIONS are duckdb's own, such as -c SQL."""
     store = Registry(registry)
-    if database.startswith("-"):
-        database, options = ":memory:", (database, *options)
+    database, options = _database(words)
     setup = [
         f"LOAD {_text(extension_path())};",
         f"SET GLOBAL sqlinfer_home = {_text(store.home.absolute())};",
@@ -40,9 +43,8 @@ def shell(database: str, options: tuple[str, ...], print_setup: bool, registry: 
     if print_setup:
         click.echo("-- put this into ~/.duckdbrc")
         click.echo("\n".join(setup))
-        click.echo(
-            f"-- and start the shell with: duckdb -unsigned {database if database != ':memory:' else ''}".rstrip()
-        )
+        start = ["duckdb", "-unsigned", *([] if database == ":memory:" else [database])]
+        click.echo(f"-- and start the shell with: {shlex.join(start)}")
         return
     program = _program()
     _check_readable(program, database)
@@ -54,6 +56,16 @@ def shell(database: str, options: tuple[str, ...], print_setup: bool, registry: 
     command = [program, "-unsigned", "-cmd", " ".join(setup), database, *options]
     sys.stdout.flush()
     os.execve(program, command, environment)
+
+
+def _database(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The database, which may stand after options as duckdb has it, and the other words."""
+    value = False
+    for i, word in enumerate(words):
+        if not value and not word.startswith("-"):
+            return word, [*words[:i], *words[i + 1 :]]
+        value = not value and word.lstrip("-") in _WITH_VALUE
+    return ":memory:", list(words)
 
 
 def _program() -> str:

@@ -53,6 +53,18 @@ def test_a_command(shell):
     assert ask(shell, "SELECT predict_iris(5.1, 3.5, 1.4, 0.2) AS p, typeof(p)") == [["setosa", "VARCHAR"]]
 
 
+def test_options_may_stand_before_the_database(shell, tmp_path):
+    file = tmp_path / "my own.duckdb"
+    shell(file, "-c", "CREATE TABLE t AS SELECT predict_iris(5.1, 3.5, 1.4, 0.2) AS p")
+    ran = shell("-csv", "-separator", "|", "-nullvalue", "-", file, "-c", "SELECT p, NULL FROM t")
+    assert ran.stdout.split()[1:] == ["setosa|-"]
+
+
+def test_the_setup_can_be_pasted(shell, tmp_path):
+    last = shell("--print-setup", "my own.duckdb").stdout.splitlines()[-1]
+    assert last.endswith("duckdb -unsigned 'my own.duckdb'")
+
+
 def test_a_pipe(shell):
     ran = shell(
         "-csv", text="SELECT predict_label('iris', 5.1, 3.5, 1.4, 0.2) AS p;\nSELECT predict('width', 1) > 0 AS q;"
