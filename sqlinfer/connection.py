@@ -19,6 +19,7 @@ from sqlinfer.engines import Engine, open_engine
 from sqlinfer.errors import MissingFeature, SqlinferError
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.signature import Signature
+from sqlinfer.scripts import statements
 from sqlinfer.sql.bind import Function, TypedCall
 from sqlinfer.sql.rewrite import Rewritten, rewrite
 
@@ -94,7 +95,8 @@ class Connection:
         return self
 
     def executemany(self, query: Any, parameters: Any = None) -> Connection:
-        self._run(self._con.executemany, query, *([] if parameters is None else [parameters]))
+        # each set of parameters may be bound anew, when others have been executed
+        self._run(self._con.executemany, query, *([] if parameters is None else [parameters]), again=False)
         return self
 
     def sql(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
@@ -134,23 +136,36 @@ class Connection:
         attribute = getattr(self._con, name)
         return self._translating(attribute) if callable(attribute) else attribute
 
-    def _run(self, method: Callable[..., Any], query: Any, *args: Any, **options: Any) -> Any:
+    def _run(self, method: Callable[..., Any], query: Any, *args: Any, again: bool = True, **options: Any) -> Any:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             return self._translating(method)(query, *args, **options)
+        *before, last = statements(self._con, query)
+        for statement in before:
+            self._try(self._con.execute, statement.text, again=True)
+        return self._try(method, last.text, *args, again=again and last.alone, **options)
+
+    def _try(self, method: Callable[..., Any], query: str, *args: Any, again: bool, **options: Any) -> Any:
+        """Run one statement; ``again``: once more in other words where it cannot be bound, and so has not run."""
         rewritten = self._rewrite(query)
         for call in rewritten.calls:
             self._engine.ensure(self._con, call.function, self._registry.get(call.function.reference))
         try:
-            with self._engine.interrupt.watching(self._con):
-                return method(rewritten.text, *args, **options)
+            return self._watched(method, rewritten.text, *args, **options)
         except duckdb.Error as error:
-            again = self._second_try(query, rewritten, error)
-            if again is None:
-                raise self._translated(error, query, rewritten.calls) from error
+            second = self._second_try(query, rewritten, error) if again else None
+            failure = self._translated(error, query, rewritten.calls)
+            if second is None:
+                raise failure from error
         try:
-            return method(again, *args, **options)
+            return self._watched(method, second, *args, **options)
+        except duckdb.TransactionException as error:  # DuckDB 2 ends a transaction with its first error
+            raise failure from error
         except duckdb.Error as error:
             raise self._translated(error, query, rewritten.calls) from error
+
+    def _watched(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        with self._engine.interrupt.watching(self._con):
+            return method(*args, **options)
 
     def _rewrite(self, query: str, *, spread_rows: bool = True) -> Rewritten:
         return rewrite(query, self._models, spread_rows=spread_rows)
@@ -175,8 +190,7 @@ class Connection:
         @functools.wraps(method)
         def call(*args: Any, **options: Any) -> Any:
             try:
-                with self._engine.interrupt.watching(self._con):
-                    result = method(*args, **options)
+                result = self._watched(method, *args, **options)
             except duckdb.Error as error:
                 raise self._translated(error, "", []) from error
             return self if result is self._con else result

@@ -18,6 +18,7 @@ LAYERS = [
     ("models", "proof"),
     ("sql", "runtime"),
     ("engines",),
+    ("scripts",),
     ("connection",),
     ("model",),
     ("registration",),
@@ -29,7 +30,7 @@ STRANGERS = {("sql", "runtime"), ("runtime", "sql")}
 HOMES = {
     "sqlglot": ("sql/",),
     "onnxruntime": ("runtime/", "engines/catalogue.py"),
-    "duckdb": ("engines/", "connection.py", "cli/"),
+    "duckdb": ("engines/", "scripts.py", "connection.py", "cli/"),
     "click": ("cli/",),
     "onnx": ("models/",),
     "IPython": ("notebook.py",),
