@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from contextlib import suppress
 from typing import Protocol
@@ -32,7 +33,7 @@ class Engine(Protocol):
         ...
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
-        """Give a connection or cursor what it needs of its own."""
+        """Give a connection or cursor what it needs of its own; a result that is being fetched goes on."""
         ...
 
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
@@ -42,6 +43,15 @@ class Engine(Protocol):
 
 def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> Engine:
     """``auto``, ``arrow`` or ``native``; ``pin`` it when the connection is somebody else's. Raises EngineError."""
+    with _opening:
+        return _open(name, con, registry, pin=pin)
+
+
+# Threads that open one database find one engine.
+_opening = threading.Lock()
+
+
+def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> Engine:
     found = _serving(con)
     if found is not None and name not in ("auto", found):
         raise EngineError(
@@ -57,7 +67,7 @@ def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *
             if name == "native":
                 raise
             if pin:  # a user who opened the connection can do something about it
-                warnings.warn(f"sqlinfer uses its slower Arrow engine here: {error}", stacklevel=4)
+                warnings.warn(f"sqlinfer uses its slower Arrow engine here: {error}", stacklevel=5)
     if name in ("auto", "arrow"):
         return ArrowEngine.of(con, registry, pin=pin)
     raise EngineError(f"there is no engine {name!r}: write 'auto', 'native' or 'arrow'")

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -24,11 +25,6 @@ from sqlinfer.runtime.session import interrupt_runs, sessions
 from sqlinfer.sql.bind import Function
 
 __all__ = ["ENGINE_ID", "ArrowEngine"]
-
-
-def _predictor(model: StoredModel, function: Function) -> Predictor:
-    """Load the model, if it is not loaded yet, for one call."""
-    return Predictor(str(function.reference), model.manifest.signature, model.call(function.call), sessions.get(model))
 
 
 class _Failures:
@@ -50,31 +46,62 @@ class _Failures:
 
 
 class _Udf:
-    """What DuckDB calls. The model behind it may be exchanged; it is loaded when the first batch comes."""
+    """What DuckDB calls. It finds out itself what its reference means, as views and macros outlive a promotion; a model
+    is loaded when its first batch comes."""
 
-    def __init__(self, function: Function, model: StoredModel, failures: _Failures, interrupt: Interrupt) -> None:
-        self.function = function
-        self.model = model
+    def __init__(
+        self, function: Function, type: str, registry: Registry, failures: _Failures, interrupt: Interrupt
+    ) -> None:
+        self._function = function
+        self._type = type
+        self._registry = registry
         self._failures = failures
         self._interrupt = interrupt
+        self._deciding = registry.deciding(function.reference)
         self._lock = threading.Lock()
-        self._predictor: tuple[StoredModel, Predictor] | None = None
+        self._loaded: tuple[tuple[int, int], StoredModel, Predictor] | None = None
 
     def __call__(self, *args: pa.ChunkedArray) -> pa.Array:
         try:
             if self._interrupt.pressed:
                 raise KeyboardInterrupt
-            return self._load()(*args)
+            return self._predictor()(*args)
         except BaseException as error:  # a KeyboardInterrupt comes through here, too
-            self._failures.add(self.function, error)
+            self._failures.add(self._function, error)
             raise
 
-    def _load(self) -> Predictor:
-        model = self.model
-        if self._predictor is None or self._predictor[0] is not model:
+    def _predictor(self) -> Predictor:
+        state = _state(self._deciding)
+        loaded = self._loaded
+        if loaded is None or loaded[0] != state:
             with self._lock:
-                self._predictor = model, _predictor(model, self.function)
-        return self._predictor[1]
+                model = self._registry.get(self._function.reference)
+                same = self._loaded is not None and self._loaded[1] is model
+                predictor = self._loaded[2] if self._loaded and same else self._load(model)
+                loaded = self._loaded = state, model, predictor
+        return loaded[2]
+
+    def _load(self, model: StoredModel) -> Predictor:
+        call = model.call(self._function.call)
+        if call.type != self._type:
+            raise _retyped(self._function, call.type)
+        return Predictor(str(self._function.reference), model.manifest.signature, call, sessions.get(model))
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Of a file that is replaced when it changes."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_ino
+
+
+def _retyped(function: Function, type: str) -> EngineError:
+    return EngineError(
+        f"{function.name}() now answers {type}, and DuckDB changes a function's type only on the connection that made "
+        "it: open the database again"
+    )
 
 
 class ArrowEngine:
@@ -88,7 +115,8 @@ class ArrowEngine:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self._udfs: dict[str, _Udf] = {}
+        self._types: dict[str, str] = {}
+        self._uncommitted: dict[str, int] = {}
         self._kept: list[Callable[..., Any]] = []
         self._lock = threading.Lock()
         self._failures = _Failures()
@@ -109,7 +137,7 @@ class ArrowEngine:
                     raise OtherRegistry.of(engine.registry.home, registry.home)
                 return engine
         engine = cls(registry)
-        engine._introduce(con)
+        engine._introduce(con.cursor() if pin else con)  # whatever becomes of a transaction that is open
         if pin:
             _pinned.append(engine)
         return engine
@@ -117,31 +145,24 @@ class ArrowEngine:
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """Let the database have ``function``, running ``model``. Raises EngineError where its type cannot change."""
         type = model.call(function.call).type
-        udf = self._udfs.get(function.name)
-        if udf is not None and udf.model is model:
+        if self._types.get(function.name) == type and function.name not in self._uncommitted:
             return
         with self._lock:
-            udf = self._udfs.get(function.name)
-            if udf is not None and udf.model.call(function.call).type == type:
-                udf.model = model
-                return
-            if udf is not None:
-                self._forget(con, function, type)
-            udf = _Udf(function, model, self._failures, self.interrupt)
-            try:
-                self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
-            except duckdb.Error as error:
-                raise EngineError(
-                    f"DuckDB does not take {function.name}() → {type} ({error}); register the model again"
-                ) from error
-            self._udfs[function.name] = udf
+            known = self._types.get(function.name)
+            if known == type and function.name in self._uncommitted:
+                self._settle(con, function, type)
+            elif known != type:
+                if known is not None:
+                    self._forget(con, function, type)
+                self._make(con, function, type)
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
-        """What each connection or cursor needs of its own."""
-        con.execute(
-            "CREATE OR REPLACE TEMP MACRO sqlinfer_models() AS TABLE "
-            "SELECT unnest(sqlinfer_models_list(), max_depth := 2)"
-        )
+        """What each connection or cursor needs of its own; later, while a result is being fetched."""
+        with suppress(*_BUSY):
+            con.sql(  # execute() would end a result that is being fetched
+                "CREATE OR REPLACE TEMP MACRO sqlinfer_models() AS TABLE "
+                "SELECT unnest(sqlinfer_models_list(), max_depth := 2)"
+            )
 
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception behind an error message of DuckDB's, if one of our functions raised it."""
@@ -157,6 +178,41 @@ class ArrowEngine:
         self._create(con, "sqlinfer_models_list", lambda: catalogue(registry), [], columns, side_effects=True)
         self._create(con, "sqlinfer_version", version_text, [], "VARCHAR", side_effects=True)
 
+    def _make(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
+        try:
+            try:
+                self._create_typed(con, function, type)
+            except _BUSY:
+                self._create_typed(con.cursor(), function, type)
+                _pinned.append(self)
+        except duckdb.Error as error:
+            raise EngineError(
+                f"DuckDB does not take {function.name}() → {type} ({error}); register the model again"
+            ) from error
+        self._types[function.name] = type
+        if not _committed(con, function.name):
+            self._uncommitted[function.name] = id(con)
+
+    def _settle(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
+        """A function that was made inside a transaction went with it if that was rolled back."""
+        try:
+            self._create_typed(con.cursor(), function, type)
+            _pinned.append(self)
+        except duckdb.TransactionException as error:  # the transaction is still open
+            if self._uncommitted[function.name] == id(con):
+                return
+            raise EngineError(
+                f"{function.name}() was first called inside a transaction of another connection that is still open: "
+                "commit that first"
+            ) from error
+        except duckdb.CatalogException:
+            pass  # it was committed
+        del self._uncommitted[function.name]
+
+    def _create_typed(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
+        udf = _Udf(function, type, self.registry, self._failures, self.interrupt)
+        self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
+
     def _create(
         self, con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., Any], *how: Any, **options: Any
     ) -> None:
@@ -168,10 +224,16 @@ class ArrowEngine:
         try:
             con.remove_function(function.name)
         except duckdb.Error as error:
-            raise EngineError(
-                f"{function.name}() now answers {type}, and DuckDB changes a function's type only on the connection "
-                "that made it: open the database again"
-            ) from error
+            raise _retyped(function, type) from error
+
+
+def _committed(con: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether other connections have the function."""
+    try:
+        con.cursor().execute(f'PREPARE known AS SELECT "{name}"($1)')
+    except duckdb.CatalogException:
+        return False
+    return True
 
 
 def _variadic(udf: _Udf) -> Callable[..., pa.Array]:
@@ -182,6 +244,10 @@ def _variadic(udf: _Udf) -> Callable[..., pa.Array]:
     return function
 
 
+# DuckDB 2 does nothing else on a connection while a result is being fetched.
+_BUSY: tuple[type[duckdb.Error], ...] = (
+    (duckdb.ResourceInUseException,) if hasattr(duckdb, "ResourceInUseException") else ()
+)
 ENGINE_ID = "sqlinfer_engine_id"
 _engines: weakref.WeakValueDictionary[int, ArrowEngine] = weakref.WeakValueDictionary()
 _pinned: list[ArrowEngine] = []

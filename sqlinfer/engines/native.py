@@ -72,6 +72,7 @@ class NativeEngine:
     @classmethod
     def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry) -> NativeEngine:
         """Load the extension, unless the database has it. Raises EngineError with the reason and the fix."""
+        con = con.cursor()  # what the caller's connection is amid, a transaction or a result, goes on
         path = extension_path()
         library = onnxruntime_library()
         engine = cls(registry)
@@ -103,7 +104,7 @@ class NativeEngine:
         with self._lock:
             if function.name in self._types:
                 return
-            self._load_again(con)
+            self._load_again(con.cursor())  # not in the caller's transaction, which may be rolled back
             if function.name not in self._types:
                 _require_readable(con, function)
                 raise EngineError(

@@ -132,6 +132,12 @@ class Registry:
             return Reference(reference.name, aliases[reference.alias])
         return reference
 
+    def deciding(self, reference: Reference) -> Path:
+        """The file that is another one whenever ``reference`` means another model."""
+        if reference.version is None:
+            return self._models / reference.name / ALIASES_FILE
+        return self._models / reference.name / str(reference.version) / MANIFEST_FILE
+
     def get(self, reference: Reference | str) -> StoredModel:
         """Raises BadReference, ModelNotFound, or RegistryError where the files are damaged."""
         asked = Reference.parse(reference) if isinstance(reference, str) else reference
