@@ -15,8 +15,9 @@ from typing import Any
 
 import duckdb
 
+from sqlinfer.callers import call_for_caller
 from sqlinfer.engines import Engine, open_engine
-from sqlinfer.errors import MissingFeature, SqlinferError
+from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.signature import Signature
 from sqlinfer.scripts import statements
@@ -56,8 +57,6 @@ def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, eng
 
 def _face(con: duckdb.DuckDBPyConnection, registry: RegistryLike, engine: str, *, pin: bool) -> Connection:
     registry = registry if isinstance(registry, Registry) else Registry(registry)
-    # DuckDB looks for DataFrames named in SQL in the frame that calls it; here that is one frame further out.
-    con.execute("SET python_scan_all_frames = true")
     return Connection(con, registry, open_engine(engine, con, registry, pin=pin))
 
 
@@ -138,7 +137,9 @@ class Connection:
 
     def _run(self, method: Callable[..., Any], query: Any, *args: Any, again: bool = True, **options: Any) -> Any:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
-            return self._translating(method)(query, *args, **options)
+            if not self._rewrite(query.query).calls:
+                return self._translating(method)(query, *args, **options)
+            query = query.query
         *before, last = statements(self._con, query)
         for statement in before:
             self._try(self._con.execute, statement.text, again=True)
@@ -165,10 +166,13 @@ class Connection:
 
     def _watched(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         with self._engine.interrupt.watching(self._con):
-            return method(*args, **options)
+            return call_for_caller(method, *args, **options)
 
     def _rewrite(self, query: str, *, spread_rows: bool = True) -> Rewritten:
-        return rewrite(query, self._models, spread_rows=spread_rows)
+        try:
+            return rewrite(query, self._models, spread_rows=spread_rows)
+        except RecursionError:
+            raise CallError("the calls stand too deep inside one another: compute the inner ones in a CTE") from None
 
     def _second_try(self, query: str, rewritten: Rewritten, error: duckdb.Error) -> str | None:
         """The text to try after a failed binding: a lone name may have been a column and not the table of that name,
@@ -178,6 +182,9 @@ class Connection:
             return plain if plain != rewritten.text else None
         missing = re.search(r"Function with name (.+?) does not exist", str(error))
         if isinstance(error, duckdb.CatalogException) and missing:
+            if missing[1] == "sqlinfer_models":
+                self._engine.prepare(self._con)
+                return rewritten.text
             try:
                 function = Function.parse(missing[1].strip('"'))
                 self._engine.ensure(self._con, function, self._registry.get(function.reference))
@@ -210,6 +217,11 @@ class Connection:
             return cause
         missing = _missing_column(str(error))
         for typed in calls:
+            if f"Function with name {typed.function.name} does not exist" in str(error):
+                return EngineError(
+                    f"this transaction began before {typed.function.name}() was made: commit it or roll it back, and "
+                    "ask again"
+                ).at(query, typed.call.start, typed.call.end)
             names = self._models.signature(typed.function).feature_names
             if typed.by_name and missing is not None and missing in [name.lower() for name in names]:
                 feature = next(name for name in names if name.lower() == missing)

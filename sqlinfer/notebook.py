@@ -10,11 +10,13 @@ opens a database; otherwise cells share one in memory. DataFrames of the noteboo
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope
 
+from sqlinfer.callers import call_in
 from sqlinfer.connection import Connection, connect
 
 __all__ = ["SqlinferMagics", "load_ipython_extension"]
@@ -34,8 +36,9 @@ class SqlinferMagics(Magics):
             self._con = connect()
         return self._con
 
+    @needs_local_scope
     @line_magic("sqlinfer")
-    def line(self, line: str) -> Any:
+    def line(self, line: str, local_ns: dict[str, Any] | None = None) -> Any:
         """``%sqlinfer`` gives the connection; ``%sqlinfer FILE`` opens a database, in quotes where its
         name has a space; ``%sqlinfer SELECT …`` runs SQL."""
         text = line.strip()
@@ -48,12 +51,13 @@ class SqlinferMagics(Magics):
                 self._con.close()
             self._con = connect(text[1:-1] if quoted else text)
             return self._con
-        return self._run(text)
+        return self._run(text, local_ns)
 
+    @needs_local_scope
     @cell_magic("sqlinfer")
-    def cell(self, line: str, cell: str) -> Any:
+    def cell(self, line: str, cell: str, local_ns: dict[str, Any] | None = None) -> Any:
         """Run the cell; the line may name a variable for the result, which is then not shown."""
-        result = self._run(cell)
+        result = self._run(cell, local_ns)
         name = line.strip()
         if not name:
             return result
@@ -62,9 +66,10 @@ class SqlinferMagics(Magics):
         self.shell.user_ns[name] = result
         return None
 
-    def _run(self, sql: str) -> Any:
-        # The cell's own frame is among the callers, so DuckDB finds the notebook's DataFrames; tables come first.
-        relation = self.connection.sql(sql)
+    def _run(self, sql: str, names: dict[str, Any] | None) -> Any:
+        # DuckDB finds the DataFrames of the cell, or of the function that runs a line; tables come first.
+        namespace = self.shell.user_ns
+        relation = call_in(namespace, names or namespace, partial(self.connection.sql, sql))
         if relation is None:
             return None
         result = relation.df()

@@ -61,6 +61,22 @@ def test_dataframes_are_tables(shell, iris):
     assert len(run(shell, "%sqlinfer SELECT predict('iris', b) FROM Blumen b")) == 4
 
 
+@pytest.mark.parametrize("name", ["sql", "cell", "line", "call", "query", "local_ns", "names", "self", "result"])
+def test_any_name_can_be_a_dataframes(shell, name):
+    run(shell, f"import pandas as pd\n{name} = pd.DataFrame({{'x': [7]}})")
+    assert run(shell, f"%sqlinfer SELECT x FROM {name}")["x"].tolist() == [7]
+    assert run(shell, f"%%sqlinfer\nSELECT predict('same_int', x) AS p FROM {name}")["p"].tolist() == [7]
+
+
+def test_a_line_inside_a_function_finds_its_dataframes(shell):
+    run(
+        shell,
+        "def f():\n    inside = pd.DataFrame({'x': [8]})\n    found = %sqlinfer SELECT x FROM inside\n    return found",
+    )
+    run(shell, "import pandas as pd")
+    assert run(shell, "f()['x'].tolist()") == [8]
+
+
 def test_a_changed_dataframe_is_read_anew(shell):
     run(shell, "import pandas as pd\nd = pd.DataFrame({'x': [1.0]})")
     assert run(shell, "%sqlinfer SELECT predict('same_double', x) AS p FROM d")["p"].tolist() == [1]

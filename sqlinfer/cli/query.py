@@ -56,6 +56,7 @@ def query(sql: str, db: str, format_: str | None, output: Path | None, engine: s
         raise click.UsageError("there is no SQL to run")
     try:
         with sqlinfer.connect(db, registry=registry, engine=engine) as con:
+            con.execute("SET python_enable_replacements = false")  # no table is a variable of this program
             if output is not None:
                 _to_file(con, sql, output, format_)
             elif format_ == "parquet":

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import onnx
@@ -20,7 +21,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
-from sqlinfer.errors import EngineError, ModelNotFound, OtherRegistry
+from sqlinfer.errors import CallError, EngineError, ModelNotFound, OtherRegistry
 
 
 def attach(con, registry, engine):
@@ -50,6 +51,31 @@ def test_dataframes_of_the_caller_are_tables(con, iris):
     for name in ("pandas_rows", "polars_rows", "arrow_rows"):
         assert con.sql(f"SELECT predict('iris', r) FROM {name} r").fetchall() == [("setosa",)] * 2
     assert isinstance(pandas_rows, pd.DataFrame) and arrow_rows.num_rows == 2
+
+
+@pytest.mark.parametrize(
+    "name", ["self", "query", "call", "args", "options", "method", "rewritten", "error", "frame", "function", "sql"]
+)
+def test_any_name_can_be_a_dataframes(con, iris, name):
+    namespace = {"con": con, name: iris.head(2)}
+    sql = f"SELECT predict('iris', d) FROM {name} d"
+    for method in ("sql", "execute", "query"):
+        assert eval(f"con.{method}({sql!r}).fetchall()", namespace) == [("setosa",)] * 2
+    assert len(eval(f"con.table({name!r}).fetchall()", namespace)) == 2
+
+
+def test_only_the_caller_is_looked_at(registry, engine, iris):
+    """As in DuckDB: a table that is missing is not found in a caller's caller."""
+    plain = unsigned()
+    con = attach(plain, registry, engine)
+    missing_here = iris  # noqa: F841
+
+    def inner(connection):
+        return connection.execute("FROM missing_here").fetchall()
+
+    for connection in (con, plain):
+        with pytest.raises(duckdb.CatalogException):
+            inner(connection)
 
 
 def test_cursors_know_the_models(con):
@@ -183,6 +209,81 @@ def test_a_model_removed_while_it_is_used(own, iris):
     with pytest.raises(ModelNotFound, match="no version 2; versions: 1"):
         ask(con, "m/2")
     assert ask(con) == 1
+
+
+def test_views_and_macros_follow_a_promotion(own, iris):
+    registry, con = own
+    con.execute("CREATE VIEW v AS SELECT round(predict('m', 5)); CREATE MACRO ask_m(x) AS round(predict('m', x))")
+    asked = ("FROM v", "SELECT ask_m(5)", "SELECT round(predict_m(5))")
+    assert [con.raw.execute(sql).fetchall() for sql in asked] == [[(1,)]] * 3
+    constant(registry, iris, 2, promote=True)
+    assert [con.raw.execute(sql).fetchall() for sql in asked] == [[(2,)]] * 3
+    registry.alias("m", "default", 1)
+    assert [con.execute(sql).fetchall() for sql in asked] == [[(1,)]] * 3
+
+
+def test_a_view_of_a_model_that_was_removed(own):
+    registry, con = own
+    con.execute("CREATE VIEW v AS SELECT predict('m', 5) AS p")
+    assert len(con.execute("FROM v").fetchall()) == 1
+    registry.remove("m")
+    with pytest.raises(ModelNotFound, match="no model named 'm'"):
+        con.execute("FROM v").fetchall()
+
+
+def test_functions_survive_a_rollback(own):
+    _, con = own
+    con.begin()
+    con.execute("CREATE TABLE t AS SELECT 1 + 1 AS x")
+    assert con.execute("SELECT infer('m', 5) IS NULL").fetchall() == [(False,)]
+    assert con.execute("SELECT infer('m', x) IS NULL FROM t").fetchall() == [(False,)]
+    con.rollback()
+    assert con.execute("SELECT infer('m', 5) IS NULL").fetchall() == [(False,)]
+    assert con.cursor().execute("SELECT infer('m', 5) IS NULL").fetchall() == [(False,)]
+
+
+def test_a_model_registered_inside_a_transaction(own, iris):
+    registry, con = own
+    con.begin()
+    constant(registry, iris, 2).alias("late")
+    assert ask(con, "m@late") == 2
+    con.rollback()
+    assert ask(con, "m@late") == 2
+
+
+def test_attaching_survives_a_rollback(registry, engine):
+    plain = unsigned()
+    plain.execute("BEGIN; CREATE TABLE t AS SELECT 1 AS x")
+    attach(plain, registry, engine)
+    plain.execute("ROLLBACK")
+    con = attach(plain, registry, engine)
+    assert con.execute("SELECT predict('width', 1) > 0").fetchall() == [(True,)]
+    assert con.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
+
+
+def test_attaching_leaves_a_result_alone(registry, engine):
+    plain = unsigned()
+    plain.execute("SELECT i FROM range(500000) r(i)")
+    assert plain.fetchmany(2) == [(0,), (1,)]
+    con = attach(plain, registry, engine)
+    assert plain.fetchmany(2) == [(2,), (3,)]
+    assert con.execute("SELECT infer('width', 1) IS NULL").fetchall() == [(False,)]
+    assert con.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
+
+
+def test_threads_open_one_file(registry, engine, tmp_path):
+    def work(number):
+        with sqlinfer.connect(tmp_path / f"{number // 8}.duckdb", registry=registry, engine=engine) as con:
+            return con.execute("SELECT infer('width', 1) IS NULL").fetchall()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(40))) == [[(False,)]] * 40
+
+
+def test_calls_too_deep_inside_one_another(con):
+    with pytest.raises(CallError, match="too deep"):
+        con.execute("SELECT " + "predict('same_int', " * 2000 + "1" + ")" * 2000)
+    assert con.execute("SELECT predict('same_int', 1)").fetchall() == [(1,)]
 
 
 def test_an_unknown_engine(registry):

@@ -89,3 +89,11 @@ def test_the_first_error_is_the_one_in_a_transaction(con):
     with pytest.raises(duckdb.BinderException, match="nope"):
         con.execute("SELECT predict('iris', i), nope FROM iris i")
     con.rollback()
+
+
+def test_statements_that_duckdb_has_parsed(con):
+    found = con.extract_statements("INSERT INTO log VALUES (1); SELECT predict('same_int', $1)")
+    answers = [con.execute(statement, [2] if i else None).fetchall() for i, statement in enumerate(found)]
+    assert answers[1] == [(2,)]
+    assert con.sql(found[1], params=[3]).fetchall() == [(3,)]
+    assert logged(con) == [1]
