@@ -72,6 +72,7 @@ class Connection:
         self._registry = registry
         self._engine = engine
         self._models = _Models(registry)
+        self._last: tuple[str, list[TypedCall]] = "", []  # what the rows that are fetched were asked with
         engine.prepare(con)
         self._offer_defaults()
 
@@ -137,9 +138,10 @@ class Connection:
 
     def _run(self, method: Callable[..., Any], query: Any, *args: Any, again: bool = True, **options: Any) -> Any:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
-            if not self._rewrite(query.query).calls:
+            text = getattr(query, "query", "")
+            if not self._rewrite(text).calls:
                 return self._translating(method)(query, *args, **options)
-            query = query.query
+            query = text
         *before, last = statements(self._con, query)
         for statement in before:
             self._try(self._con.execute, statement.text, again=True)
@@ -148,6 +150,7 @@ class Connection:
     def _try(self, method: Callable[..., Any], query: str, *args: Any, again: bool, **options: Any) -> Any:
         """Run one statement; ``again``: once more in other words where it cannot be bound, and so has not run."""
         rewritten = self._rewrite(query)
+        self._last = query, rewritten.calls
         for call in rewritten.calls:
             self._engine.ensure(self._con, call.function, self._registry.get(call.function.reference))
         try:
@@ -199,7 +202,7 @@ class Connection:
             try:
                 result = self._watched(method, *args, **options)
             except duckdb.Error as error:
-                raise self._translated(error, "", []) from error
+                raise self._translated(error, *self._last) from error
             return self if result is self._con else result
 
         return call

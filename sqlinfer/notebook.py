@@ -69,11 +69,12 @@ class SqlinferMagics(Magics):
     def _run(self, sql: str, names: dict[str, Any] | None) -> Any:
         # DuckDB finds the DataFrames of the cell, or of the function that runs a line; tables come first.
         namespace = self.shell.user_ns
-        relation = call_in(namespace, names or namespace, partial(self.connection.sql, sql))
-        if relation is None:
+        con = self.connection
+        call_in(namespace, names or namespace, partial(con.execute, sql))  # not sql(): Ctrl-C is to end it
+        if con.description is None:
             return None
-        result = relation.df()
-        only_ddl = list(result.columns) == ["Count"] and result.empty
+        result = con.df()
+        only_ddl = list(result.columns) in (["Count"], ["Success"]) and result.empty
         return None if only_ddl else result
 
 

@@ -125,6 +125,11 @@ def test_errors_are_errors_and_the_next_cell_works(shell):
     assert run(shell, "%sqlinfer SELECT 1 AS x")["x"].tolist() == [1]
 
 
+def test_an_error_of_a_row_names_its_place(shell):
+    with pytest.raises(sqlinfer.SqlinferError, match="LINE 1: SELECT predict"):
+        run(shell, "%sqlinfer SELECT predict('same_int', 1.5)")
+
+
 def test_a_model_shows_itself(shell, registry):
     model = sqlinfer.load("churn", registry=registry)
     shell.display_formatter.active_types = ["text/html", "text/plain"]  # as a notebook's are

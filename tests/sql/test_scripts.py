@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 import sqlinfer
-from sqlinfer.errors import MissingFeature
+from sqlinfer.errors import FeatureType, MissingFeature
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +82,11 @@ def test_errors_name_the_line_of_the_script(con):
         con.execute("SELECT 1;\n\nSELECT predict('iris', i) FROM nowhere AS i")
     with pytest.raises(duckdb.Error, match="LINE 2:"):
         con.execute("SELECT 1;\nSELECT 'é', no_such_function(predict('same_int', 1))")
+
+
+def test_an_error_of_a_late_row_names_its_place(con):
+    with pytest.raises(FeatureType, match=r"(?s)LINE 2: FROM \(SELECT predict.*\^\^\^"):
+        con.execute("SELECT p\nFROM (SELECT predict('same_int', i / 400000) AS p FROM range(400001) t(i))").fetchall()
 
 
 def test_the_first_error_is_the_one_in_a_transaction(con):
