@@ -163,7 +163,13 @@ class NullFeature(FeatureError):
 
 
 class InvalidModel(SqlinferError, ValueError):
-    pass
+    @classmethod
+    def rows_anywhere(cls, kind: str, name: str, axes: Iterable[int | None]) -> InvalidModel:
+        places = ["none" if axis is None else str(axis) for axis in axes]
+        return cls(
+            f"{kind} {name!r} may have its rows on axis {' or '.join(places)}, and the answers to trial rows do not "
+            f"tell which: say it with --batch-axis {name}={places[0]} (batch_axis={{{name!r}: {places[0].title()}}})"
+        )
 
 
 class UntrustedModel(SqlinferError, PermissionError):

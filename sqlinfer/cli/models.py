@@ -51,7 +51,7 @@ __all__ = ["alias", "batch_text", "list_", "register", "remove", "show", "verify
     "axes",
     multiple=True,
     metavar="INPUT=AXIS",
-    help="The axis of an input that counts the rows; none where all rows of a run share its value.",
+    help="The axis of an input (or output) that counts the rows; none where all rows of a run share its value.",
 )
 @click.option(
     "--constant",

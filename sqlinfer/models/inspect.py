@@ -15,7 +15,8 @@ from google.protobuf.message import DecodeError, Message
 from onnx import TensorProto, numpy_helper
 
 from sqlinfer.errors import InvalidModel
-from sqlinfer.models.rows import Layout, inputs_rows_first, outputs_rows_first, shape_of, stack_sequences
+from sqlinfer.models.axes import Layout, RowAxes
+from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, stack_sequences
 from sqlinfer.models.signature import Label, Tensor
 
 __all__ = ["Graph", "external_tensors", "inspect_file", "inspect_graph", "parse_model", "with_rows_first"]
@@ -34,6 +35,8 @@ class Graph:
     """An ONNX graph that is ready to be stored: self-contained, without ZipMap, the rows first in every input.
 
     ``declared``: by output, the shape that the file declares (a name or "" for a free axis), None where it has none.
+    ``row_axes``: where the inputs had their rows, and, where lengths are equal by chance, where else they may have had
+    them. ``told``: what the user says of it, of inputs and outputs.
     ``labels`` are the classes in the order of the score columns, where the graph says so.
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
     ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
@@ -45,6 +48,8 @@ class Graph:
     inputs: tuple[Tensor, ...]
     outputs: tuple[str, ...]
     declared: dict[str, tuple[int | str, ...] | None]
+    row_axes: tuple[RowAxes, ...]
+    told: RowAxes
     labels: tuple[Label, ...]
     takes_nan: bool
     tolerance: float
@@ -97,12 +102,14 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
     _strip_zipmap(model)
     stack_sequences(model)
     declared = {output.name: _declared(output) for output in model.graph.output}
-    inputs = inputs_rows_first(model, layout, origin)
+    inputs, row_axes = inputs_rows_first(model, layout, origin)
     return Graph(
         content=model.SerializeToString(),
         inputs=inputs,
         outputs=tuple(declared),
         declared=declared,
+        row_axes=row_axes,
+        told=layout.axes,
         labels=labels,
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),

@@ -7,14 +7,13 @@ What is done here is done once, in the graph itself, so that every engine runs t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from sqlinfer.errors import InvalidModel
+from sqlinfer.models.axes import Layout, RowAxes, fixed_rows, row_axes
 from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES
 
@@ -34,22 +33,11 @@ _HOLDS: dict[int, int] = {
 _OPSET = 13
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What a file leaves open about rows, and its user says.
-
-    ``axes``: by input, the axis that counts the rows, or None where all rows of a run share the value.
-    ``constants``: by input, a value that never changes; the input is no feature then.
-    ``row_by_row``: every row is a run of its own, and all outputs of the run are that row's.
-    """
-
-    axes: Mapping[str, int | None] = field(default_factory=dict)
-    constants: Mapping[str, Any] = field(default_factory=dict)
-    row_by_row: bool = False
-
-
-def inputs_rows_first(model: onnx.ModelProto, layout: Layout, origin: object) -> tuple[Tensor, ...]:
-    """Change the graph so that every input has its rows on the first axis, and return the inputs.
+def inputs_rows_first(
+    model: onnx.ModelProto, layout: Layout, origin: object
+) -> tuple[tuple[Tensor, ...], tuple[RowAxes, ...]]:
+    """Change the graph so that every input has its rows on the first axis: the inputs, and where their rows may have
+    been, of which the first is what was taken.
 
     Raises InvalidModel for an input that is no tensor, or when it cannot be seen where the rows are.
     """
@@ -57,13 +45,16 @@ def inputs_rows_first(model: onnx.ModelProto, layout: Layout, origin: object) ->
     _set_constants(graph, layout, origin)
     defaults = {tensor.name for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer))}
     values = [value for value in graph.input if value.name not in defaults]
-    _check_names(layout, values, origin)
+    _check_names(layout, values, graph.output, origin)
     _check_types(values, origin)
     if not values:
         raise InvalidModel(f"{origin} takes no input, so there is nothing to predict from")
-    axes = _row_axes(values, layout, origin)
-    fixed = 1 if layout.row_by_row else _fixed_rows(values, axes)
-    return tuple(_row_first(model, value, axes[value.name], fixed, layout.row_by_row) for value in values)
+    shapes = {value.name: shape_of(value) for value in values}
+    choices = row_axes(shapes, layout, origin)
+    axes = choices[0]
+    fixed = 1 if layout.row_by_row else fixed_rows(shapes, axes)
+    inputs = (_row_first(model, value, axes[value.name], fixed, layout.row_by_row) for value in values)
+    return tuple(inputs), choices
 
 
 def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] | None]) -> None:
@@ -117,8 +108,13 @@ def _set_constants(graph: onnx.GraphProto, layout: Layout, origin: object) -> No
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
 
 
-def _check_names(layout: Layout, values: Sequence[onnx.ValueInfoProto], origin: object) -> None:
-    unknown = sorted(set(layout.axes) - {value.name for value in values})
+def _check_names(
+    layout: Layout,
+    values: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    origin: object,
+) -> None:
+    unknown = sorted(set(layout.axes) - {value.name for value in (*values, *outputs)})
     if unknown:
         raise InvalidModel(f"{origin} has no input {unknown[0]!r} to take the batch axis of; {_listed(values)}")
 
@@ -140,53 +136,6 @@ def _check_types(values: Sequence[onnx.ValueInfoProto], origin: object) -> None:
             raise InvalidModel(
                 f"{origin}: input {value.name!r} has the element type {dtype_name(elem)}, which SQL does not have"
             )
-
-
-def _row_axes(values: Sequence[onnx.ValueInfoProto], layout: Layout, origin: object) -> dict[str, int | None]:
-    """For each input the axis of its rows. A free first axis is one; where it is fixed, the other inputs tell."""
-    dims = {value.name: shape_of(value) for value in values}
-    axes: dict[str, int | None] = {}
-    open_first = [shape[0] for shape in dims.values() if shape and not isinstance(shape[0], int)]
-    symbols = {symbol for symbol in open_first if symbol}
-    fixed = [shape[0] for shape in dims.values() if shape and isinstance(shape[0], int)]
-    for name, shape in dims.items():
-        if name in layout.axes:
-            axes[name] = _checked_axis(layout.axes[name], name, shape, origin)
-        elif layout.row_by_row:
-            axes[name] = 0 if shape and (shape[0] == 1 or _means_batch(shape[0])) else None
-        elif not shape:
-            axes[name] = None
-        elif batch := [i for i, dim in enumerate(shape) if isinstance(dim, str) and "batch" in dim.lower()]:
-            axes[name] = batch[0]
-        elif not isinstance(shape[0], int):
-            axes[name] = 0
-        elif open_first:
-            named = [i for i, dim in enumerate(shape) if dim in symbols]
-            free = [i for i, dim in enumerate(shape) if not isinstance(dim, int)]
-            axes[name] = named[0] if named else free[0] if len(free) == 1 else None
-        else:
-            axes[name] = next((i for i, dim in enumerate(shape) if dim == fixed[0]), None)
-    if not layout.row_by_row and all(axis is None for axis in axes.values()):
-        shapes = "; ".join(f"input {name!r} has the shape {shape}" for name, shape in dims.items())
-        raise InvalidModel(
-            f"{origin} has no batch axis ({shapes}): export the model with a first axis for the rows, "
-            "or register it row by row (--row-by-row, row_by_row=True)"
-        )
-    return axes
-
-
-def _checked_axis(axis: int | None, name: str, shape: Sequence[Any], origin: object) -> int | None:
-    if axis is None or 0 <= axis < len(shape):
-        return axis
-    raise InvalidModel(f"{origin}: input {name!r} of shape {list(shape)} has no axis {axis}")
-
-
-def _fixed_rows(values: Sequence[onnx.ValueInfoProto], axes: Mapping[str, int | None]) -> int | None:
-    for value in values:
-        axis = axes[value.name]
-        if axis is not None and isinstance(rows := shape_of(value)[axis], int):
-            return rows
-    return None
 
 
 def _row_first(
@@ -287,10 +236,6 @@ def shape_of(value: onnx.ValueInfoProto) -> list[int | str]:
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str:
     return int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value > 0 else str(dim.dim_param)
-
-
-def _means_batch(dim: int | str) -> bool:
-    return isinstance(dim, str) and (dim.lower() in ("n", "b", "none") or "batch" in dim.lower())
 
 
 def _listed(values: Sequence[onnx.ValueInfoProto]) -> str:

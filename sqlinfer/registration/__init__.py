@@ -15,11 +15,11 @@ from typing import Any, Unpack
 from sqlinfer.connection import RegistryLike
 from sqlinfer.errors import BadReference
 from sqlinfer.model import Model
+from sqlinfer.models.axes import Layout
 from sqlinfer.models.convert.pickled import load_pickle
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import RESERVED, Reference, check_name
 from sqlinfer.models.registry import Registry
-from sqlinfer.models.rows import Layout
 from sqlinfer.models.sample import Sample
 from sqlinfer.proof import Difference
 from sqlinfer.registration.estimators import prove_estimator
@@ -59,9 +59,9 @@ def register(
     file of them: one a line, or a config.json with id2label.
     ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
     For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
-    of a run share the value; ``constants``, by input, a value that never changes (the input is no feature then);
-    ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
-    though their answers then depend on their neighbours.
+    of a run share the value, and by output, where several axes are as long; ``constants``, by input, a value that never
+    changes (the input is no feature then); ``row_by_row``, each row is a run of its own and all outputs are its answer;
+    ``together``, rows are scored together though their answers then depend on their neighbours.
     ``promote``: let the bare name mean this version; the first version always does.
     ``time_limit`` (seconds) and ``memory_limit``: for a file that is no pickle, which is read and tried in a process
     of its own, so that whatever it does, this process goes on.

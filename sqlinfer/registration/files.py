@@ -14,7 +14,7 @@ from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Signature
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
-from sqlinfer.runtime.probe import Probe, synthetic_rows
+from sqlinfer.runtime.probe import Probe, settled_axes, synthetic_rows
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.trial import prepared_rules, require_same
 from sqlinfer.version import __version__
@@ -27,6 +27,12 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     """Leave the model, proven, as the first version of ``name`` in the registry ``home``."""
     step("reading it")
     opened = _open(name, path, sample, wishes)
+    if len(opened.graph.row_axes) > 1:
+        step("looking for its rows")
+        axes = settled_axes(Session(opened.graph.content, name, opened.files), opened.graph)
+        opened = _open(
+            name, path, sample, replace(wishes, layout=replace(wishes.layout, axes={**wishes.layout.axes, **axes}))
+        )
     graph = opened.graph
     if opened.conversion is not None:
         require_same(name, *opened.conversion, graph.tolerance)

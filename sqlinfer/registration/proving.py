@@ -13,12 +13,12 @@ import pyarrow as pa
 
 from sqlinfer.connection import connect
 from sqlinfer.errors import ProofFailed
+from sqlinfer.models.axes import Layout
 from sqlinfer.models.inspect import Graph, with_rows_first
 from sqlinfer.models.manifest import Manifest, Proof, Source
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
-from sqlinfer.models.rows import Layout
 from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.proof import Difference, compare, json_values
 from sqlinfer.runtime.probe import Probe, observe

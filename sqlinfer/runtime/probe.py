@@ -12,9 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer.errors import InvalidModel, ModelFailed
+from sqlinfer.models.axes import RowAxes
 from sqlinfer.models.describe import Seen
 from sqlinfer.models.inspect import Graph
 from sqlinfer.models.signature import Feature, Signature, Tensor
+from sqlinfer.runtime.axes import input_axes, output_axis
 from sqlinfer.runtime.batches import plan
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.prepare import preparers
@@ -22,9 +24,11 @@ from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.trial import TRIAL_ROWS, made_up
 from sqlinfer.types import DTYPES, arrow_type, is_list
 
-__all__ = ["Observation", "Probe", "observe", "synthetic_rows"]
+__all__ = ["Observation", "Probe", "observe", "settled_axes", "synthetic_rows"]
 
 _ROWS = 6
+# Rows of two runs: fewer where free axes are longer, so that no axis that grows with their lengths seems to count rows.
+_TRIAL_ROWS = (3, 2)
 # Lengths of free axes. The first show the strides of convolutions; then what short texts take, and what sound needs.
 _LENGTHS = ((96, 160), (24, 40), (3, 4), (224, 256), (512, 1024), (8000, 16000))
 _MOST_MADE_UP = 1_000_000
@@ -73,22 +77,35 @@ def observe(
     made-up ones come in two sizes of each free inner axis. Raises InvalidModel for a graph that does not run.
     """
     free = any(axis is None for tensor in graph.inputs for axis in tensor.shape[1:])
-    rows = (graph.inputs[0].shape[0] or 2, graph.inputs[0].shape[0] or 3)
-    if sample is not None and len(sample):
+    rows = (graph.inputs[0].shape[0] or _TRIAL_ROWS[0], graph.inputs[0].shape[0] or _TRIAL_ROWS[1])
+    known = sample is not None and len(sample) > 0
+    if sample is not None and known:
         lengths = _LENGTHS[0]
         pairs = zip(rows, (0, -1), strict=True)
         batches = [_sampled(session, graph, features, sample, count, which) for count, which in pairs]
         runs = [_run(session, graph, feeds) for feeds in batches]
     else:
         lengths, runs = _made_up_runs(session, graph, rows, free)
+        batches = []
+    batches.append(_made_up(graph, rows[0], lengths[0]))
     seen = {}
     for name in graph.outputs:
         arrays = [run[name] for run in runs]
-        if all(isinstance(array, np.ndarray) for array in arrays):
-            shown = _seen(arrays, rows, graph.declared[name], certain=sample is None or not free)
+        if all(isinstance(array, np.ndarray) for array in arrays) and arrays[0].ndim == arrays[1].ndim:
+            axes = _axes_of_rows(session, graph, name, [array.shape for array in arrays], rows, batches)
+            shown = _seen(arrays, axes, rows, graph.declared[name], certain=not known or not free)
             if shown is not None:
                 seen[name] = shown
     return Observation(seen, lengths)
+
+
+def settled_axes(session: Session, graph: Graph) -> RowAxes:
+    """Where the inputs of a graph have their rows, whose declared shapes leave a choice.
+
+    Raises InvalidModel where trial rows do not tell.
+    """
+    rows = graph.inputs[0].shape[0] or _TRIAL_ROWS[0]
+    return input_axes(session, graph, _made_up(graph, rows, _LENGTHS[0][0]))
 
 
 def _made_up_runs(
@@ -112,22 +129,44 @@ def _made_up_runs(
     )
 
 
-def _seen(
-    arrays: list[np.ndarray], rows: tuple[int, int], declared: tuple[int | str, ...] | None, certain: bool
-) -> Seen | None:
-    """One output of two runs; None when none of its axes counts the rows."""
-    shapes = [array.shape for array in arrays]
-    if len(shapes[0]) != len(shapes[1]):
-        return None
+def _axes_of_rows(
+    session: Session,
+    graph: Graph,
+    name: str,
+    shapes: Sequence[tuple[int, ...]],
+    rows: tuple[int, int],
+    batches: Sequence[dict[str, np.ndarray]],
+) -> list[int]:
+    """The axes of an output that count the rows, as its user says or as two runs show."""
     rank = len(shapes[0])
-    counts = [i for i in range(rank) if (shapes[0][i], shapes[1][i]) == rows]
+    if name in graph.told and name not in {tensor.name for tensor in graph.inputs}:
+        axis = graph.told[name]
+        if axis is not None and axis >= rank:
+            raise InvalidModel(f"output {name!r} of shape {list(shapes[0])} has no axis {axis}")
+        return [] if axis is None else [axis]
+    axes = [i for i in range(rank) if (shapes[0][i], shapes[1][i]) == rows]
+    if len(axes) > 1 and rows[0] == rows[1] > 1:
+        axes = [output_axis(session, graph, name, axes, batches)]
+    return axes
+
+
+def _seen(
+    arrays: Sequence[np.ndarray],
+    axes: Sequence[int],
+    rows: tuple[int, int],
+    declared: tuple[int | str, ...] | None,
+    certain: bool,
+) -> Seen | None:
+    """One output of two runs, whose rows are on the first of the ``axes``; None when no axis counts the rows."""
+    shapes = [array.shape for array in arrays]
+    rank = len(shapes[0])
     named = declared if declared is not None and len(declared) == rank else None
-    if rows == (1, 1) and 0 not in counts:
+    if rows == (1, 1) and 0 not in axes:
         # one row was in the run, so all of it is that row's; a length that has a name is its own business
         return Seen(_dtype_name(arrays[0]), (None, *_lengths(shapes, range(rank), named, certain=False)), None)
-    if not counts:
+    if not axes:
         return None
-    order = (counts[0], *(i for i in range(rank) if i != counts[0]))
+    order = (axes[0], *(i for i in range(rank) if i != axes[0]))
     return Seen(_dtype_name(arrays[0]), (None, *_lengths(shapes, order[1:], named, certain)), order)
 
 
@@ -177,15 +216,19 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _made_up(graph: Graph, rows: int, length: int) -> dict[str, np.ndarray]:
-    return {tensor.name: _stand_in(tensor, rows, length) for tensor in graph.inputs}
+    random = np.random.default_rng(0)
+    return {tensor.name: _stand_in(tensor, rows, length, random) for tensor in graph.inputs}
 
 
-def _stand_in(tensor: Tensor, rows: int, free: int) -> np.ndarray:
+def _stand_in(tensor: Tensor, rows: int, free: int, random: np.random.Generator) -> np.ndarray:
+    """Rows that differ."""
     shape = _stand_in_shape(tensor, rows, free)
     element = DTYPES[tensor.dtype]
     if element.is_string:
-        return np.full(shape, "a", dtype=object)
-    return np.resize(np.array([0, 1], element.numpy), shape)
+        return random.choice(np.array(["a", "b"], dtype=object), shape)
+    if element.is_float:
+        return random.random(shape, np.float32).astype(element.numpy, copy=False)
+    return random.integers(0, 2, shape, np.uint8).astype(element.numpy, copy=False)
 
 
 def _stand_in_shape(tensor: Tensor, rows: int, free: int) -> tuple[int, ...]:

@@ -82,7 +82,7 @@ def test_free_axes_do_not_take_all_memory(onnx_file, tmp_path):
     picky = "(uint8[n, h, w, c] x) => (uint8[n, 7] y) <int64[2] shape = {-1, 7}> { y = Reshape(x, shape) }"
     wide = "(float[n, 1000000, 1000000] x) => (float[n] y) <int64[2] inner = {1, 2}>"
     wide += " { y = ReduceSum<keepdims=0>(x, inner) }"
-    with pytest.raises(InvalidModel, match=r"does not run on 2 rows.*sample"):
+    with pytest.raises(InvalidModel, match=r"does not run on 3 rows.*sample"):
         sqlinfer.register("m", onnx_file(picky), registry=tmp_path / "none")
     with pytest.raises(InvalidModel, match=r"100,000,000 values.*sample"):
         sqlinfer.register("m", onnx_file(wide), registry=tmp_path / "none")
@@ -135,6 +135,54 @@ def test_rows_on_the_last_axis(asked):
     sql = "SELECT infer('m', i, 2, 3) FROM range(2) r(i)"
     expected = [{"y": (0, -2, -3), "s": 5}, {"y": (-1, -2, -3), "s": 6}]
     assert asked(graph, sql, batch_axis={"x": 1}) == expected
+
+
+SQUARE = "(float[4, 3] x) => (float[4, 4] y) <float[3, 4] w = {2, 1, 1, 1, 1, 2, 1, 1, 1, 1, 2, 1}>"
+SQUARE += " { h = MatMul(x, w) y = Transpose(h) }"
+LAYERS = "(float[2, 2, 4] state, float[2, 4] x) => (float[2, 4] y) <int64[1] axis = {0}>"
+LAYERS += " { s = ReduceSum<keepdims=0>(state, axis) y = Add(x, s) }"
+
+
+def test_a_fixed_batch_that_is_as_long_as_an_axis_of_the_output(asked):
+    """The rows are where the answers go when the rows are moved."""
+    rows = [(2 * i + 1, i + 2, i + 1, i + 1) for i in range(6)]
+    assert asked(SQUARE, "SELECT predict('m', i, 1, 0) FROM range(6) r(i) ORDER BY i") == rows
+    assert asked.model.manifest.signature.batch.neighbours == 0
+
+
+def test_a_fixed_batch_that_is_as_long_as_an_axis_of_the_state(asked):
+    sql = "SELECT predict('m', [[i, 0, 0, 0], [1, 1, 1, 1]], 5, 6, 7, i) FROM range(5) r(i) ORDER BY i"
+    assert asked(LAYERS, sql) == [(i + 6, 7, 8, i + 1) for i in range(5)]
+
+
+def test_an_input_before_the_one_that_tells_the_fixed_batch(asked):
+    graph = LAYERS.replace("[2, 2, 4] state, float[2, 4]", "[3, 5, 4] state, float[5, 4]").replace(
+        "[2, 4] y", "[5, 4] y"
+    )
+    sql = "SELECT predict('m', [[i, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 9]], 5, 6, 7, i) FROM range(7) r(i) ORDER BY i"
+    assert asked(graph, sql) == [(i + 6, 7, 8, i + 10) for i in range(7)]
+
+
+def test_axes_that_no_trial_tells_apart_are_asked_for(asked, onnx_file, tmp_path):
+    """Answers that are never the same, and answers that are always the same."""
+    shuffled = "(float[2, 2] x) => (float[2, 2] y) { r = RandomUniformLike(x) y = Add(x, r) }"
+    with pytest.raises(InvalidModel, match=r"input 'x' .* 0 or 1.*--batch-axis x=0 \(batch_axis={'x': 0}\)"):
+        sqlinfer.register("m", onnx_file(shuffled), registry=tmp_path / "none")
+    rare = "(float[2, 3] x) => (bool[2, 2] y) <float[1] most = {1e6}, float[3, 2] w = {1, 0, 0, 1, 0, 0}>"
+    rare += " { h = MatMul(x, w) g = Greater(h, most) y = Transpose(g) }"
+    with pytest.raises(InvalidModel, match=r"output 'y' .* 0 or 1.*--batch-axis y=0"):
+        sqlinfer.register("m", onnx_file(rare), registry=tmp_path / "none")
+    sql = "SELECT predict('m', i * 2e6, 0, 0) FROM range(2) r(i) ORDER BY i"
+    assert asked(rare, sql, batch_axis={"y": 1}) == [(False, False), (True, False)]
+
+
+def test_time_on_the_first_axis_of_the_output(asked):
+    """Of 96 and of 160 steps, strides of 64 leave 2 and 3: no number of rows."""
+    graph = "(float[n, 1, steps] x) => (float[t, n, 1] y) <float[1, 1, 1] one = {1}>"
+    graph += ' { h = Conv<strides=[64], auto_pad="SAME_LOWER">(x, one) y = Transpose<perm=[2, 0, 1]>(h) }'
+    sql = "SELECT predict('m', x) FROM (VALUES (range(96)), (range(160)), (range(96))) t(x)"
+    found = asked(graph, sql)
+    assert [len(row) for row in found] == [2, 3, 2] and found[0] == found[2]
 
 
 def test_an_axis_called_batch_is_one(asked):

@@ -13,13 +13,13 @@ from pathlib import Path
 import onnx
 
 from sqlinfer.errors import FeatureError
+from sqlinfer.models.axes import Layout
 from sqlinfer.models.describe import features_of, require_distinct
 from sqlinfer.models.inspect import Graph, inspect_file
 from sqlinfer.models.prepare.head import attach_head
 from sqlinfer.models.prepare.image import PIXELS, Pixels, attach_pixels, wants_image
 from sqlinfer.models.prepare.options import Labels, Options, completed
 from sqlinfer.models.prepare.text import TOKENIZER_FILE, Tokenizer, Tokens, find_tokens, read_tokenizer
-from sqlinfer.models.rows import Layout
 from sqlinfer.models.signature import Feature, ImagePreparation, Label, TextPreparation
 
 __all__ = ["Labels", "Opened", "Options", "open_file"]
