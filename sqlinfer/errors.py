@@ -194,7 +194,13 @@ class RegistryError(SqlinferError, OSError):
 
 
 class ModelFailed(SqlinferError, RuntimeError):
-    pass
+    @classmethod
+    def shape(cls, output: str, given: Iterable[int], expected: Iterable[int | None]) -> ModelFailed:
+        wanted = ["any" if axis is None else str(axis) for axis in expected]
+        return cls(
+            f"output {output!r} is {list(given)} a row, not [{', '.join(wanted)}]: the answers have another shape than "
+            "when the model was registered; register it again, with such rows as sample"
+        )
 
 
 class EngineError(SqlinferError, RuntimeError):

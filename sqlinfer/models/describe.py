@@ -103,11 +103,18 @@ def describe(
     labels = tuple(graph.labels if labels is None else labels)
     label_type = (label_type or label_type_of(labels)) if labels else None
     fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
-    # rows of one run share these, and values of many shapes are not compared
-    apart = any(tensor.shared and None in tensor.shape[1:] for tensor in graph.inputs)
+    apart = _must_run_apart(graph, outputs)
     batch = Batch(fixed=fixed.pop() if len(fixed) == 1 else None, most=1 if apart else None)
     calls = _calls(outputs, labels, label_type)
     return Signature(tuple(features), graph.inputs, outputs, calls, labels, label_type, batch)
+
+
+def _must_run_apart(graph: Graph, outputs: Sequence[Output]) -> bool:
+    """Rows of one run share a value of any shape, and such values are not compared; or a length, which those that find
+    the most in them would set for the others."""
+    free = [tensor for tensor in graph.inputs if None in tensor.shape[1:]]
+    loose = any(output.name in graph.loose and None in output.shape[1:] for output in outputs)
+    return any(tensor.shared for tensor in free) or (loose and not free)
 
 
 def _require_names_that_differ(outputs: Sequence[Output]) -> None:

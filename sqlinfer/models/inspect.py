@@ -16,6 +16,7 @@ from onnx import TensorProto, numpy_helper
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.axes import Layout, RowAxes
+from sqlinfer.models.lengths import loose_outputs
 from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, stack_sequences
 from sqlinfer.models.signature import Label, Tensor
 
@@ -37,6 +38,7 @@ class Graph:
     ``declared``: by output, the shape that the file declares (a name or "" for a free axis), None where it has none.
     ``row_axes``: where the inputs had their rows, and, where lengths are equal by chance, where else they may have had
     them. ``told``: what the user says of it, of inputs and outputs.
+    ``loose``: the outputs that may have lengths that hang on the values of the rows.
     ``labels`` are the classes in the order of the score columns, where the graph says so.
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
     ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
@@ -50,6 +52,7 @@ class Graph:
     declared: dict[str, tuple[int | str, ...] | None]
     row_axes: tuple[RowAxes, ...]
     told: RowAxes
+    loose: frozenset[str]
     labels: tuple[Label, ...]
     takes_nan: bool
     tolerance: float
@@ -110,6 +113,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         declared=declared,
         row_axes=row_axes,
         told=layout.axes,
+        loose=loose_outputs(model),
         labels=labels,
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),
@@ -176,7 +180,8 @@ def _strip_zipmap(model: onnx.ModelProto) -> None:
         graph.node.remove(node)
         for output in graph.output:
             if output.name == zipped:
-                output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, TensorProto.FLOAT, [None, None]))
+                classes = max((len(a.strings) or len(a.ints) for a in node.attribute), default=0)
+                output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, TensorProto.FLOAT, [None, classes or None]))
                 producer = next((n for n in graph.node if scores in n.output), None)
                 doubles = (
                     producer is not None

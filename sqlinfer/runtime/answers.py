@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from sqlinfer.errors import ModelFailed
 from sqlinfer.models.signature import Call, Output, Signature
 from sqlinfer.types import DTYPES, arrow_type, by_sql, split_nested
 
@@ -12,7 +13,10 @@ __all__ = ["answer", "answer_type"]
 
 
 def answer(signature: Signature, call: Call, tensors: list[np.ndarray]) -> pa.Array:
-    """The rows' answers from the tensors of ``call.outputs``, each [rows, …]."""
+    """The rows' answers from the tensors of ``call.outputs``, each [rows, …]. Raises ModelFailed where a tensor has not
+    the shape that the manifest promises."""
+    for name, tensor in zip(call.outputs, tensors, strict=True):
+        _require_shape(signature.output(name), tensor)
     if call.decode == "struct":
         fields = [_column(signature.output(name), tensor) for name, tensor in zip(call.outputs, tensors, strict=True)]
         return pa.StructArray.from_arrays(fields, list(call.outputs))
@@ -37,6 +41,13 @@ def answer_type(signature: Signature, call: Call) -> pa.DataType:
         scores = DTYPES[signature.output(call.outputs[0]).dtype].arrow
         return pa.map_(by_sql(str(signature.label_type)).arrow, scores)
     return arrow_type(signature.output(call.outputs[0]).type)
+
+
+def _require_shape(output: Output, tensor: np.ndarray) -> None:
+    given, expected = tensor.shape[1:], output.shape[1:]
+    fits = len(given) == len(expected) and all(b is None or a == b for a, b in zip(given, expected, strict=True))
+    if not fits:
+        raise ModelFailed.shape(output.name, given, expected)
 
 
 def _labels(signature: Signature, values: np.ndarray) -> pa.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +93,8 @@ def observe(
         arrays = [run[name] for run in runs]
         if all(isinstance(array, np.ndarray) for array in arrays) and arrays[0].ndim == arrays[1].ndim:
             axes = _axes_of_rows(session, graph, name, [array.shape for array in arrays], rows, batches)
-            shown = _seen(arrays, axes, rows, graph.declared[name], certain=not known or not free)
+            believed = _believed(session, graph, name, arrays[0].ndim, certain=not known or not free)
+            shown = _seen(arrays, axes, rows, believed)
             if shown is not None:
                 seen[name] = shown
     return Observation(seen, lengths)
@@ -150,35 +151,37 @@ def _axes_of_rows(
     return axes
 
 
+def _believed(session: Session, graph: Graph, name: str, rank: int, certain: bool) -> list[bool]:
+    """The axes of an output whose length is what two runs showed: those that have a length in the file, or that ONNX
+    Runtime infers. What the file leaves free may only show in other rows that it is.
+
+    ``certain``: the runs differed in all that may differ but the values.
+    """
+    declared, inferred = graph.declared[name], session.shapes[name]
+    named = declared if declared is not None and len(declared) == rank else None
+    lengths = inferred if len(inferred) == rank else named or [None] * rank
+    given = [isinstance(length, int) for length in lengths]
+    if name in graph.loose:
+        return given
+    return [True if certain or named is None else known for known in given]
+
+
 def _seen(
-    arrays: Sequence[np.ndarray],
-    axes: Sequence[int],
-    rows: tuple[int, int],
-    declared: tuple[int | str, ...] | None,
-    certain: bool,
+    arrays: Sequence[np.ndarray], axes: Sequence[int], rows: tuple[int, int], believed: Sequence[bool]
 ) -> Seen | None:
     """One output of two runs, whose rows are on the first of the ``axes``; None when no axis counts the rows."""
-    shapes = [array.shape for array in arrays]
-    rank = len(shapes[0])
-    named = declared if declared is not None and len(declared) == rank else None
+    dtype, rank = _dtype_name(arrays[0]), arrays[0].ndim
+    pairs = list(zip(arrays[0].shape, arrays[1].shape, strict=True))
+    lengths = [
+        one if one == other and one > 0 and sure else None for (one, other), sure in zip(pairs, believed, strict=True)
+    ]
     if rows == (1, 1) and 0 not in axes:
-        # one row was in the run, so all of it is that row's; a length that has a name is its own business
-        return Seen(_dtype_name(arrays[0]), (None, *_lengths(shapes, range(rank), named, certain=False)), None)
+        # one row was in the run, so all of it is that row's
+        return Seen(dtype, (None, *lengths), None)
     if not axes:
         return None
     order = (axes[0], *(i for i in range(rank) if i != axes[0]))
-    return Seen(_dtype_name(arrays[0]), (None, *_lengths(shapes, order[1:], named, certain)), order)
-
-
-def _lengths(
-    shapes: list[tuple[int, ...]], axes: Sequence[int], named: tuple[int | str, ...] | None, certain: bool
-) -> Iterator[int | None]:
-    """What two runs tell of the lengths of some axes. ``certain``: the runs differed in all that may differ, so that
-    what the file says of a length does not count."""
-    for axis in axes:
-        first, second = shapes[0][axis], shapes[1][axis]
-        believed = certain or named is None or isinstance(named[axis], int)
-        yield first if first == second and first > 0 and believed else None
+    return Seen(dtype, (None, *(lengths[i] for i in order[1:])), order)
 
 
 def _run(session: Session, graph: Graph, feeds: dict[str, np.ndarray]) -> dict[str, Any]:

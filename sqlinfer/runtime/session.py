@@ -108,6 +108,11 @@ class Session:
     def outputs(self) -> list[str]:
         return [output.name for output in self._narrow.get_outputs()]
 
+    @property
+    def shapes(self) -> dict[str, list[int | str | None]]:
+        """The axes of the outputs, as declared or as ONNX Runtime infers them."""
+        return {output.name: output.shape for output in self._narrow.get_outputs()}
+
     def run(self, outputs: list[str], feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
         """The outputs by name. Raises ModelFailed with what ONNX Runtime said."""
         alone = self._running == 0

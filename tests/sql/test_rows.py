@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import duckdb
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import sqlinfer
-from sqlinfer.errors import InvalidModel
+from sqlinfer.errors import InvalidModel, ModelFailed
 
 VOICE = """(float[n, samples] audio, float[2, n, 3] state, int64 rate) => (float[n, 1] speech, float[2, n, 3] next)
  <int64[1] one = {1}, int64[1] zero = {0}> {
@@ -127,6 +128,40 @@ def test_an_empty_list_holds_lists_of_any_length(asked):
 def test_a_model_for_one_row_may_find_any_number_of_things(asked):
     graph = FIND.replace("batch", "1")
     assert asked(graph, "SELECT len(predict('m', i, 0, 1, i)) FROM range(3) r(i)") == [1, 3, 3]
+
+
+SPLIT = '(string[n] x) => (string[n, m] y, int64[n] k) { y, k = StringSplit<delimiter=",">(x) }'
+KEEP = "(float[1, 3] x) => (float[1, M] y) <float zero = {0}, int64[1] row = {0}>"
+KEEP += " { flat = Squeeze(x, row) more = Greater(flat, zero)"
+KEEP += " kept = Compress<axis=0>(flat, more) y = Unsqueeze(kept, row) }"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_length_that_hangs_on_the_values_is_a_list(asked, onnx_file, known):
+    """No row has the length of its neighbours, or of the rows on trial."""
+    sample = {"sample": {"x": ["a,b", "c,d"]}} if known else {}
+    rows = [["a", "b"], ["c"], [], ["d", "e", "f"]]
+    sql = "SELECT infer('m', x).y FROM (VALUES ('a,b'), ('c'), (''), ('d,e,f')) t(x)"
+    assert asked(onnx_file(SPLIT, opset=20), sql, **sample) == rows
+    sample = {"sample": {"a": [1.0, 2.0], "b": [1.0, 2.0], "c": [3.0, 4.0]}} if known else {}
+    sql = "SELECT predict('m', i, 1, -1) FROM range(2) r(i) ORDER BY i"
+    assert asked(KEEP, sql, **sample) == [[1], [1, 1]]
+
+
+def test_a_length_that_is_free_only_in_the_file_is_fixed(asked):
+    graph = "(float[n, 2] x) => (float[n, m] y, float[n, k] z)"
+    graph += " { y = Neg(x) shape = Shape(x) z = Reshape(x, shape) }"
+    assert asked(graph, "SELECT infer('m', 1, 2)") == [{"y": (-1, -2), "z": (1, 2)}]
+    assert asked.model.manifest.signature.batch.most is None
+
+
+def test_an_answer_of_another_shape_than_on_trial_is_a_clear_error(asked):
+    """A file that declares a length has it, until a row shows otherwise."""
+    lying = KEEP.replace("M", "3")
+    sample = {"a": [1.0], "b": [1.0], "c": [3.0]}
+    assert asked(lying, "SELECT predict('m', 1, 2, 3)", sample=sample) == [(1, 2, 3)]
+    with pytest.raises((duckdb.Error, ModelFailed), match="another shape than when the model was registered"):
+        asked(lying, "SELECT predict('m', 1, 2, -3)", sample=sample)
 
 
 def test_rows_on_the_last_axis(asked):
