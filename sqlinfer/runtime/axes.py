@@ -17,44 +17,48 @@ Feeds = dict[str, np.ndarray]
 
 
 def input_axes(session: Session, graph: Graph, feeds: Feeds) -> RowAxes:
-    """Of the axes on which the inputs may have their rows, those with which most outputs follow the rows.
+    """Of the axes on which the inputs may have their rows, those with which most outputs follow the rows; the first,
+    where no output moves.
 
     ``feeds``: rows that differ, as the graph takes them, which is with the first of the choices. Raises InvalidModel
-    where no choice makes an output follow.
+    where outputs move, and never follow.
     """
     assumed = graph.row_axes[0]
-    best, most = assumed, 0
+    best, most = None, 0
     for axes in graph.row_axes:
         places = {name: _place(axis, assumed[name]) for name, axis in axes.items() if axis is not None}
         try:
             followed, missed = _count_following(session, graph, feeds, places)
         except ModelFailed:
             continue
-        if followed > most:
+        if followed > most or (axes is assumed and not missed):
             best, most = axes, followed
-            if not missed:
-                break
-    if not most:
+        if followed and not missed:
+            break
+    if best is None:
         name = next(name for name in assumed if len({axes[name] for axes in graph.row_axes}) > 1)
         raise InvalidModel.rows_anywhere("input", name, dict.fromkeys(axes[name] for axes in graph.row_axes))
     return best
 
 
 def output_axis(session: Session, graph: Graph, name: str, axes: Sequence[int], batches: Sequence[Feeds]) -> int:
-    """The one of ``axes`` that counts the rows of an output.
+    """The one of ``axes`` that counts the rows of an output; the first that may, where the answers are too much alike.
 
-    ``batches``: rows that differ, and others, should those not tell. Raises InvalidModel where none does.
+    ``batches``: rows that differ, and others, should those not tell. Raises InvalidModel where no axis follows.
     """
     places = {tensor.name: 0 for tensor in graph.inputs if not tensor.shared}
+    following = list(axes)
     for feeds in batches:
         try:
             before, after = _before_and_after(session, [name], feeds, places)[0]
         except ModelFailed:
             continue
-        following = [axis for axis in axes if _alike(np.roll(before, 1, axis), after, graph.tolerance)]
-        if len(following) == 1:
-            return following[0]
-    raise InvalidModel.rows_anywhere("output", name, axes)
+        following = [axis for axis in following if _alike(np.roll(before, 1, axis), after, graph.tolerance)]
+        if len(following) < 2:
+            break
+    if not following:
+        raise InvalidModel.rows_anywhere("output", name, axes)
+    return following[0]
 
 
 def _place(axis: int, assumed: int | None) -> int:
