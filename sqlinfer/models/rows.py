@@ -7,6 +7,7 @@ What is done here is done once, in the graph itself, so that every engine runs t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, count
 
 import numpy as np
 import onnx
@@ -17,7 +18,7 @@ from sqlinfer.models.axes import Layout, RowAxes, fixed_rows, row_axes
 from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES
 
-__all__ = ["Layout", "inputs_rows_first", "outputs_rows_first", "shape_of", "stack_sequences", "with_bodies"]
+__all__ = ["inputs_rows_first", "outputs_rows_first", "shape_of", "stack_sequences", "with_bodies"]
 
 # Element types that SQL does not have → the one that holds their values exactly.
 _HOLDS: dict[int, int] = {
@@ -72,7 +73,10 @@ def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] 
 
 def stack_sequences(model: onnx.ModelProto) -> None:
     """A sequence of tensors [rows, …] becomes one tensor [rows, n, …]; SQL sees a list. Narrow types are widened."""
+    passed = {value.name for value in model.graph.input}
     for output in model.graph.output:
+        if output.name in passed:
+            continue  # it is the input itself, in whatever form that comes
         if output.type.WhichOneof("value") == "sequence_type":
             inner_type = output.type.sequence_type.elem_type
             if inner_type.WhichOneof("value") != "tensor_type":
@@ -154,7 +158,7 @@ def _row_first(
         wanted = _set_aside(graph, name)
         nodes = []
         if held != elem:
-            source, cast = f"{name}/as_{dtype_name(elem)}", source
+            source, cast = _fresh(graph, f"{name}/as_{dtype_name(elem)}"), source
             nodes.append(helper.make_node("Cast", [cast], [source if axis != 0 else wanted], to=elem))
         if axis is None:
             nodes += _first_row(model, source, wanted)
@@ -165,12 +169,14 @@ def _row_first(
             graph.node.insert(0, node)
         _default_opset(model)
         value.CopyFrom(helper.make_tensor_value_info(name, held, list(shape)))
+        for output in [output for output in graph.output if output.name == name]:
+            output.CopyFrom(value)
     return Tensor(value.name, dtype_name(held), shape, shared=axis is None and not row_by_row)
 
 
 def _set_aside(graph: onnx.GraphProto, name: str) -> str:
     """Give the value ``name`` another name wherever it is made and used, so that the old one can mean its new form."""
-    inner = f"{name}/original"
+    inner = _fresh(graph, f"{name}/original")
     for part in with_bodies(graph):
         for node in part.node:
             node.input[:] = [inner if used == name else used for used in node.input]
@@ -181,6 +187,15 @@ def _set_aside(graph: onnx.GraphProto, name: str) -> str:
             if tensor.name == name:
                 tensor.name = inner
     return inner
+
+
+def _fresh(graph: onnx.GraphProto, name: str) -> str:
+    """The name, or one like it that no value of the graph has."""
+    taken = {value.name for value in (*graph.input, *graph.output)}
+    for part in with_bodies(graph):
+        taken |= {tensor.name for tensor in part.initializer} if isinstance(part, onnx.GraphProto) else set()
+        taken |= {value for node in part.node for value in (*node.input, *node.output)}
+    return next(one for one in chain([name], (f"{name}_{i}" for i in count(2))) if one not in taken)
 
 
 def with_bodies(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
@@ -195,7 +210,7 @@ def with_bodies(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.Gr
 
 def _first_row(model: onnx.ModelProto, source: str, target: str) -> list[onnx.NodeProto]:
     """Slice and squeeze: ONNX Runtime 1.32's Gather copies only the first text of a row of texts."""
-    row = f"{target}/row"
+    row = _fresh(model.graph, f"{target}/row")
     nodes = [_with_numbers(model, "Slice", source, row, 10, starts=[0], ends=[1], axes=[0])]
     return [*nodes, _with_numbers(model, "Squeeze", row, target, 13, axes=[0])]
 
@@ -208,7 +223,7 @@ def _with_numbers(
         node = helper.make_node(operator, [source], [target])
         node.attribute.extend(helper.make_attribute(name, n) for name, n in numbers.items())
         return node
-    names = [f"{target}/{name}" for name in numbers]
+    names = [_fresh(model.graph, f"{target}/{name}") for name in numbers]
     tensors = [
         numpy_helper.from_array(np.array(n, np.int64), name) for name, n in zip(names, numbers.values(), strict=True)
     ]

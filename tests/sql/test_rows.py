@@ -241,6 +241,33 @@ def test_types_that_sql_does_not_have_travel_as_wider_ones(asked):
     assert asked(graph, "SELECT predict('m', 1.5, 0.25)") == [(3, 0.5)]
 
 
+@pytest.mark.parametrize(
+    ("graph", "expected", "options"),
+    [
+        ("(float[n, 2] x) => (bfloat16[2, n] y) { t = Transpose(x) y = Cast<to=16>(t) }", (1, 2), {}),
+        (
+            "(float[k] x) => (bfloat16 y) { s = ReduceSum<keepdims=0>(x) y = Cast<to=16>(s) }",
+            3,
+            {"row_by_row": True, "features": ["x"]},
+        ),
+        ('(float[n, 2] x) => (float[2, n] y) { "y/original" = Neg(x) y = Transpose("y/original") }', (-1, -2), {}),
+        ("(bfloat16[n, 2] x) => (bfloat16[n, 2] y, bfloat16[n, 2] x) { y = Identity(x) }", (1, 2), {}),
+    ],
+)
+def test_a_value_may_change_its_form_more_than_once(asked, graph, expected, options):
+    value = "x" if options else "1, 2"
+    found = asked(graph, f"SELECT infer('m', {value}).y FROM (SELECT [1, 2] AS x)", **options)
+    assert found == [expected]
+
+
+def test_a_sequence_with_a_part_for_each_row(asked, tmp_path):
+    nodes = [helper.make_node("SplitToSequence", ["x"], ["parts"], axis=0, keepdims=0)]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])
+    out = helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, None)
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [out]), ir_version=9), tmp_path / "parts.onnx")
+    assert asked(tmp_path / "parts.onnx", "SELECT predict('m', i, 5) FROM range(2) r(i)") == [(0, 5), (1, 5)]
+
+
 def test_an_input_with_a_default_is_optional(asked, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])
     b = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
