@@ -91,7 +91,10 @@ _SQL_NAMES = {
     pa.float64(): "DOUBLE",
     pa.bool_(): "BOOLEAN",
     pa.date32(): "DATE",
+    pa.decimal128(38, 0): "HUGEINT",  # which DuckDB hands over so; a DECIMAL(38,0) is the rarer
 }
+# How DuckDB calls a type of time whose unit is not its own, microseconds.
+_UNITS = {"s": "_S", "ms": "_MS", "us": "", "ns": "_NS"}
 
 
 def sql_name(arrow: pa.DataType) -> str:
@@ -109,13 +112,19 @@ def sql_name(arrow: pa.DataType) -> str:
     if is_list(arrow):
         return f"{sql_name(arrow.value_type)}[]"
     if pa.types.is_timestamp(arrow):
-        return "TIMESTAMP WITH TIME ZONE" if arrow.tz else "TIMESTAMP"
+        return "TIMESTAMP WITH TIME ZONE" if arrow.tz else "TIMESTAMP" + _UNITS[arrow.unit]
     if pa.types.is_time(arrow):
-        return "TIME"
+        return "TIME" + _UNITS[arrow.unit]
+    if pa.types.is_interval(arrow):
+        return "INTERVAL"
+    if pa.types.is_union(arrow):
+        return "UNION"
+    if isinstance(arrow, pa.BaseExtensionType):
+        return str(getattr(arrow, "type_name", arrow.extension_name.rpartition(".")[2])).upper()
     if is_bytes(arrow):
         return "BLOB"
     if pa.types.is_struct(arrow):
-        return "STRUCT"
+        return "VARIANT" if is_variant(arrow) else "STRUCT"
     if pa.types.is_map(arrow):
         return "MAP"
     return str(arrow).upper()
@@ -140,6 +149,18 @@ def is_bytes(arrow: pa.DataType) -> bool:
 
 def is_list(arrow: pa.DataType) -> bool:
     return bool(pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow))
+
+
+def is_row(arrow: pa.DataType) -> bool:
+    return bool(pa.types.is_struct(arrow)) and not is_variant(arrow)
+
+
+def is_variant(arrow: pa.DataType) -> bool:
+    """DuckDB hands a VARIANT over as Parquet lays it out; in a STRUCT of its own, any field may be NULL."""
+    if not pa.types.is_struct(arrow):
+        return False
+    fields = [arrow.field(i) for i in range(arrow.num_fields)]
+    return [field.name for field in fields[:2]] == ["metadata", "value"] and not fields[0].nullable
 
 
 def is_numeric(arrow: pa.DataType) -> bool:

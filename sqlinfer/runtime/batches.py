@@ -127,7 +127,7 @@ def plan(
     Raises MissingFeature, UnknownFeature, FeatureCount or FeatureType, before any row is read.
     """
     features = signature.features
-    if len(given) == 1 and pa.types.is_struct(given[0]):
+    if len(given) == 1 and types.is_row(given[0]):
         fields = _fields_by_name(model, signature, given[0])
         found = [given[0].field(i).type for i in fields]
 
@@ -197,6 +197,8 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
         raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, _cast(feature, arrow))
     if not types.is_numeric(arrow):
         raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, _cast(feature, arrow))
+    if element.dtype == "bool" and pa.types.is_decimal(arrow):
+        return lambda array: np.asarray(array.cast(pa.float64())) != 0
     if element.is_float:
         if pa.types.is_floating(arrow) or pa.types.is_integer(arrow):
             return lambda array: array.to_numpy(zero_copy_only=False)
@@ -242,7 +244,7 @@ def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.D
         leaf = leaf.value_type
     if types.is_bytes(leaf) and element.dtype == "uint8":
         leaf = pa.uint8()
-    elif leaf is arrow:
+    elif leaf is arrow and not pa.types.is_null(arrow):
         raise FeatureType.of(
             model, feature.name, types.sql_name(arrow), feature.type, "give a list, such as [1.0, 2.0]"
         )
@@ -262,7 +264,7 @@ def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.D
 def _cast(feature: Feature, arrow: pa.DataType) -> str:
     if pa.types.is_temporal(arrow):
         return f"take the number you mean, such as epoch({feature.name}) or month({feature.name})"
-    if types.is_list(arrow) or pa.types.is_struct(arrow) or pa.types.is_map(arrow):
+    if types.is_list(arrow) or types.is_row(arrow) or pa.types.is_map(arrow):
         return "give one value for each feature"
     return f"write CAST({feature.name} AS {feature.type})"
 

@@ -28,14 +28,15 @@ def apply_nulls(
         keep = ~rows if keep is None else keep & ~rows
 
     for i, (feature, column) in enumerate(zip(features, columns, strict=True)):
-        if types.is_list(column.type) and feature.null.kind == "null":
+        nested = types.is_list(column.type) or feature.type.endswith("]")  # a NULL of no type may be a list
+        if nested and feature.null.kind == "null":
             holed = rows_with_null(column)
             if holed is not None:
                 skip(holed)
             continue
         if not column.null_count:
             continue
-        if feature.null.kind == "null" or (types.is_list(column.type) and feature.null.kind != "error"):
+        if feature.null.kind == "null" or (nested and feature.null.kind != "error"):
             skip(~column.is_valid().to_numpy(zero_copy_only=False))
         elif feature.null.kind == "error":
             raise NullFeature.of(model, feature.name)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+import sqlinfer
 from sqlinfer.errors import FeatureCount, FeatureType, SqlinferError
+from tests.conftest import ENGINES
 
 NUMBERS = ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
            "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL(3,0)", "DECIMAL(9,2)", "DECIMAL(18,6)",
@@ -78,6 +82,28 @@ def test_what_is_no_number_is_never_made_one(con, one, value):
 def test_what_is_no_text_is_never_made_one(con, value):
     with pytest.raises(SqlinferError, match="feature 'x' is VARCHAR"):
         con.execute(f"SELECT predict('same_text', {value})").fetchall()
+
+
+ODD = ["NULL", "[NULL]", "[]", "1.5", "0.0", "0::HUGEINT", "(-2)::HUGEINT", "5::VARIANT", "{'x': 5::VARIANT}",
+       "{'metadata': 'a'::BLOB, 'value': 'b'::BLOB}", "INTERVAL 1 DAY", "[INTERVAL 1 DAY]", "union_value(a := 1)",
+       "TIMESTAMP_S '2020-01-01'", "TIMESTAMP_NS '2020-01-01'", "now()", "'12'::BIGNUM", "'{}'::JSON", "'ab'::BLOB",
+       "MAP {'a': 1}", "DATE '2020-01-01'", "TIME '10:00'"]  # fmt: skip
+
+
+@pytest.mark.skipif(len(ENGINES) < 2, reason="the native extension is not built")
+@pytest.mark.parametrize("value", ODD)
+def test_the_engines_answer_alike(registry, value):
+    """The same answer, or the same words about the same type."""
+
+    def answers(engine):
+        with sqlinfer.connect(registry=registry, engine=engine) as con:
+            for model in ("same_double", "same_int", "negate", "same_text", "echo", "bytesum"):
+                try:
+                    yield model, con.execute(f"SELECT predict('{model}', {value})").fetchall()
+                except SqlinferError as error:
+                    yield model, type(error), re.sub(r"that does not fit \(.*\)", "that does not fit", str(error))
+
+    assert list(answers("arrow")) == list(answers("native"))
 
 
 @pytest.mark.parametrize("fix", ["CAST(x AS DOUBLE)", "x::DOUBLE"])
