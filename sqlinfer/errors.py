@@ -171,6 +171,14 @@ class InvalidModel(SqlinferError, ValueError):
             f"tell which: say it with --batch-axis {name}={places[0]} (batch_axis={{{name!r}: {places[0].title()}}})"
         )
 
+    @classmethod
+    def ragged(cls, name: str, counts: Iterable[int], rows: Iterable[int]) -> InvalidModel:
+        found = " and ".join(f"{count} of {n} rows" for count, n in zip(counts, rows, strict=True))
+        return cls(
+            f"output {name!r} is a sequence of tensors of several shapes, {found}: no type of SQL holds it; export the "
+            "model with a fixed number of tensors, or with an output for each"
+        )
+
 
 class UntrustedModel(SqlinferError, PermissionError):
     @classmethod

@@ -155,11 +155,7 @@ def _calls(outputs: tuple[Output, ...], labels: tuple[Label, ...], label_type: s
     if scores is not None:
         element = DTYPES[scores.dtype].sql
         calls["predict_proba"] = Call(f"MAP({label_type}, {element})", "map", (scores.name,))
-    everything = Call(
-        "STRUCT(" + ", ".join(f"{quoted(o.name)} {o.type}" for o in outputs) + ")",
-        "struct",
-        tuple(o.name for o in outputs),
-    )
+    everything = _struct(outputs)
     calls.setdefault("predict", everything)
     calls["infer"] = everything
     return calls
@@ -178,10 +174,16 @@ def _label_output(outputs: tuple[Output, ...], labels: tuple[Label, ...]) -> Out
 
 
 def _several_probabilities(label: Output, outputs: tuple[Output, ...]) -> dict[str, Call]:
-    """Of several labels a row: the probabilities of each, as nested lists."""
-    scores = (o for o in outputs if "[" in o.type and o.dtype in _SCORES and "proba" in o.name.lower())
-    found = next(scores, None) if "[" in label.type else None
-    return {} if found is None else {"predict_proba": Call(found.type, "tensor", (found.name,))}
+    """Of several labels a row: the probabilities of each, as nested lists, or by name where each has an output."""
+    found = [o for o in outputs if "[" in o.type and o.dtype in _SCORES and "proba" in o.name.lower()]
+    if "[" not in label.type or not found:
+        return {}
+    return {"predict_proba": Call(found[0].type, "tensor", (found[0].name,)) if len(found) == 1 else _struct(found)}
+
+
+def _struct(outputs: Sequence[Output]) -> Call:
+    fields = ", ".join(f"{quoted(o.name)} {o.type}" for o in outputs)
+    return Call(f"STRUCT({fields})", "struct", tuple(o.name for o in outputs))
 
 
 def _is_scores(output: Output, classes: int) -> bool:

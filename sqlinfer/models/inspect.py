@@ -17,10 +17,18 @@ from onnx import TensorProto, numpy_helper
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.axes import Layout, RowAxes
 from sqlinfer.models.lengths import loose_outputs
-from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, stack_sequences
+from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, tensors_of_sequences, widen_outputs
 from sqlinfer.models.signature import Label, Tensor
 
-__all__ = ["Graph", "external_tensors", "inspect_file", "inspect_graph", "parse_model", "with_rows_first"]
+__all__ = [
+    "Graph",
+    "external_tensors",
+    "inspect_file",
+    "inspect_graph",
+    "parse_model",
+    "with_rows_first",
+    "with_tensors",
+]
 
 # A protobuf message cannot be larger; a model with more weights keeps them in external files.
 _LARGEST = 2**31 - 1
@@ -38,7 +46,8 @@ class Graph:
     ``declared``: by output, the shape that the file declares (a name or "" for a free axis), None where it has none.
     ``row_axes``: where the inputs had their rows, and, where lengths are equal by chance, where else they may have had
     them. ``told``: what the user says of it, of inputs and outputs.
-    ``loose``: the outputs that may have lengths that hang on the values of the rows.
+    ``loose``: the outputs that may have lengths that hang on the values of the rows. ``sequences``: those that are a
+    sequence of tensors.
     ``labels`` are the classes in the order of the score columns, where the graph says so.
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
     ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
@@ -53,6 +62,7 @@ class Graph:
     row_axes: tuple[RowAxes, ...]
     told: RowAxes
     loose: frozenset[str]
+    sequences: tuple[str, ...]
     labels: tuple[Label, ...]
     takes_nan: bool
     tolerance: float
@@ -103,7 +113,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
             raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
     labels = _labels(model)
     _strip_zipmap(model)
-    stack_sequences(model)
+    widen_outputs(model)
     declared = {output.name: _declared(output) for output in model.graph.output}
     inputs, row_axes = inputs_rows_first(model, layout, origin)
     return Graph(
@@ -114,6 +124,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         row_axes=row_axes,
         told=layout.axes,
         loose=loose_outputs(model),
+        sequences=tuple(output.name for output in model.graph.output if _is_sequence_of_tensors(output)),
         labels=labels,
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),
@@ -128,6 +139,22 @@ def with_rows_first(graph: Graph, axes: Mapping[str, Sequence[int] | None]) -> G
     model = onnx.load_model_from_string(graph.content)
     outputs_rows_first(model, axes)
     return replace(graph, content=model.SerializeToString())
+
+
+def with_tensors(graph: Graph, parts: Mapping[str, int | None]) -> Graph:
+    """The graph with its sequences as tensors: one of each, or as many as it has ``parts``."""
+    model = onnx.load_model_from_string(graph.content)
+    names = tensors_of_sequences(model, parts)
+    return replace(
+        graph,
+        content=model.SerializeToString(),
+        outputs=tuple(output.name for output in model.graph.output),
+        declared={output.name: _declared(output) for output in model.graph.output},
+        # of several classifiers, none has the classes of the model
+        labels=graph.labels if all(count is None for count in parts.values()) else (),
+        loose=graph.loose | {part for name in graph.loose for part in names.get(name, ())},
+        sequences=(),
+    )
 
 
 def parse_model(content: bytes, origin: object) -> onnx.ModelProto:
@@ -165,6 +192,11 @@ def _require_text(model: onnx.ModelProto, origin: object) -> None:
                 for text in [value] if isinstance(value, (str, bytes)) else value:
                     if isinstance(text, bytes):
                         raise InvalidModel(f"{origin} is damaged: its {field.name} {text[:40]!r} is not UTF-8")
+
+
+def _is_sequence_of_tensors(output: onnx.ValueInfoProto) -> bool:
+    kind = output.type.sequence_type.elem_type if output.type.WhichOneof("value") == "sequence_type" else None
+    return kind is not None and kind.WhichOneof("value") == "tensor_type"
 
 
 def _declared(output: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:

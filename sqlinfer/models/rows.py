@@ -1,7 +1,7 @@
 """Graph surgery: whatever axis a model counts its rows on, the engines see tensors with the rows first.
 
 What is done here is done once, in the graph itself, so that every engine runs the same plain model: [rows, …] in,
-[rows, …] out. Element types that SQL does not have are cast at the border, sequences are stacked.
+[rows, …] out. Element types that SQL does not have are cast at the border, sequences become tensors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from sqlinfer.models.axes import Layout, RowAxes, fixed_rows, row_axes
 from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES
 
-__all__ = ["inputs_rows_first", "outputs_rows_first", "shape_of", "stack_sequences", "with_bodies"]
+__all__ = [
+    "inputs_rows_first",
+    "outputs_rows_first",
+    "shape_of",
+    "tensors_of_sequences",
+    "widen_outputs",
+    "with_bodies",
+]
 
 # Element types that SQL does not have → the one that holds their values exactly.
 _HOLDS: dict[int, int] = {
@@ -71,26 +78,47 @@ def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] 
         output.CopyFrom(helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, None))
 
 
-def stack_sequences(model: onnx.ModelProto) -> None:
-    """A sequence of tensors [rows, …] becomes one tensor [rows, n, …]; SQL sees a list. Narrow types are widened."""
+def widen_outputs(model: onnx.ModelProto) -> None:
+    """Cast what leaves the graph in an element type that SQL does not have."""
     passed = {value.name for value in model.graph.input}
     for output in model.graph.output:
-        if output.name in passed:
-            continue  # it is the input itself, in whatever form that comes
-        if output.type.WhichOneof("value") == "sequence_type":
-            inner_type = output.type.sequence_type.elem_type
-            if inner_type.WhichOneof("value") != "tensor_type":
-                continue
-            inner = _set_aside(model.graph, output.name)
-            node = helper.make_node("ConcatFromSequence", [inner], [output.name], axis=1, new_axis=1)
-            model.graph.node.append(node)
-            _default_opset(model)
-            output.CopyFrom(helper.make_tensor_value_info(output.name, inner_type.tensor_type.elem_type, None))
-        held = _held(output.type.tensor_type.elem_type)
-        if held != output.type.tensor_type.elem_type:
+        elem = output.type.tensor_type.elem_type
+        held = _held(elem)
+        if held != elem and output.name not in passed:  # an input that is passed on comes in a form that SQL has
             inner = _set_aside(model.graph, output.name)
             model.graph.node.append(helper.make_node("Cast", [inner], [output.name], to=held))
             output.type.tensor_type.elem_type = held
+
+
+def tensors_of_sequences(model: onnx.ModelProto, parts: Mapping[str, int | None]) -> dict[str, list[str]]:
+    """Let each sequence of tensors leave the graph as tensors, and return the names of these: one [rows, n, …] of a
+    sequence of equal shapes (None), which SQL sees as a list, or one of each of its ``parts``."""
+    names = {}
+    for sequence, number in parts.items():
+        inner = _set_aside(model.graph, sequence)
+        if number is None:
+            names[sequence] = [sequence]
+            node = helper.make_node("ConcatFromSequence", [inner], [sequence], axis=1, new_axis=1)
+            model.graph.node.append(node)
+        else:
+            names[sequence] = [_part(model, inner, f"{sequence}_{i}", i) for i in range(number)]
+    outputs = list(model.graph.output)
+    del model.graph.output[:]
+    for output in outputs:
+        elem = output.type.sequence_type.elem_type.tensor_type.elem_type
+        tensors = [helper.make_tensor_value_info(name, elem, None) for name in names.get(output.name, ())]
+        model.graph.output.extend(tensors or [output])
+    _default_opset(model)
+    widen_outputs(model)
+    return names
+
+
+def _part(model: onnx.ModelProto, sequence: str, name: str, place: int) -> str:
+    name = _fresh(model.graph, name)
+    index = _fresh(model.graph, f"{name}/place")
+    model.graph.initializer.append(numpy_helper.from_array(np.array(place, np.int64), index))
+    model.graph.node.append(helper.make_node("SequenceAt", [sequence, index], [name]))
+    return name
 
 
 def _set_constants(graph: onnx.GraphProto, layout: Layout, origin: object) -> None:

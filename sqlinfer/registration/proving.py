@@ -14,14 +14,14 @@ import pyarrow as pa
 from sqlinfer.connection import connect
 from sqlinfer.errors import ProofFailed
 from sqlinfer.models.axes import Layout
-from sqlinfer.models.inspect import Graph, with_rows_first
+from sqlinfer.models.inspect import Graph, with_rows_first, with_tensors
 from sqlinfer.models.manifest import Manifest, Proof, Source
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
 from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.proof import Difference, compare, json_values
-from sqlinfer.runtime.probe import Probe, observe
+from sqlinfer.runtime.probe import Probe, observe, parts_of_sequences
 from sqlinfer.runtime.session import Session
 from sqlinfer.worker import step
 
@@ -60,6 +60,9 @@ class Observed:
         step("loading it into ONNX Runtime")
         self.session = Session(graph.content, name, files)
         step("running it on a few rows")
+        if graph.sequences:
+            graph = with_tensors(graph, parts_of_sequences(self.session, graph, features, sample))
+            self.session = Session(graph.content, name, files)
         observation = observe(self.session, graph, features, sample)
         self.outputs = observation.outputs
         self.lengths = observation.lengths

@@ -24,7 +24,7 @@ from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.trial import TRIAL_ROWS, made_up
 from sqlinfer.types import DTYPES, arrow_type, is_list
 
-__all__ = ["Observation", "Probe", "observe", "settled_axes", "synthetic_rows"]
+__all__ = ["Observation", "Probe", "observe", "parts_of_sequences", "settled_axes", "synthetic_rows"]
 
 _ROWS = 6
 # Rows of two runs: fewer where free axes are longer, so that no axis that grows with their lengths seems to count rows.
@@ -76,28 +76,62 @@ def observe(
     The graph runs on batches of two sizes; an axis that differs is free. Rows of the sample are what it knows; only
     made-up ones come in two sizes of each free inner axis. Raises InvalidModel for a graph that does not run.
     """
-    free = any(axis is None for tensor in graph.inputs for axis in tensor.shape[1:])
-    rows = (graph.inputs[0].shape[0] or _TRIAL_ROWS[0], graph.inputs[0].shape[0] or _TRIAL_ROWS[1])
-    known = sample is not None and len(sample) > 0
-    if sample is not None and known:
-        lengths = _LENGTHS[0]
-        pairs = zip(rows, (0, -1), strict=True)
-        batches = [_sampled(session, graph, features, sample, count, which) for count, which in pairs]
-        runs = [_run(session, graph, feeds) for feeds in batches]
-    else:
-        lengths, runs = _made_up_runs(session, graph, rows, free)
-        batches = []
-    batches.append(_made_up(graph, rows[0], lengths[0]))
+    trial = _try(session, graph, features, sample)
     seen = {}
     for name in graph.outputs:
-        arrays = [run[name] for run in runs]
+        arrays = [run[name] for run in trial.runs]
         if all(isinstance(array, np.ndarray) for array in arrays) and arrays[0].ndim == arrays[1].ndim:
-            axes = _axes_of_rows(session, graph, name, [array.shape for array in arrays], rows, batches)
-            believed = _believed(session, graph, name, arrays[0].ndim, certain=not known or not free)
-            shown = _seen(arrays, axes, rows, believed)
+            axes = _axes_of_rows(session, graph, name, [array.shape for array in arrays], trial)
+            believed = _believed(session, graph, name, arrays[0].ndim, trial.certain)
+            shown = _seen(arrays, axes, trial.rows, believed)
             if shown is not None:
                 seen[name] = shown
-    return Observation(seen, lengths)
+    return Observation(seen, trial.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Two runs: how many rows each had, and what came out. ``batches``: rows to try more with. ``certain``: the runs
+    differed in all that may differ but the values."""
+
+    rows: tuple[int, int]
+    lengths: tuple[int, int]
+    runs: list[dict[str, Any]]
+    batches: list[dict[str, np.ndarray]]
+    certain: bool
+
+
+def _try(session: Session, graph: Graph, features: Sequence[Feature], sample: pa.Table | None) -> _Trial:
+    free = any(axis is None for tensor in graph.inputs for axis in tensor.shape[1:])
+    rows = (graph.inputs[0].shape[0] or _TRIAL_ROWS[0], graph.inputs[0].shape[0] or _TRIAL_ROWS[1])
+    if sample is None or not len(sample):
+        lengths, runs = _made_up_runs(session, graph, rows, free)
+        return _Trial(rows, lengths, runs, [_made_up(graph, rows[0], lengths[0])], True)
+    pairs = zip(rows, (0, -1), strict=True)
+    batches = [_sampled(session, graph, features, sample, count, which) for count, which in pairs]
+    runs = [_run(session, graph, feeds) for feeds in batches]
+    return _Trial(rows, _LENGTHS[0], runs, [*batches, _made_up(graph, rows[0], _LENGTHS[0][0])], not free)
+
+
+def parts_of_sequences(
+    session: Session, graph: Graph, features: Sequence[Feature] = (), sample: pa.Table | None = None
+) -> dict[str, int | None]:
+    """By output that is a sequence of tensors, how many these are; None where they have one shape.
+
+    Raises InvalidModel where they have many shapes, and another number in another run.
+    """
+    trial = _try(session, graph, features, sample)
+    parts: dict[str, int | None] = {}
+    for name in graph.sequences:
+        sequences = [run[name] for run in trial.runs]
+        counts = [len(sequence) for sequence in sequences]
+        if all(len({part.shape for part in sequence}) < 2 for sequence in sequences):
+            parts[name] = None
+        elif counts[0] == counts[1]:
+            parts[name] = counts[0]
+        else:
+            raise InvalidModel.ragged(name, counts, trial.rows)
+    return parts
 
 
 def settled_axes(session: Session, graph: Graph) -> RowAxes:
@@ -135,8 +169,7 @@ def _axes_of_rows(
     graph: Graph,
     name: str,
     shapes: Sequence[tuple[int, ...]],
-    rows: tuple[int, int],
-    batches: Sequence[dict[str, np.ndarray]],
+    trial: _Trial,
 ) -> list[int]:
     """The axes of an output that count the rows, as its user says or as two runs show."""
     rank = len(shapes[0])
@@ -145,9 +178,9 @@ def _axes_of_rows(
         if axis is not None and axis >= rank:
             raise InvalidModel(f"output {name!r} of shape {list(shapes[0])} has no axis {axis}")
         return [] if axis is None else [axis]
-    axes = [i for i in range(rank) if (shapes[0][i], shapes[1][i]) == rows]
-    if len(axes) > 1 and rows[0] == rows[1] > 1:
-        axes = [output_axis(session, graph, name, axes, batches)]
+    axes = [i for i in range(rank) if (shapes[0][i], shapes[1][i]) == trial.rows]
+    if len(axes) > 1 and trial.rows[0] == trial.rows[1] > 1:
+        axes = [output_axis(session, graph, name, axes, trial.batches)]
     return axes
 
 
@@ -155,7 +188,7 @@ def _believed(session: Session, graph: Graph, name: str, rank: int, certain: boo
     """The axes of an output whose length is what two runs showed: those that have a length in the file, or that ONNX
     Runtime infers. What the file leaves free may only show in other rows that it is.
 
-    ``certain``: the runs differed in all that may differ but the values.
+    ``certain``: as in `_Trial`.
     """
     declared, inferred = graph.declared[name], session.shapes[name]
     named = declared if declared is not None and len(declared) == rank else None

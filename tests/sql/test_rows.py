@@ -260,6 +260,17 @@ def test_a_value_may_change_its_form_more_than_once(asked, graph, expected, opti
     assert found == [expected]
 
 
+def test_a_sequence_of_tensors_of_several_widths_is_a_struct(asked, tmp_path):
+    nodes = [helper.make_node("SplitToSequence", ["x", "widths"], ["parts"], axis=1)]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 3])
+    out = helper.make_tensor_sequence_value_info("parts", TensorProto.FLOAT, None)
+    widths = numpy_helper.from_array(np.array([1, 2]), "widths")
+    graph = helper.make_graph(nodes, "g", [x], [out], [widths])
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "widths.onnx")
+    rows = asked(tmp_path / "widths.onnx", "SELECT predict('m', i, 5, 6) FROM range(2) r(i)")
+    assert rows == [{"parts_0": 0, "parts_1": (5, 6)}, {"parts_0": 1, "parts_1": (5, 6)}]
+
+
 def test_a_sequence_with_a_part_for_each_row(asked, tmp_path):
     nodes = [helper.make_node("SplitToSequence", ["x"], ["parts"], axis=0, keepdims=0)]
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 2])

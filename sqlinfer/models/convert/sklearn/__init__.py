@@ -48,7 +48,7 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
 
 def _answers(model: Any, rows: Sample) -> dict[str, Any]:
     native = _as_trained(model, rows)
-    answers = {}
+    answers: dict[str, Any] = {}
     if hasattr(model, "predict"):
         answers["predict"] = np.asarray(model.predict(native))
     elif hasattr(model, "transform"):
@@ -61,6 +61,8 @@ def _answers(model: Any, rows: Sample) -> dict[str, Any]:
             answers["predict_proba"] = np.asarray(proba)
         elif len({matrix.shape for matrix in proba}) == 1:  # several labels; lists of one length
             answers["predict_proba"] = np.stack(proba, axis=1)
+        else:
+            answers["predict_proba"] = [list(row) for row in zip(*proba, strict=True)]
     return answers
 
 
