@@ -95,7 +95,8 @@ def candidate(
 def _several(
     graph: GraphBuilder, scores: str, classes: Sequence[Sequence[Any]], element: int
 ) -> list[onnx.ValueInfoProto]:
-    """Scores of all classes of all labels, side by side → a label each, and their probabilities."""
+    """Scores of all classes of all labels, side by side → a label each, and their probabilities: an output for each
+    label, where not all have as many classes."""
     widest = max(map(len, classes))
     table = [value for values in classes for value in (*values, *([values[0]] * (widest - len(values))))]
     text = any(isinstance(value, str) for value in table)
@@ -106,12 +107,17 @@ def _several(
     known = graph.constant(np.array([table], object if text else np.int64))
     found = graph.add("ArrayFeatureExtractor", known, flat, ml=True)
     graph.add("Reshape", found, graph.constant(np.array([-1, len(classes)], np.int64)), name="label")
-    graph.add("Identity", by_label, name="probabilities")
     kind = TensorProto.STRING if text else TensorProto.INT64
-    return [
-        helper.make_tensor_value_info("label", kind, [None, len(classes)]),
-        helper.make_tensor_value_info("probabilities", element, [None, len(classes), widest]),
-    ]
+    label = helper.make_tensor_value_info("label", kind, [None, len(classes)])
+    if len(set(map(len, classes))) == 1:
+        graph.add("Identity", by_label, name="probabilities")
+        return [label, helper.make_tensor_value_info("probabilities", element, [None, len(classes), widest])]
+    outputs = [label]
+    for i, values in enumerate(classes):
+        ends = (graph.constant(np.array([n], np.int64)) for n in (i * widest, i * widest + len(values), 1))
+        graph.add("Slice", scores, *ends, name=f"probabilities_{i}")
+        outputs.append(helper.make_tensor_value_info(f"probabilities_{i}", element, [None, len(values)]))
+    return outputs
 
 
 def _codes(graph: GraphBuilder, name: str, categories: Sequence[Any], double: bool) -> str:
