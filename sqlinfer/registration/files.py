@@ -14,8 +14,9 @@ from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Signature
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
-from sqlinfer.runtime.probe import Probe, settled_axes, synthetic_rows
+from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.stand_ins import synthetic_rows
 from sqlinfer.runtime.trial import prepared_rules, require_same
 from sqlinfer.version import __version__
 from sqlinfer.worker import step

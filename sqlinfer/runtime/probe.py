@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,25 +14,23 @@ from sqlinfer.errors import InvalidModel, ModelFailed
 from sqlinfer.models.axes import RowAxes
 from sqlinfer.models.describe import Seen
 from sqlinfer.models.inspect import Graph
-from sqlinfer.models.signature import Feature, Signature, Tensor
+from sqlinfer.models.signature import Feature, Signature
 from sqlinfer.runtime.axes import input_axes, output_axis
 from sqlinfer.runtime.batches import plan
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.prepare import preparers
 from sqlinfer.runtime.session import Session
-from sqlinfer.runtime.trial import TRIAL_ROWS, made_up
-from sqlinfer.types import DTYPES, arrow_type, is_list
+from sqlinfer.runtime.stand_ins import LENGTHS, stand_ins, stand_ins_size
+from sqlinfer.runtime.trial import TRIAL_ROWS
 
-__all__ = ["Observation", "Probe", "observe", "parts_of_sequences", "settled_axes", "synthetic_rows"]
+__all__ = ["Observation", "Probe", "observe", "parts_of_sequences", "settled_axes"]
 
-_ROWS = 6
 # Rows of two runs: fewer where free axes are longer, so that no axis that grows with their lengths seems to count rows.
 _TRIAL_ROWS = (3, 2)
-# Lengths of free axes. The first show the strides of convolutions; then what short texts take, and what sound needs.
-_LENGTHS = ((96, 160), (24, 40), (3, 4), (224, 256), (512, 1024), (8000, 16000))
 _MOST_MADE_UP = 1_000_000
 # A file may declare any shape; this much memory is there.
 _MOST_VALUES = 100_000_000
+_TOO_MANY = f"a row of the model has more than {_MOST_VALUES:,} values, too many to make up"
 # After that many seconds of refusals no other lengths are tried.
 _PATIENCE = 2.0
 
@@ -91,7 +88,7 @@ def observe(
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """Two runs: how many rows each had, and what came out. ``batches``: rows to try more with. ``certain``: the runs
+    """Two runs: how many rows each had, and what came out. ``batches``: the rows of the sample. ``certain``: the runs
     differed in all that may differ but the values."""
 
     rows: tuple[int, int]
@@ -106,11 +103,11 @@ def _try(session: Session, graph: Graph, features: Sequence[Feature], sample: pa
     rows = (graph.inputs[0].shape[0] or _TRIAL_ROWS[0], graph.inputs[0].shape[0] or _TRIAL_ROWS[1])
     if sample is None or not len(sample):
         lengths, runs = _made_up_runs(session, graph, rows, free)
-        return _Trial(rows, lengths, runs, [_made_up(graph, rows[0], lengths[0])], True)
+        return _Trial(rows, lengths, runs, [], True)
     pairs = zip(rows, (0, -1), strict=True)
     batches = [_sampled(session, graph, features, sample, count, which) for count, which in pairs]
     runs = [_run(session, graph, feeds) for feeds in batches]
-    return _Trial(rows, _LENGTHS[0], runs, [*batches, _made_up(graph, rows[0], _LENGTHS[0][0])], not free)
+    return _Trial(rows, LENGTHS[0], runs, batches, not free)
 
 
 def parts_of_sequences(
@@ -140,7 +137,9 @@ def settled_axes(session: Session, graph: Graph) -> RowAxes:
     Raises InvalidModel where trial rows do not tell.
     """
     rows = graph.inputs[0].shape[0] or _TRIAL_ROWS[0]
-    return input_axes(session, graph, _made_up(graph, rows, _LENGTHS[0][0]))
+    if stand_ins_size(graph, rows, LENGTHS[0][0]) > _MOST_VALUES:
+        raise InvalidModel(f"{_TOO_MANY}; say where the rows are, with --batch-axis INPUT=AXIS (batch_axis=…)")
+    return input_axes(session, graph, stand_ins(graph, rows, LENGTHS[0][0]))
 
 
 def _made_up_runs(
@@ -149,19 +148,17 @@ def _made_up_runs(
     """Runs on made-up rows, of the first two lengths of free axes that the model takes."""
     refused: InvalidModel | None = None
     started = time.monotonic()
-    for lengths in _LENGTHS if free else _LENGTHS[:1]:
-        size = sum(math.prod(_stand_in_shape(tensor, rows[1], lengths[1])) for tensor in graph.inputs)
+    for lengths in LENGTHS if free else LENGTHS[:1]:
+        size = stand_ins_size(graph, rows[1], lengths[1])
         late = time.monotonic() - started > _PATIENCE
         if size > _MOST_VALUES or (refused and (size > _MOST_MADE_UP or late)):
             continue
-        batches = [_made_up(graph, count, length) for count, length in zip(rows, lengths, strict=True)]
+        batches = [stand_ins(graph, count, length) for count, length in zip(rows, lengths, strict=True)]
         try:
             return lengths, [_run(session, graph, feeds) for feeds in batches]
         except InvalidModel as error:
             refused = refused or error
-    raise refused or InvalidModel(
-        f"a row of the model has more than {_MOST_VALUES:,} values, too many to make up; give rows as sample"
-    )
+    raise refused or InvalidModel(f"{_TOO_MANY}; give rows as sample")
 
 
 def _axes_of_rows(
@@ -175,12 +172,14 @@ def _axes_of_rows(
     rank = len(shapes[0])
     if name in graph.told and name not in {tensor.name for tensor in graph.inputs}:
         axis = graph.told[name]
-        if axis is not None and axis >= rank:
+        if axis is not None and not 0 <= axis < rank:
             raise InvalidModel(f"output {name!r} of shape {list(shapes[0])} has no axis {axis}")
         return [] if axis is None else [axis]
     axes = [i for i in range(rank) if (shapes[0][i], shapes[1][i]) == trial.rows]
     if len(axes) > 1 and trial.rows[0] == trial.rows[1] > 1:
-        axes = [output_axis(session, graph, name, axes, trial.batches)]
+        fits = stand_ins_size(graph, trial.rows[0], trial.lengths[0]) <= _MOST_VALUES
+        made_up = [stand_ins(graph, trial.rows[0], trial.lengths[0])] if fits else []
+        axes = [output_axis(session, graph, name, axes, [*trial.batches, *made_up])]
     return axes
 
 
@@ -241,7 +240,7 @@ def _sampled(
     made = preparers(unknowing, session.file)
     packed = plan("the sample", unknowing, [array.type for array in given], made).pack(given)
     if not packed.groups:
-        return _made_up(graph, rows, rows + 1)
+        return stand_ins(graph, rows, rows + 1)
     group = packed.groups[which]
     few = np.arange(rows) % min(group.count, rows)
     return {name: feed[few] for name, feed in group.feeds.items()}
@@ -251,50 +250,5 @@ def _plain(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _made_up(graph: Graph, rows: int, length: int) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(0)
-    return {tensor.name: _stand_in(tensor, rows, length, random) for tensor in graph.inputs}
-
-
-def _stand_in(tensor: Tensor, rows: int, free: int, random: np.random.Generator) -> np.ndarray:
-    """Rows that differ."""
-    shape = _stand_in_shape(tensor, rows, free)
-    element = DTYPES[tensor.dtype]
-    if element.is_string:
-        return random.choice(np.array(["a", "b"], dtype=object), shape)
-    if element.is_float:
-        return random.random(shape, np.float32).astype(element.numpy, copy=False)
-    return random.integers(0, 2, shape, np.uint8).astype(element.numpy, copy=False)
-
-
-def _stand_in_shape(tensor: Tensor, rows: int, free: int) -> tuple[int, ...]:
-    return (rows, *(free if axis is None else axis for axis in tensor.shape[1:]))
-
-
 def _dtype_name(array: np.ndarray) -> str:
     return "string" if array.dtype == object else str(array.dtype)
-
-
-def synthetic_rows(signature: Signature, lengths: tuple[int, int] = _LENGTHS[0], rows: int = _ROWS) -> pa.Table:
-    """Rows to prove a file with when nobody gave any: small numbers, and the texts a and b. Always the same rows;
-    their free axes have the two ``lengths`` in turn."""
-    random = np.random.default_rng(0)
-    columns = {}
-    for feature in signature.features:
-        if feature.prepare is not None:
-            columns[feature.name] = made_up(feature.prepare, random)
-            continue
-        arrow = arrow_type(feature.type)
-        columns[feature.name] = pa.array([_value(arrow, random, lengths[i % 2]) for i in range(rows)], arrow)
-    return pa.table(columns)
-
-
-def _value(arrow: pa.DataType, random: np.random.Generator, free: int) -> Any:
-    if is_list(arrow):
-        size = arrow.list_size if pa.types.is_fixed_size_list(arrow) else free
-        return [_value(arrow.value_type, random, free) for _ in range(size)]
-    if pa.types.is_floating(arrow):
-        return float(np.float32(random.normal()))
-    if pa.types.is_boolean(arrow):
-        return bool(random.integers(2))
-    return int(random.integers(0, 2)) if pa.types.is_integer(arrow) else random.choice(["a", "b"])
