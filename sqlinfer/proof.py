@@ -127,11 +127,19 @@ def _largest(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[float, int]:
 
 def _numbers(value: Any) -> np.ndarray:
     """The numbers in an answer, laid flat; NULL is NaN."""
+    if _is_numeric(value):
+        return np.asarray(value, np.float64).ravel()
     leaves = [leaf for leaf in _flatten(_plain(value)) if not isinstance(leaf, str)]
     return np.array([np.nan if leaf is None else float(leaf) for leaf in leaves], dtype=np.float64)
 
 
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
+
+
 def _texts(value: Any) -> list[str]:
+    if _is_numeric(value):
+        return []
     return [leaf for leaf in _flatten(_plain(value)) if isinstance(leaf, str)]
 
 

@@ -42,11 +42,13 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     seen = Observed(name, graph, features, given, opened.files)
     signature = describe(seen.graph, features, seen.outputs, labels=opened.labels or None)
     _require_scores(signature, opened.labels)
-    table = given if given is not None else synthetic_rows(signature, seen.lengths)
+    made_up = synthetic_rows(signature, seen.lengths)
+    table = given if given is not None and len(given) else made_up
     step("scoring rows alone and together")
     if signature.is_prepared:
+        tables = [table, made_up]
         signature = prepared_rules(
-            name, signature, seen.session, table, graph.neighbour_tolerance, together=wishes.together
+            name, signature, seen.session, tables, graph.neighbour_tolerance, together=wishes.together
         )
     else:
         signature = replace(signature, batch=batch_rule(name, signature, seen, table, wishes.together))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -21,7 +20,9 @@ from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
 from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.proof import Difference, compare, json_values
-from sqlinfer.runtime.probe import Probe, observe, parts_of_sequences
+from sqlinfer.runtime.neighbours import Trial
+from sqlinfer.runtime.probe import observe, parts_of_sequences
+from sqlinfer.runtime.stand_ins import synthetic_rows
 from sqlinfer.runtime.session import Session
 from sqlinfer.worker import step
 
@@ -30,8 +31,6 @@ __all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "proof_table", "pr
 PROVEN_ROWS = 1000
 _STORED_ROWS = 16
 _STORED_VALUES = 20_000
-_FEW_ROWS = 8
-_MOST_DIFFERENT = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,39 +72,11 @@ class Observed:
 
 
 def batch_rule(name: str, signature: Signature, seen: Observed, table: pa.Table, together: bool) -> Batch:
-    """Rows alone and in a batch must get the same answers; a model for which they differ is run row by row, unless
-    its user wants the rows scored ``together`` all the same."""
-    batch = signature.batch
-    few = _sharing(signature, table.slice(0, _FEW_ROWS))
-    if batch.fixed == 1 or batch.most == 1 or len(few) < 2:
-        return batch
-    apart = replace(signature, batch=replace(batch, most=1))
-    alone, seconds_apart = _timed(Probe(name, apart, seen.session), few)
-    beside, seconds_together = _timed(Probe(name, signature, seen.session), few)
-    difference = compare(beside, alone, seen.graph.neighbour_tolerance)
-    if difference.passed:
-        return batch
-    found = float(f"{min(difference.largest, _MOST_DIFFERENT):.2g}")
-    if together:
-        return replace(batch, neighbours=found)
-    cost = max(1.0, round(seconds_apart / max(seconds_together, 1e-9), 1))
-    return replace(batch, most=1, neighbours=found, cost=cost)
-
-
-def _sharing(signature: Signature, table: pa.Table) -> pa.Table:
-    """The rows with one value of what the rows of a run share: otherwise they would not be in one run."""
-    for feature in signature.features:
-        if signature.input(feature.tensor).shared and len(table):
-            i = table.column_names.index(feature.name)
-            same = table.column(i).take(pa.array([0] * len(table)))
-            table = table.set_column(i, table.schema.field(i), same)
-    return table
-
-
-def _timed(probe: Probe, table: pa.Table) -> tuple[dict[str, list[Any]], float]:
-    started = time.perf_counter()
-    answers = probe.answers(table)
-    return answers, time.perf_counter() - started
+    """A model that gives a row another answer beside other rows is run row by row, unless its user wants the rows
+    scored ``together`` all the same."""
+    trial = Trial(name, signature, seen.session)
+    rows = trial.rows(table) or trial.rows(synthetic_rows(signature, seen.lengths))
+    return trial.batch(rows, seen.graph.neighbour_tolerance, together=together)
 
 
 def store_proven(

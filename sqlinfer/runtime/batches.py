@@ -20,7 +20,7 @@ from sqlinfer.runtime.nested import Cells, cells, same_shape
 from sqlinfer.runtime.nulls import apply_nulls, fill, narrow
 from sqlinfer.types import DTYPES, ElementType
 
-__all__ = ["Group", "Packed", "Plan", "Preparer", "plan"]
+__all__ = ["Group", "Packed", "Plan", "Preparer", "exact", "plan"]
 
 Reader = Callable[[pa.Array], Any]
 # Texts or images → the tensors of their feature, by name.
@@ -317,7 +317,7 @@ def _by_shared_value(signature: Signature, group: Group) -> list[Group]:
         return [group]
     members: dict[tuple[Any, ...], list[int]] = {}
     for row in range(group.count):
-        members.setdefault(tuple(_exact(feed[row]) for feed in shared), []).append(row)
+        members.setdefault(tuple(exact(feed[row]) for feed in shared), []).append(row)
     if len(members) == 1:
         return [group]
     rows = np.arange(group.count) if group.rows is None else group.rows
@@ -327,7 +327,7 @@ def _by_shared_value(signature: Signature, group: Group) -> list[Group]:
     ]
 
 
-def _exact(value: Any) -> Any:
+def exact(value: Any) -> Any:
     """Equal only for equal bits: NaN is itself."""
     array = np.asarray(value)
     return tuple(array.ravel()) if array.dtype == object else array.tobytes()

@@ -62,6 +62,17 @@ class Predictor:
         """Raise FeatureError if arguments of these types are not what the model takes."""
         plan(self.model, self.signature, given)
 
+    def infer(self, feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
+        """The tensors of the call's outputs, of one run. Raises ModelFailed."""
+        fixed = self.signature.batch.fixed
+        if fixed is not None and rows < fixed:
+            feeds = {name: np.concatenate([x, np.repeat(x[-1:], fixed - rows, axis=0)]) for name, x in feeds.items()}
+        tensors = self.session.run(self._outputs, feeds, rows)
+        odd = next((tensor for tensor in tensors if len(tensor) != (fixed or rows)), None)
+        if odd is not None:
+            raise ModelFailed(f"model {self.model!r} answers a tensor of shape {list(odd.shape)} for {rows} rows")
+        return [tensor[:rows] for tensor in tensors]
+
     def _plan(self, arrays: Sequence[pa.Array]) -> Plan:
         given = tuple(array.type for array in arrays)
         found = self._plans.get(given)
@@ -122,20 +133,10 @@ class Predictor:
     def _run(self, group: Group) -> pa.Array:
         parts = []
         for feeds, rows in self._slices(group):
-            parts.append(answer(self.signature, self.call, self._infer(feeds, rows)))
+            parts.append(answer(self.signature, self.call, self.infer(feeds, rows)))
             if len(parts[-1]) != rows:
                 raise ModelFailed(f"model {self.model!r} gives {len(parts[-1])} answers for {rows} rows")
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
-
-    def _infer(self, feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
-        fixed = self.signature.batch.fixed
-        if fixed is not None and rows < fixed:
-            feeds = {name: np.concatenate([x, np.repeat(x[-1:], fixed - rows, axis=0)]) for name, x in feeds.items()}
-        tensors = self.session.run(self._outputs, feeds, rows)
-        odd = next((tensor for tensor in tensors if len(tensor) != (fixed or rows)), None)
-        if odd is not None:
-            raise ModelFailed(f"model {self.model!r} answers a tensor of shape {list(odd.shape)} for {rows} rows")
-        return [tensor[:rows] for tensor in tensors]
 
     def _slices(self, group: Group) -> Iterator[tuple[dict[str, np.ndarray], int]]:
         limit = self._rows_per_run(group)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ import pyarrow as pa
 from sqlinfer.errors import InvalidModel, ModelFailed
 from sqlinfer.models.signature import Batch, Feature, ImagePreparation, Signature, TextPreparation
 from sqlinfer.proof import compare
-from sqlinfer.runtime.batches import Group, plan
+from sqlinfer.runtime.neighbours import Feeds, Trial
 from sqlinfer.runtime.prepare import preparers
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.texts import TextPreparer
@@ -23,6 +22,7 @@ from sqlinfer.types import DTYPES
 __all__ = ["TRIAL_ROWS", "made_up", "prepared_rules", "require_same"]
 
 TRIAL_ROWS = 12
+_FEWEST = 6
 # How ONNX Runtime writes what ONNX calls float32 and float64.
 _DTYPES = {"float": "float32", "double": "float64"}
 _TEXTS = (
@@ -33,8 +33,6 @@ _TEXTS = (
     "机器学习 makes tables talk 🙂",
 )
 
-Feeds = dict[str, np.ndarray]
-
 
 def made_up(prepare: TextPreparation | ImagePreparation, random: np.random.Generator) -> pa.Array:
     """Six rows: images, or texts of several lengths and scripts, the last too long for the model."""
@@ -44,24 +42,28 @@ def made_up(prepare: TextPreparation | ImagePreparation, random: np.random.Gener
 
 
 def prepared_rules(
-    name: str, signature: Signature, session: Session, table: pa.Table, tolerance: float, *, together: bool
+    name: str,
+    signature: Signature,
+    session: Session,
+    tables: Sequence[pa.Table],
+    tolerance: float,
+    *,
+    together: bool,
 ) -> Signature:
     """The signature of a model of texts or images, with what putting rows together does to their answers.
 
     Rows of equal length must get together what they get alone, else they are run one by one; rows of other lengths
-    are padded only if that, too, leaves their answers as they are. ``together``: the user wants it all the same.
-    Raises InvalidModel for a model that does not run.
+    are padded only if that, too, leaves their answers as they are. ``tables``: the first that has rows to try is used.
+    ``together``: the user wants it all the same. Raises InvalidModel for a model that does not run.
     """
     text = next((f for f in signature.features if isinstance(f.prepare, TextPreparation)), None)
-    trial = _Trial(signature, session)
-    rows = trial.rows(name, table.slice(0, TRIAL_ROWS))
+    trial = Trial(name, signature, session)
+    rows = _rows(trial, tables)
     if not rows or signature.batch.fixed not in (None, 1):
         return replace(signature, features=tuple(_without_padding(f) if f is text else f for f in signature.features))
     if text is None:
-        shapes = [x.shape for x in rows[0].values()]
-        even = [feeds for feeds in rows if [x.shape for x in feeds.values()] == shapes]
-        return replace(signature, batch=trial.batch(even, tolerance, together=together))
-    trial.lengths(rows, text)
+        return replace(signature, batch=trial.batch(rows, tolerance, together=together))
+    _require_lengths(trial, rows, text)
     if signature.input(text.tensor).shape[1] is not None:
         return replace(signature, batch=trial.batch(rows, tolerance, together=together))
     length = int(np.median([feeds[text.tensor].shape[1] for feeds in rows]))
@@ -69,7 +71,7 @@ def prepared_rules(
     batch = trial.batch(even, tolerance, together=together)
     longest = max(feeds[text.tensor].shape[1] for feeds in rows)
     padded = [_padded(feeds, text, longest) for feeds in rows]
-    may_pad = _masks(text) and batch == Batch() and trial.alike(rows, padded, tolerance)
+    may_pad = _masks(text) and batch == Batch() and _are_alike(trial, rows, padded, tolerance)
     features = [_without_padding(f) if f is text and not may_pad else f for f in signature.features]
     return replace(signature, features=tuple(features), batch=batch)
 
@@ -92,65 +94,46 @@ def require_same(name: str, before: bytes, after: bytes, tolerance: float) -> No
         )
 
 
-class _Trial:
-    def __init__(self, signature: Signature, session: Session) -> None:
-        self.signature = signature
-        self.session = session
-
-    def rows(self, name: str, table: pa.Table) -> list[Feeds]:
-        """Each row as the tensors of a run of its own. Tokens that no text of the table has take part, too."""
-        columns = [table.column(feature.name).combine_chunks() for feature in self.signature.features]
-        made = preparers(self.signature, self.session.file)
-        groups = plan(name, self.signature, [column.type for column in columns], made).pack(columns).groups
-        rows = [feeds for group in groups for feeds in _one_by_one(group) if all(x.size for x in feeds.values())]
-        random = np.random.default_rng(0)
-        for feature in self.signature.features:
-            reader = made.get(feature.name)
-            if isinstance(reader, TextPreparer):
-                rows = [_varied(feeds, feature, reader.vocabulary, random) for feeds in rows]
-        return rows
-
-    def lengths(self, rows: Sequence[Feeds], text: Feature) -> None:
-        """Raises InvalidModel for the first length that the model does not take."""
-        for feeds in sorted(rows, key=lambda feeds: feeds[text.tensor].shape[1]):
-            try:
-                self._run(feeds, 1)
-            except ModelFailed as error:
-                raise InvalidModel(
-                    f"the model does not run on a text of {feeds[text.tensor].shape[1]} tokens; cut texts to what it "
-                    f"takes, with --max-length N (max_length=N): {error}"
-                ) from error
-
-    def batch(self, rows: Sequence[Feeds], tolerance: float, *, together: bool) -> Batch:
-        """Whether rows of one shape get in one run what they get alone."""
-        batch = self.signature.batch
-        if len(rows) < 2 or batch.fixed is not None or batch.most is not None:
-            return batch
-        feeds = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-        started = time.perf_counter()
-        joined = self._run(feeds, len(rows))
-        between = time.perf_counter()
-        alone = [self._run(row, 1) for row in rows]
-        ended = time.perf_counter()
-        found = [compare({name: joined[name]}, {name: [one[name][0] for one in alone]}, tolerance) for name in joined]
-        if all(difference.passed for difference in found):
-            return batch
-        neighbours = float(f"{max(difference.largest for difference in found):.2g}")
-        cost = max(1.0, round((ended - between) / max(between - started, 1e-9), 1))
-        return replace(batch, neighbours=neighbours) if together else Batch(None, 1, neighbours, cost)
-
-    def alike(self, rows: Sequence[Feeds], others: Sequence[Feeds], tolerance: float) -> bool:
-        """Whether each row gets the same answers in another form."""
-        pairs = ((self._run(a, 1), self._run(b, 1)) for a, b in zip(rows, others, strict=True))
-        return all(compare(a, b, tolerance).passed for a, b in pairs)
-
-    def _run(self, feeds: Feeds, rows: int) -> Feeds:
-        names = [output.name for output in self.signature.outputs]
-        return dict(zip(names, self.session.run(names, feeds, rows), strict=True))
+def _rows(trial: Trial, tables: Sequence[pa.Table]) -> list[Feeds]:
+    """The rows of the first table that has any. Tokens that no text of it has take part, too."""
+    rows = next((rows for table in tables if (rows := trial.rows(_different(table)))), [])
+    if not rows:
+        return []
+    rows *= 1 + (_FEWEST - 1) // len(rows)
+    random = np.random.default_rng(0)
+    for feature in trial.signature.features:
+        reader = preparers(trial.signature, trial.session.file).get(feature.name)
+        if isinstance(reader, TextPreparer):
+            rows = [_varied(feeds, feature, reader.vocabulary, random) for feeds in rows]
+    return rows
 
 
-def _one_by_one(group: Group) -> list[Feeds]:
-    return [{name: feed[i : i + 1] for name, feed in group.feeds.items()} for i in range(group.count)]
+def _different(table: pa.Table) -> pa.Table:
+    """The first rows of which none is there twice."""
+    found: dict[str, int] = {}
+    for i in range(len(table)):
+        found.setdefault(repr(table.slice(i, 1).to_pylist()), i)
+        if len(found) == TRIAL_ROWS:
+            break
+    return table.take(pa.array(found.values(), pa.int64()))
+
+
+def _require_lengths(trial: Trial, rows: Sequence[Feeds], text: Feature) -> None:
+    """Raises InvalidModel for the first length that the model does not take."""
+    for feeds in sorted(rows, key=lambda feeds: feeds[text.tensor].shape[1]):
+        try:
+            trial.run(feeds)
+        except ModelFailed as error:
+            raise InvalidModel(
+                f"the model does not run on a text of {feeds[text.tensor].shape[1]} tokens; cut texts to what it "
+                f"takes, with --max-length N (max_length=N): {error}"
+            ) from error
+
+
+def _are_alike(trial: Trial, rows: Sequence[Feeds], others: Sequence[Feeds], tolerance: float) -> bool:
+    """Whether each row gets the same answers in another form."""
+    pairs = ((trial.run(a), trial.run(b)) for a, b in zip(rows, others, strict=True))
+    return all(compare(a, b, tolerance).passed for a, b in pairs)
 
 
 def _varied(feeds: Feeds, text: Feature, vocabulary: int, random: np.random.Generator) -> Feeds:
