@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from sqlinfer.errors import BadReference, FeatureError, InvalidModel
+from sqlinfer.models.classes import Classes
 from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.inspect import Graph
 from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, Tensor, quoted
@@ -15,6 +17,7 @@ from sqlinfer.types import DTYPES, nested
 
 __all__ = ["Seen", "describe", "features_of", "null_policies", "require_distinct", "task_of"]
 
+_LABEL_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
 _SCORES = ("float32", "float64", "float16")
 # Above this width a matrix is an embedding or an image: one list, not that many arguments.
 _MOST_COLUMNS = 512
@@ -86,8 +89,8 @@ def describe(
     labels: Sequence[Label] | None = None,
     label_type: str | None = None,
 ) -> Signature:
-    """``labels``: the classes in the order of the scores; None: as the graph says. Raises InvalidModel when no output
-    follows the batch."""
+    """``labels``: the classes in the order of the scores; None: as the graph says, which `runtime.claims` checks.
+    Raises InvalidModel when no output follows the batch."""
     outputs = tuple(
         Output(name, seen[name].dtype, seen[name].shape, _sql_type(seen[name]))
         for name in graph.outputs
@@ -100,13 +103,13 @@ def describe(
             "a run of its own, register it row by row (--row-by-row, row_by_row=True)"
         )
     _require_names_that_differ(outputs)
-    labels = tuple(graph.labels if labels is None else labels)
-    label_type = (label_type or label_type_of(labels)) if labels else None
+    roles = _said(outputs, graph.classes) if labels is None else _given(outputs, tuple(labels), graph.classes)
+    label_type = (label_type or label_type_of(roles.labels)) if roles.labels else None
     fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
     apart = _must_run_apart(graph, outputs)
     batch = Batch(fixed=fixed.pop() if len(fixed) == 1 else None, most=1 if apart else None)
-    calls = _calls(outputs, labels, label_type)
-    return Signature(tuple(features), graph.inputs, outputs, calls, labels, label_type, batch)
+    calls = _calls(outputs, roles, label_type)
+    return Signature(tuple(features), graph.inputs, outputs, calls, roles.labels, label_type, batch)
 
 
 def _must_run_apart(graph: Graph, outputs: Sequence[Output]) -> bool:
@@ -139,11 +142,47 @@ def task_of(signature: Signature) -> str:
     return "regression" if signature.calls["predict"].type in ("FLOAT", "DOUBLE") else "other"
 
 
-def _calls(outputs: tuple[Output, ...], labels: tuple[Label, ...], label_type: str | None) -> dict[str, Call]:
-    label = _label_output(outputs, labels)
-    scores = next((o for o in outputs if labels and _is_scores(o, len(labels)) and o is not label), None)
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    """The output of labels, the output of scores, and the classes: those of the scores, where there are scores."""
+
+    label: Output | None
+    scores: Output | None = None
+    labels: tuple[Label, ...] = ()
+
+
+def _given(outputs: Sequence[Output], labels: tuple[Label, ...], classes: Mapping[str, Classes]) -> _Roles:
+    """As the user or the estimator has it; without labels there are no scores."""
+    if not labels:
+        return _Roles(_label_output(outputs, classes))
+    label = _of_kind(outputs, labels)
+    scores = (output for output in outputs if _is_scores(output, len(labels)) and output is not label)
+    return _Roles(label, next(scores, None), labels)
+
+
+def _said(outputs: Sequence[Output], classes: Mapping[str, Classes]) -> _Roles:
+    """As the graph has it. Without a map, the labels are those that the output of labels can answer."""
+    label = _label_output(outputs, classes)
+    said = [(o, classes[o.name]) for o in outputs if o.name in classes and _is_scores(o, len(classes[o.name].labels))]
+    for scores, known in said:
+        if known.of == "map":
+            return _Roles(label or _of_kind(outputs, known.labels), scores, known.labels)
+    if label is not None and label.name in classes:
+        labels = classes[label.name].labels
+        same = [scores for scores, known in said if known.labels == labels]
+        wide = [output for output in outputs if _is_scores(output, len(labels))]
+        return _Roles(label, next(iter(same + wide), None), labels) if _kind(labels) == label.type else _Roles(label)
+    for scores, known in said:
+        other = label or _of_kind(outputs, known.labels)
+        if known.of == "scores" and (other is None or other.type == _kind(known.labels)):
+            return _Roles(other, scores, known.labels)
+    return _Roles(label)
+
+
+def _calls(outputs: tuple[Output, ...], roles: _Roles, label_type: str | None) -> dict[str, Call]:
+    label, scores, labels = roles.label, roles.scores, roles.labels
     calls = {}
-    if label is not None and labels:
+    if label is not None and labels and label.type == _kind(labels):
         calls["predict"] = Call(str(label_type), "label", (label.name,))
     elif label is not None:
         calls["predict"] = Call(label.type, "tensor", (label.name,))
@@ -161,16 +200,23 @@ def _calls(outputs: tuple[Output, ...], labels: tuple[Label, ...], label_type: s
     return calls
 
 
-def _label_output(outputs: tuple[Output, ...], labels: tuple[Label, ...]) -> Output | None:
-    """The output of class or cluster labels: one integer or text a row, beside scores or called label."""
-    kinds = ("VARCHAR", "BIGINT", "INTEGER")
-    plain = [o for o in outputs if o.type in kinds]
-    if labels:
-        kind = "VARCHAR" if isinstance(labels[0], str) else "BIGINT"
-        plain = [o for o in plain if o.type == kind]
-        return plain[0] if plain else None
-    several = [o for o in outputs if o.type.split("[")[0] in kinds]
-    return next((o for o in (*plain, *several) if len(outputs) > 1 and "label" in o.name.lower()), None)
+def _label_output(outputs: Sequence[Output], classes: Mapping[str, Classes]) -> Output | None:
+    """The output of class or cluster labels: one integer or text a row that the graph makes of classes, or that is
+    called label beside others."""
+    plain = [o for o in outputs if o.type in _LABEL_TYPES]
+    known = (o for o in plain if o.name in classes and classes[o.name].of == "label")
+    several = [o for o in outputs if o.type.split("[")[0] in _LABEL_TYPES]
+    called = (o for o in (*plain, *several) if len(outputs) > 1 and "label" in o.name.lower())
+    return next(chain(known, called), None)
+
+
+def _of_kind(outputs: Sequence[Output], labels: tuple[Label, ...]) -> Output | None:
+    return next((output for output in outputs if output.type == _kind(labels)), None)
+
+
+def _kind(labels: tuple[Label, ...]) -> str:
+    """The SQL type of an output of such labels; a graph has those of yes or no as integers."""
+    return "VARCHAR" if isinstance(labels[0], str) else "BIGINT"
 
 
 def _several_probabilities(label: Output, outputs: tuple[Output, ...]) -> dict[str, Call]:

@@ -5,20 +5,21 @@ Reads with the `onnx` package, which checks the file and keeps external data ins
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.axes import Layout, RowAxes
+from sqlinfer.models.classes import Classes, classes_of
 from sqlinfer.models.lengths import loose_outputs
 from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, tensors_of_sequences, widen_outputs
-from sqlinfer.models.signature import Label, Tensor
+from sqlinfer.models.signature import Tensor
 
 __all__ = [
     "Graph",
@@ -36,7 +37,6 @@ _LARGEST = 2**31 - 1
 _SINGLE = 1e-4
 _DOUBLE = 1e-7
 _PLAIN = Layout()
-_CLASSIFIERS = {"TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier", "ZipMap"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Graph:
     them. ``told``: what the user says of it, of inputs and outputs.
     ``loose``: the outputs that may have lengths that hang on the values of the rows. ``sequences``: those that are a
     sequence of tensors.
-    ``labels`` are the classes in the order of the score columns, where the graph says so.
+    ``classes``: by output, the classes that its values or columns are, where the graph says so.
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
     ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
     range changes answers by less than ``tolerance`` at times, and by more at others.
@@ -63,7 +63,7 @@ class Graph:
     told: RowAxes
     loose: frozenset[str]
     sequences: tuple[str, ...]
-    labels: tuple[Label, ...]
+    classes: dict[str, Classes]
     takes_nan: bool
     tolerance: float
     neighbour_tolerance: float
@@ -111,7 +111,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         # Operators of other domains and newer opsets are ONNX Runtime's to judge; a broken structure is not.
         if not model.graph.node or not model.graph.output:
             raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
-    labels = _labels(model)
+    classes = classes_of(model.graph)
     _strip_zipmap(model)
     widen_outputs(model)
     declared = {output.name: _declared(output) for output in model.graph.output}
@@ -125,7 +125,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         told=layout.axes,
         loose=loose_outputs(model),
         sequences=tuple(output.name for output in model.graph.output if _is_sequence_of_tensors(output)),
-        labels=labels,
+        classes=classes,
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),
         neighbour_tolerance=_DOUBLE if _quantizes_by_batch(model.graph) else _tolerance(model.graph),
@@ -223,35 +223,6 @@ def _strip_zipmap(model: onnx.ModelProto) -> None:
                 if doubles:
                     output.type.tensor_type.elem_type = TensorProto.DOUBLE
         graph.node.append(onnx.helper.make_node("Identity", [scores], [zipped], name=f"scores_{zipped}"))
-
-
-def _labels(model: onnx.ModelProto) -> tuple[Label, ...]:
-    """Class labels, from ZipMap, a classifier node, or the table that label indices are looked up in."""
-    nodes = sorted(model.graph.node, key=lambda node: node.op_type != "ZipMap")
-    for node in nodes:
-        if node.op_type in _CLASSIFIERS:
-            for attribute in node.attribute:
-                if attribute.name.startswith("classlabels"):
-                    texts = [text.decode() for text in attribute.strings]
-                    if texts or attribute.ints:
-                        return tuple(texts or attribute.ints)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in _upstream(model.graph, {output.name for output in model.graph.output}):
-        if node.op_type == "ArrayFeatureExtractor" and node.input[0] in constants:
-            table = numpy_helper.to_array(constants[node.input[0]]).ravel()
-            return tuple(x.decode() if isinstance(x, bytes) else x for x in table.tolist())
-    return ()
-
-
-def _upstream(graph: onnx.GraphProto, names: set[str]) -> Iterable[onnx.NodeProto]:
-    """The nodes that make ``names``, looking through those that only change a value's form."""
-    producers = {output: node for node in graph.node for output in node.output}
-    waiting = [producers[name] for name in names if name in producers]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if node.op_type in {"Cast", "Reshape", "Squeeze", "Identity"}:
-            waiting += [producers[name] for name in node.input[:1] if name in producers]
 
 
 def _computes_in_single(graph: onnx.GraphProto) -> bool:

@@ -14,6 +14,7 @@ from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Signature
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
+from sqlinfer.runtime.claims import labels_hold
 from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.stand_ins import synthetic_rows
@@ -44,6 +45,8 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     _require_scores(signature, opened.labels)
     made_up = synthetic_rows(signature, seen.lengths)
     table = given if given is not None and len(given) else made_up
+    if not opened.labels and not labels_hold(name, signature, graph, seen.session, [table, made_up]):
+        signature = describe(seen.graph, features, seen.outputs, labels=())
     step("scoring rows alone and together")
     if signature.is_prepared:
         tables = [table, made_up]
