@@ -127,18 +127,23 @@ def _largest(ours: Sequence[Any], theirs: Sequence[Any]) -> tuple[float, int]:
 
 def _numbers(value: Any) -> np.ndarray:
     """The numbers in an answer, laid flat; NULL is NaN."""
-    if _is_numeric(value):
-        return np.asarray(value, np.float64).ravel()
+    if (array := _as_array(value)) is not None:
+        return array.astype(np.float64).ravel()
     leaves = [leaf for leaf in _flatten(_plain(value)) if not isinstance(leaf, str)]
     return np.array([np.nan if leaf is None else float(leaf) for leaf in leaves], dtype=np.float64)
 
 
-def _is_numeric(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
+def _as_array(value: Any) -> np.ndarray | None:
+    """Numbers of one shape: an answer may have millions."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, OverflowError):
+        return None
+    return array if array.dtype.kind in "fiub" else None
 
 
 def _texts(value: Any) -> list[str]:
-    if _is_numeric(value):
+    if _as_array(value) is not None:
         return []
     return [leaf for leaf in _flatten(_plain(value)) if isinstance(leaf, str)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -21,6 +22,7 @@ _LABEL_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
 _SCORES = ("float32", "float64", "float16")
 # Above this width a matrix is an embedding or an image: one list, not that many arguments.
 _MOST_COLUMNS = 512
+_MOST_IN_ARRAY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,16 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
     ``names``, else the file's own metadata, else the names of the inputs, else f0 … fk. Raises FeatureError.
     """
     names = list(names or _names_in_metadata(graph))
-    features = [feature for tensor in graph.inputs for feature in _by_column(tensor)]
-    if len(names) == len(graph.inputs) or (not names and len(features) > _MOST_COLUMNS):
+    columns = sum(_columns(tensor) for tensor in graph.inputs)  # a file may declare any width
+    if names and len(names) not in (columns, len(graph.inputs)):
+        raise FeatureError(f"{len(names)} feature names given for a model of {columns} features")
+    if len(names) == len(graph.inputs) or (not names and columns > _MOST_COLUMNS):
         features = [_whole(tensor) for tensor in graph.inputs]
-    elif len(graph.inputs) == 1 and len(features) > 1:
+    else:
+        features = [feature for tensor in graph.inputs for feature in _by_column(tensor)]
+    if len(graph.inputs) == 1 and len(features) > 1:
         features = [_renamed(f, f"f{i}") for i, f in enumerate(features)]
     if names:
-        if len(names) != len(features):
-            raise FeatureError(f"{len(names)} feature names given for a model of {len(features)} features")
         features = [_renamed(feature, name) for feature, name in zip(features, names, strict=True)]
     require_distinct(features)
     return features
@@ -239,16 +243,28 @@ def _is_scores(output: Output, classes: int) -> bool:
 def _sql_type(seen: Seen) -> str:
     element = DTYPES[seen.dtype].sql
     axes = seen.shape[1:]
-    return element if axes in ((), (1,)) else nested(element, axes)
+    return element if axes in ((), (1,)) else _nested(element, axes)
+
+
+def _nested(element: str, axes: tuple[int | None, ...]) -> str:
+    """Arrays where lengths are fixed. DuckDB reserves an ARRAY for each of the 2048 rows of a vector, however few there
+    are, so that what is large is a list of lists."""
+    large = math.prod(axis for axis in axes if axis is not None) > _MOST_IN_ARRAY
+    return nested(element, (None,) * len(axes) if large else axes)
+
+
+def _columns(tensor: Tensor) -> int:
+    """How many features `_by_column` makes."""
+    axes = tensor.shape[1:]
+    return 1 if len(axes) != 1 or tensor.shared else axes[0] or 1
 
 
 def _by_column(tensor: Tensor) -> list[Feature]:
     """One feature for each column of a matrix of a known width."""
-    axes = tensor.shape[1:]
-    if len(axes) != 1 or axes[0] in (None, 1) or tensor.shared:
+    if _columns(tensor) == 1:
         return [_whole(tensor)]
     sql = DTYPES[tensor.dtype].sql
-    return [Feature(f"{tensor.name}_{i}", sql, tensor.name, i) for i in range(axes[0] or 0)]
+    return [Feature(f"{tensor.name}_{i}", sql, tensor.name, i) for i in range(_columns(tensor))]
 
 
 def _whole(tensor: Tensor) -> Feature:
@@ -256,7 +272,7 @@ def _whole(tensor: Tensor) -> Feature:
     element, axes = DTYPES[tensor.dtype], tensor.shape[1:]
     if axes == (1,):
         return Feature(tensor.name, element.sql, tensor.name, 0)
-    return Feature(tensor.name, nested(element.sql, axes), tensor.name)
+    return Feature(tensor.name, _nested(element.sql, axes), tensor.name)
 
 
 def _renamed(feature: Feature, name: str) -> Feature:

@@ -151,7 +151,7 @@ def with_tensors(graph: Graph, parts: Mapping[str, int | None]) -> Graph:
         outputs=tuple(output.name for output in model.graph.output),
         declared={output.name: _declared(output) for output in model.graph.output},
         # of several classifiers, none has the classes of the model
-        labels=graph.labels if all(count is None for count in parts.values()) else (),
+        classes=graph.classes if all(count is None for count in parts.values()) else {},
         loose=graph.loose | {part for name in graph.loose for part in names.get(name, ())},
         sequences=(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,17 +55,20 @@ def synthetic_rows(signature: Signature, lengths: tuple[int, int] = LENGTHS[0], 
         if feature.prepare is not None:
             columns[feature.name] = made_up(feature.prepare, random)
             continue
+        axes = () if feature.column is not None else signature.input(feature.tensor).shape[1:]
         arrow = arrow_type(feature.type)
-        columns[feature.name] = pa.array([_value(arrow, random, lengths[i % 2]) for i in range(rows)], arrow)
+        values = (_values(arrow, random, [axis or lengths[i % 2] for axis in axes]) for i in range(rows))
+        columns[feature.name] = pa.array(values, arrow)
     return pa.table(columns)
 
 
-def _value(arrow: pa.DataType, random: np.random.Generator, free: int) -> Any:
-    if is_list(arrow):
-        size = arrow.list_size if pa.types.is_fixed_size_list(arrow) else free
-        return [_value(arrow.value_type, random, free) for _ in range(size)]
+def _values(arrow: pa.DataType, random: np.random.Generator, shape: Sequence[int]) -> Any:
+    while is_list(arrow):
+        arrow = arrow.value_type
     if pa.types.is_floating(arrow):
-        return float(np.float32(random.normal()))
-    if pa.types.is_boolean(arrow):
-        return bool(random.integers(2))
-    return int(random.integers(0, 2)) if pa.types.is_integer(arrow) else random.choice(["a", "b"])
+        values: np.ndarray = np.asarray(random.normal(size=shape), np.float32)
+    elif pa.types.is_integer(arrow) or pa.types.is_boolean(arrow):
+        values = np.asarray(random.integers(0, 2, shape), bool if pa.types.is_boolean(arrow) else np.int64)
+    else:
+        values = np.asarray(random.choice(["a", "b"], shape))
+    return values.tolist()

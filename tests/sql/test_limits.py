@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
@@ -120,3 +122,24 @@ def keep_outside(model: onnx.ModelProto, where: str, place: str) -> None:
         go = onnx.helper.make_tensor("go", TensorProto.BOOL, [], [True])
         model.graph.initializer.append(go)
         model.graph.node.insert(0, onnx.helper.make_node("If", ["go"], ["w"], then_branch=body, else_branch=body))
+
+
+@pytest.mark.parametrize("shape", ["3, 192, 192", "120000"], ids=["image", "more than an ARRAY may have"])
+def test_large_answers_take_the_memory_of_the_rows_that_are_there(onnx_file, registry, engine, shape):
+    sqlinfer.register(
+        "m", onnx_file(f"(float[n, {shape}] x) => (float[n, {shape}] y) {{ y = Neg(x) }}"), registry=registry
+    )
+    values = [[2.0] * 192] * 192 if "," in shape else 2.0
+    cell = [values] * (3 if "," in shape else 120_000)
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        ((answer,),) = con.execute("SELECT predict('m', ?)", [cell]).fetchall()
+    assert np.array_equal(answer, -np.array(cell))
+
+
+def test_more_columns_than_there_is_memory_are_refused_at_once(onnx_file, registry):
+    started = time.monotonic()
+    with pytest.raises(InvalidModel, match="a row of the model has more than 100,000,000 values"):
+        sqlinfer.register(
+            "m", onnx_file(f"(float[n, {2**62}] x) => (float[n, {2**62}] y) {{ y = Neg(x) }}"), registry=registry
+        )
+    assert time.monotonic() - started < 10
