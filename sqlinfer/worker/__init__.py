@@ -29,7 +29,12 @@ __all__ = ["Limits", "Worker", "step", "worker"]
 
 T = TypeVar("T")
 _GRACE_SECONDS = 5.0
-_START = "import sys; sys.path[:] = sys.argv[1:]; from sqlinfer.worker.serve import serve; serve()"
+_START = """
+import sys
+sys.path[:] = sys.argv[2:]
+from sqlinfer.worker.serve import serve
+serve(int(sys.argv[1]))
+"""
 _log = logging.getLogger("sqlinfer")
 
 
@@ -103,7 +108,7 @@ class Worker:
     def _started(self, *, fresh: bool) -> subprocess.Popen[bytes]:
         if fresh or self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
             self._stop()
-            command = [sys.executable or "python3", "-c", _START, *sys.path]
+            command = [sys.executable or "python3", "-c", _START, str(os.getpid()), *sys.path]
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
             )

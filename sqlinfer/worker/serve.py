@@ -7,6 +7,8 @@ import logging
 import os
 import pickle
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,11 +26,14 @@ except ImportError:  # Windows has no such limit for a process that it did not p
 __all__ = ["serve"]
 
 _IDLE_SECONDS = 60.0
+_LOOK_SECONDS = 1.0
 _OUT_OF_MEMORY = ("bad_alloc", "failed to allocate memory", "out of memory", "malloc of size")
 
 
-def serve() -> NoReturn:
-    """Answer requests until there are no more, or none came for a minute."""
+def serve(parent: int) -> NoReturn:
+    """Answer requests until there are no more, none came for a minute, or the process ``parent`` is gone."""
+    if os.name == "posix":
+        threading.Thread(target=_leave_after, args=(parent,), daemon=True).start()
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
@@ -57,6 +62,14 @@ def serve() -> NoReturn:
                 outcome = _outcome(function, args, about, limits)
             del args
             send(outcome)
+
+
+def _leave_after(parent: int) -> NoReturn:
+    """Nobody waits for what an orphan computes."""
+    # the signal that Linux can send comes when the parent's thread ends, which is not the parent's end
+    while os.getppid() == parent:
+        time.sleep(_LOOK_SECONDS)
+    os._exit(0)
 
 
 def _message(kind: str, content: Any) -> bytes:

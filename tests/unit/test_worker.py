@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import logging
 import os
+import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -175,6 +176,19 @@ def test_an_interrupt_ends_the_call(shared, call, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         call(time.sleep, 60)
     assert process.poll() is not None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nothing tells that a parent is gone")
+def test_an_orphan_leaves():
+    program = (
+        "import os, time\nfrom sqlinfer.worker import Limits, Worker\nworker = Worker()\n"
+        "how = {'about': 'x.onnx', 'limits': Limits(60, 2_000_000_000)}\n"
+        "print(worker.call(os.getpid, **how), flush=True)\nworker.call(time.sleep, 60, **how)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert int(parent.stdout.readline()) != parent.pid
+    parent.kill()
+    parent.communicate(timeout=20)  # its stderr ends when the worker, which has it too, is gone
 
 
 def test_a_program_that_is_no_python_is_named(monkeypatch):
