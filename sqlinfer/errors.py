@@ -179,6 +179,30 @@ class InvalidModel(SqlinferError, ValueError):
             "model with a fixed number of tensors, or with an output for each"
         )
 
+    @classmethod
+    def rows(cls, rows: int, error: object, possible: int | None, axis: str) -> InvalidModel:
+        """``possible``: a number of rows that the model does run on; ``axis``: an input, and its shape with it."""
+        fix = "give rows that it knows as sample"
+        if possible == 1:
+            fix = "it runs on one row at a time: register it row by row (--row-by-row, row_by_row=True)"
+        elif possible is not None:
+            fix = (
+                f"it runs on {possible} rows at a time though the file declares any number: declare what it takes, "
+                f"'python -m onnxruntime.tools.make_dynamic_shape_fixed {axis} OLD.onnx NEW.onnx', and register that"
+            )
+        return cls(f"the model does not run on {rows} rows: {error}; {fix}")
+
+    @classmethod
+    def random(cls, name: str, output: str) -> InvalidModel:
+        return cls(
+            f"model {name!r} answers at random: the same row gets another {output!r} each time, so that there is no "
+            "answer to prove; export it for inference (without dropout), or with its random numbers as an input"
+        )
+
+    @classmethod
+    def no_weights(cls, path: object, file: str) -> InvalidModel:
+        return cls(f"{path} keeps its weights in the file {file!r}, which is not there; put it beside the model")
+
 
 class UntrustedModel(SqlinferError, PermissionError):
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 from onnx import TypeProto
 
-from sqlinfer.models.inspect import external_tensors, parse_model
+from sqlinfer.models.inspect import external_files, parse_model
 from sqlinfer.models.rows import dtype_name, shape_of, with_bodies
 
 __all__ = ["Facts", "Operator", "Value", "read_facts"]
@@ -74,7 +74,7 @@ def read_facts(path: Path) -> Facts:
     graph = model.graph
     opsets = {_domain(entry.domain): int(entry.version) for entry in model.opset_import}
     initial = {tensor.name for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer))}
-    external = tuple(dict.fromkeys(_locations(model)))
+    external = tuple(dict.fromkeys(external_files(model)))
     folder = path.parent.resolve()
     missing = tuple(name for name in external if not _lies_in(folder, name))
     size = path.stat().st_size + sum((folder / name).stat().st_size for name in external if name not in missing)
@@ -138,12 +138,6 @@ def _composed(domain: str, name: str, opset: int) -> bool:
     except onnx.defs.SchemaError:
         return False
     return name == "Constant" or bool(schema.has_function or schema.has_context_dependent_function)
-
-
-def _locations(model: onnx.ModelProto) -> Iterator[str]:
-    """The files that hold weights of the model."""
-    for tensor in external_tensors(model):
-        yield next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _lies_in(folder: Path, name: str) -> bool:

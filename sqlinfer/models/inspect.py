@@ -23,6 +23,7 @@ from sqlinfer.models.signature import Tensor
 
 __all__ = [
     "Graph",
+    "external_files",
     "external_tensors",
     "inspect_file",
     "inspect_graph",
@@ -82,6 +83,8 @@ def inspect_file(
     if not content:
         raise InvalidModel(f"{path} is empty; export the model again")
     model = parse_model(content, path)
+    if gone := next((name for name in external_files(model) if _is_gone(path.parent, name)), None):
+        raise InvalidModel.no_weights(path, gone)
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
@@ -174,6 +177,21 @@ def external_tensors(model: onnx.ModelProto) -> Iterator[TensorProto]:
     for part in _parts(model):
         if isinstance(part, TensorProto) and part.data_location == TensorProto.EXTERNAL:
             yield part
+
+
+def external_files(model: onnx.ModelProto) -> Iterator[str]:
+    """The names of the files that hold weights of the model."""
+    for tensor in external_tensors(model):
+        yield next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+
+
+def _is_gone(folder: Path, name: str) -> bool:
+    """Nothing outside of the folder is looked for."""
+    try:
+        file = (folder / name).resolve()
+        return file.is_relative_to(folder.resolve()) and not file.exists()
+    except (OSError, ValueError):  # a name that is none
+        return False
 
 
 def _parts(message: Message) -> Iterator[Message]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from sqlinfer.errors import ModelFailed
+from sqlinfer.errors import InvalidModel, ModelFailed
 from sqlinfer.models.signature import Batch, Signature
 from sqlinfer.proof import compare
 from sqlinfer.runtime.batches import Group, exact, plan
@@ -23,6 +23,8 @@ _ROWS = 8
 # With fewer rows of the sample's own, made-up ones stand beside them.
 _FEWEST = 4
 _MOST_DIFFERENT = 1e6
+# Sums over other threads differ in the last digits.
+_REPEATED = 1e-4
 
 # The tensors of one row, by input; each has one row.
 Feeds = dict[str, np.ndarray]
@@ -54,6 +56,8 @@ class Trial:
         """Whether rows get in one run what they get alone; if not they are run one by one, unless their user wants them
         ``together`` all the same. ``rows``: any; those that can be in one run are picked, and others made up."""
         batch = self.signature.batch
+        if rows:
+            self._require_repeatable(rows[0])
         if not rows or batch.fixed == 1 or batch.most == 1:
             return batch
         some = self._different(rows)[: batch.fixed]
@@ -73,6 +77,13 @@ class Trial:
             return replace(batch, neighbours=apart)
         cost = max(1.0, round((ended - between) / max(between - started, 1e-9), 1))
         return replace(batch, most=1, neighbours=apart, cost=cost)
+
+    def _require_repeatable(self, row: Feeds) -> None:
+        """Raises InvalidModel for answers that are random."""
+        once, again = self.run(row), self.run(row)
+        for name in once:
+            if not compare({name: again[name]}, {name: once[name]}, _REPEATED).passed:
+                raise InvalidModel.random(self.name, name)
 
     def _apart(self, joined: Feeds, alone: dict[str, list[np.ndarray]], tolerance: float) -> float | None:
         """How far the answers differ; None where they do not. The scores tell which labels tie."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ __all__ = ["Observation", "Probe", "observe", "parts_of_sequences", "settled_axe
 
 # Rows of two runs: fewer where free axes are longer, so that no axis that grows with their lengths seems to count rows.
 _TRIAL_ROWS = (3, 2)
+# What exporters leave behind: the rows of the example that they traced.
+_COUNTS = (1, 4, 8, 16, 32)
 _MOST_MADE_UP = 1_000_000
 # A file may declare any shape; this much memory is there.
 _MOST_VALUES = 100_000_000
@@ -221,9 +224,22 @@ def _run(session: Session, graph: Graph, feeds: dict[str, np.ndarray]) -> dict[s
     try:
         return dict(zip(graph.outputs, session.run(list(graph.outputs), feeds, rows), strict=True))
     except ModelFailed as error:
-        raise InvalidModel(
-            f"the model does not run on {rows} rows: {error}; give rows that it knows as sample"
-        ) from error
+        possible = _possible_rows(session, graph, feeds)
+        shape = ",".join(str(length) for length in (possible, *feeds[graph.inputs[0].name].shape[1:]))
+        axis = f"--input_name {graph.inputs[0].name} --input_shape {shape}"
+        raise InvalidModel.rows(rows, error, possible, axis) from error
+
+
+def _possible_rows(session: Session, graph: Graph, feeds: dict[str, np.ndarray]) -> int | None:
+    """How many of the rows the graph runs on, where it declares any number and does not mean it."""
+    if any(tensor.shape[0] is not None for tensor in graph.inputs):
+        return None
+    for count in _COUNTS:
+        some = {name: np.resize(feed, (count, *feed.shape[1:])) for name, feed in feeds.items()}
+        with suppress(ModelFailed):
+            session.run(list(graph.outputs), some, count)
+            return count
+    return None
 
 
 def _sampled(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -106,7 +108,7 @@ def test_external_weights_are_taken_along(with_external, tmp_path):
 
 def test_external_weights_that_are_missing(refuse, with_external):
     path, _ = with_external("weights.bin")
-    assert "weights" in refuse(path)
+    assert "its weights in the file 'weights.bin', which is not there" in refuse(path)
 
 
 def test_external_weights_out_of_the_folder(refuse, with_external, tmp_path):
@@ -217,3 +219,28 @@ def test_a_trusted_pickle_is_loaded(tmp_path, estimators):
 def test_a_pickle_that_is_broken(refuse, tmp_path):
     (tmp_path / "m.pkl").write_bytes(b"\x80\x04nonsense")
     assert "cannot be unpickled" in refuse(tmp_path / "m.pkl", trust=True)
+
+
+def test_answers_that_are_random(refuse, onnx_file):
+    path = onnx_file("(float[n, 2] x) => (float[n, 2] y) { noise = RandomNormalLike(x)  y = Add(x, noise) }")
+    assert "answers at random: the same row gets another 'y' each time" in refuse(path)
+    assert "answers at random" in refuse(path, row_by_row=True)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_batch_of_one_size_that_is_declared_free(refuse, onnx_file, rows):
+    """What the message says settles it."""
+    graph = f"(float[n, 2] x) => (float[n, 2] y) <int64[2] shape = {{{rows}, 2}}> {{ y = Reshape(x, shape) }}"
+    path = onnx_file(graph)
+    message = refuse(path)
+    if rows == 1:
+        assert "runs on one row at a time: register it row by row (--row-by-row, row_by_row=True)" in message
+        sqlinfer.register("m", path, registry=path.parent / "good", row_by_row=True)
+    else:
+        assert "runs on 4 rows at a time though the file declares any number" in message
+        command = message.split("'python ")[1].split("'")[0]
+        command = command.replace("OLD.onnx", str(path)).replace("NEW.onnx", str(path.parent / "new.onnx"))
+        subprocess.run([sys.executable, *command.split()], check=True, capture_output=True)
+        sqlinfer.register("m", path.parent / "new.onnx", registry=path.parent / "good")
+    with sqlinfer.connect(registry=path.parent / "good") as con:
+        assert con.execute("SELECT predict('m', i, 1) FROM range(5) t(i)").fetchall() == [((i, 1),) for i in range(5)]
