@@ -201,7 +201,9 @@ class InvalidModel(SqlinferError, ValueError):
 
     @classmethod
     def no_weights(cls, path: object, file: str) -> InvalidModel:
-        return cls(f"{path} keeps its weights in the file {file!r}, which is not there; put it beside the model")
+        return cls(
+            f"{path} keeps its weights in external files, of which {file!r} is not there; put it beside the model"
+        )
 
 
 class UntrustedModel(SqlinferError, PermissionError):

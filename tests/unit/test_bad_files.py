@@ -108,7 +108,7 @@ def test_external_weights_are_taken_along(with_external, tmp_path):
 
 def test_external_weights_that_are_missing(refuse, with_external):
     path, _ = with_external("weights.bin")
-    assert "its weights in the file 'weights.bin', which is not there" in refuse(path)
+    assert "'weights.bin' is not there; put it beside the model" in refuse(path)
 
 
 def test_external_weights_out_of_the_folder(refuse, with_external, tmp_path):
