@@ -1,7 +1,8 @@
 """Register mutated .onnx files and ask each that is accepted one question on every engine.
 
 ``python -m tests.fuzz.files FOLDER --count 5000 --seed 1`` mutates the .onnx files in the folder, and some that it
-makes itself, and prints the table of README.md. ``--keep DIR`` keeps the files that did what no file may do.
+makes itself, and prints the table of README.md, of what there is when Ctrl-C ends it. ``--seconds`` is what each file
+may take; ``--keep DIR`` keeps the files that did what no file may do.
 
 A file may be accepted and answer, or be refused in words. It may not take down, hold up or swell the process that
 registers it; raise what is no error of sqlinfer; read or write outside of its folder; or, once it is accepted, fail
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sqlinfer.worker import Worker
@@ -56,6 +58,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
     if asked.keep:
@@ -65,10 +68,11 @@ def main() -> None:
         if asked.folder:
             files += sorted(p for p in asked.folder.rglob("*.onnx") if p.stat().st_size <= _LARGEST)
         found: Counter[tuple[str, str]] = Counter()
-        for outcome in fuzz(files, asked.count, asked.seed, asked.keep):
-            found[outcome.mutation, outcome.verdict] += 1
-            if outcome.verdict in ("WRONG", "guarded"):
-                print(outcome, file=sys.stderr, flush=True)
+        with suppress(KeyboardInterrupt):
+            for outcome in fuzz(files, asked.count, asked.seed, asked.keep, asked.seconds):
+                found[outcome.mutation, outcome.verdict] += 1
+                if outcome.verdict in ("WRONG", "guarded"):
+                    print(outcome, file=sys.stderr, flush=True)
     _print_table(found)
     raise SystemExit(any(verdict == "WRONG" for _, verdict in found))
 
