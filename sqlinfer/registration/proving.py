@@ -22,8 +22,8 @@ from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.proof import Difference, compare, json_values
 from sqlinfer.runtime.neighbours import Trial
 from sqlinfer.runtime.probe import observe, parts_of_sequences
-from sqlinfer.runtime.stand_ins import synthetic_rows
 from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.stand_ins import synthetic_rows
 from sqlinfer.worker import step
 
 __all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "proof_table", "prove", "store_proven"]
