@@ -151,6 +151,7 @@ class Connection:
         """Run one statement; ``again``: once more in other words where it cannot be bound, and so has not run."""
         rewritten = self._rewrite(query)
         self._last = query, rewritten.calls
+        self._engine.begin()
         for call in rewritten.calls:
             self._engine.ensure(self._con, call.function, self._registry.get(call.function.reference))
         try:

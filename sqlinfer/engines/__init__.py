@@ -36,6 +36,10 @@ class Engine(Protocol):
         """Give a connection or cursor what it needs of its own; a result that is being fetched goes on."""
         ...
 
+    def begin(self) -> None:
+        """A statement is about to run."""
+        ...
+
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception behind an error message of DuckDB's, if one of the engine's functions raised it."""
         ...

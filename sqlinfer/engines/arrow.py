@@ -45,21 +45,34 @@ class _Failures:
         return None
 
 
+class _Statements:
+    """How many have begun. One that is running keeps its models, whatever is promoted or removed meanwhile."""
+
+    begun = 0
+
+
 class _Udf:
     """What DuckDB calls. It finds out itself what its reference means, as views and macros outlive a promotion; a model
     is loaded when its first batch comes."""
 
     def __init__(
-        self, function: Function, type: str, registry: Registry, failures: _Failures, interrupt: Interrupt
+        self,
+        function: Function,
+        type: str,
+        registry: Registry,
+        failures: _Failures,
+        interrupt: Interrupt,
+        statements: _Statements,
     ) -> None:
         self._function = function
         self._type = type
         self._registry = registry
         self._failures = failures
         self._interrupt = interrupt
+        self._statements = statements
         self._deciding = registry.deciding(function.reference)
         self._lock = threading.Lock()
-        self._loaded: tuple[tuple[int, int], StoredModel, Predictor] | None = None
+        self._loaded: tuple[int, tuple[int, int], StoredModel, Predictor] | None = None
 
     def __call__(self, *args: pa.ChunkedArray) -> pa.Array:
         try:
@@ -71,15 +84,21 @@ class _Udf:
             raise
 
     def _predictor(self) -> Predictor:
-        state = _state(self._deciding)
+        begun = self._statements.begun
         loaded = self._loaded
-        if loaded is None or loaded[0] != state:
+        if loaded is None or loaded[0] != begun:
             with self._lock:
-                model = self._registry.get(self._function.reference)
-                same = self._loaded is not None and self._loaded[1] is model
-                predictor = self._loaded[2] if self._loaded and same else self._load(model)
-                loaded = self._loaded = state, model, predictor
-        return loaded[2]
+                loaded = self._loaded = begun, *self._resolved(self._loaded)
+        return loaded[-1]
+
+    def _resolved(
+        self, loaded: tuple[int, tuple[int, int], StoredModel, Predictor] | None
+    ) -> tuple[tuple[int, int], StoredModel, Predictor]:
+        state = _state(self._deciding)
+        if loaded is not None and loaded[1] == state:
+            return loaded[1:]
+        model = self._registry.get(self._function.reference)
+        return state, model, loaded[3] if loaded is not None and loaded[2] is model else self._load(model)
 
     def _load(self, model: StoredModel) -> Predictor:
         call = model.call(self._function.call)
@@ -120,6 +139,7 @@ class ArrowEngine:
         self._kept: list[Callable[..., Any]] = []
         self._lock = threading.Lock()
         self._failures = _Failures()
+        self._statements = _Statements()
         self.interrupt = Interrupt(interrupt_runs)
 
     @classmethod
@@ -163,6 +183,10 @@ class ArrowEngine:
                 "CREATE OR REPLACE TEMP MACRO sqlinfer_models() AS TABLE "
                 "SELECT unnest(sqlinfer_models_list(), max_depth := 2)"
             )
+
+    def begin(self) -> None:
+        """A statement is about to run: what a promotion or a removal changed holds from here on."""
+        self._statements.begun += 1
 
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception behind an error message of DuckDB's, if one of our functions raised it."""
@@ -210,7 +234,7 @@ class ArrowEngine:
         del self._uncommitted[function.name]
 
     def _create_typed(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
-        udf = _Udf(function, type, self.registry, self._failures, self.interrupt)
+        udf = _Udf(function, type, self.registry, self._failures, self.interrupt, self._statements)
         self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
 
     def _create(

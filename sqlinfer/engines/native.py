@@ -115,6 +115,9 @@ class NativeEngine:
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Nothing: the extension's functions belong to the database."""
 
+    def begin(self) -> None:
+        """Nothing: the extension finds out what a reference means when it binds a statement."""
+
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception that the extension's words stand for."""
         text = re.sub(r"^[\w ]+ Error: ", "", message).split("\n\nLINE ")[0].strip()

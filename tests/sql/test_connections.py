@@ -215,9 +215,9 @@ def test_views_and_macros_follow_a_promotion(own, iris):
     registry, con = own
     con.execute("CREATE VIEW v AS SELECT round(predict('m', 5)); CREATE MACRO ask_m(x) AS round(predict('m', x))")
     asked = ("FROM v", "SELECT ask_m(5)", "SELECT round(predict_m(5))")
-    assert [con.raw.execute(sql).fetchall() for sql in asked] == [[(1,)]] * 3
+    assert [con.execute(sql).fetchall() for sql in asked] == [[(1,)]] * 3
     constant(registry, iris, 2, promote=True)
-    assert [con.raw.execute(sql).fetchall() for sql in asked] == [[(2,)]] * 3
+    assert [con.execute(sql).fetchall() for sql in asked] == [[(2,)]] * 3
     registry.alias("m", "default", 1)
     assert [con.execute(sql).fetchall() for sql in asked] == [[(1,)]] * 3
 
