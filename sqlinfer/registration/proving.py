@@ -75,7 +75,7 @@ def batch_rule(name: str, signature: Signature, seen: Observed, table: pa.Table,
     """A model that gives a row another answer beside other rows is run row by row, unless its user wants the rows
     scored ``together`` all the same."""
     trial = Trial(name, signature, seen.session)
-    rows = trial.rows(table) or trial.rows(synthetic_rows(signature, seen.lengths))
+    rows = trial.rows(table) or list(filter(trial.takes, trial.rows(synthetic_rows(signature, seen.lengths))))
     return trial.batch(rows, seen.graph.neighbour_tolerance, together=together)
 
 

@@ -52,6 +52,14 @@ class Trial:
         names = [output.name for output in self.signature.outputs]
         return dict(zip(names, self._predictor.infer(feeds, rows), strict=True))
 
+    def takes(self, feeds: Feeds) -> bool:
+        """Whether the model runs on a row that nobody gave."""
+        try:
+            self.run(feeds)
+        except ModelFailed:
+            return False
+        return True
+
     def batch(self, rows: Sequence[Feeds], tolerance: float, *, together: bool) -> Batch:
         """Whether rows get in one run what they get alone; if not they are run one by one, unless their user wants them
         ``together`` all the same. ``rows``: any; those that can be in one run are picked, and others made up."""
@@ -120,11 +128,8 @@ class Trial:
             if _key(feeds) in known or len(found) == count:
                 continue
             known.add(_key(feeds))
-            try:
-                self.run(feeds)
-            except ModelFailed:
-                continue
-            found.append(feeds)
+            if self.takes(feeds):
+                found.append(feeds)
         return found
 
 
