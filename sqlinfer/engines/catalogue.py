@@ -10,6 +10,7 @@ import onnxruntime
 
 from sqlinfer.errors import RegistryError
 from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.runtime.libraries import vectors
 from sqlinfer.version import __version__
 
 __all__ = ["CATALOGUE", "catalogue", "row", "version_text"]
@@ -49,4 +50,5 @@ def row(registry: Registry, model: StoredModel) -> dict[str, Any]:
 
 
 def version_text() -> str:
-    return f"sqlinfer {__version__} (arrow engine), DuckDB {duckdb.__version__}, ONNX Runtime {onnxruntime.__version__}"
+    versions = f"DuckDB {duckdb.__version__}, ONNX Runtime {onnxruntime.__version__}"
+    return f"sqlinfer {__version__} (arrow engine), {versions} (CPU kernels: {vectors() or 'ONNX Runtime alone'})"

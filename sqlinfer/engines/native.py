@@ -30,6 +30,7 @@ __all__ = ["NativeEngine", "extension_path"]
 _MOST_LOADS = 255
 # The extension phrases its errors as `sqlinfer.errors` does; this is how they are told apart again.
 _PHRASES: list[tuple[str, type[SqlinferError]]] = [
+    (r"an argument holds a subquery", errors.CallError),
     (r"does not name a model", errors.BadReference),
     (r"^no model named|has no version|has no alias|has no \w+\(\)", errors.ModelNotFound),
     (r"needs the features? ", errors.MissingFeature),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import sys
@@ -9,13 +10,25 @@ from pathlib import Path
 
 from sqlinfer.errors import EngineError
 
-__all__ = ["EXTENSIONS", "EXTENSION_FILE", "onnxruntime_library", "operators_library", "packaged_operators"]
+__all__ = ["EXTENSIONS", "EXTENSION_FILE", "onnxruntime_library", "operators_library", "packaged_operators", "vectors"]
 
 # The native extension, where this installation has it: DuckDB loads it, and ONNX Runtime takes operators from it.
 EXTENSION_FILE = Path(__file__).parent.parent / "sqlinfer.duckdb_extension"
 
 # The domains of the operators of onnxruntime-extensions.
 EXTENSIONS = ("ai.onnx.contrib", "com.microsoft.extensions")
+
+
+def vectors() -> str | None:
+    """What the native extension computes trees and linear models with, such as AVX2; None where it is not there."""
+    if not EXTENSION_FILE.exists():
+        return None
+    tell = getattr(ctypes.CDLL(str(EXTENSION_FILE)), "sqlinfer_vectors", None)
+    if tell is None:  # built from an older checkout
+        return None
+    tell.restype = ctypes.c_char_p
+    name: bytes = tell()
+    return name.decode()
 
 
 def onnxruntime_library() -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sqlinfer.errors import CallError
+
 FORMS = [
     "predict('iris', sl, sw, pl, pw)",
     "predict('iris', t)",
@@ -125,3 +127,21 @@ def test_one_list_for_the_columns_of_a_tensor(column):
 def test_nan_and_infinity_reach_the_model(one):
     assert one("SELECT isnan(predict('same_double', 'nan'::DOUBLE))")
     assert one("SELECT predict('same_double', '-infinity'::DOUBLE)") == float("-inf")
+
+
+def test_a_subquery_as_argument(one, engine):
+    sql = "SELECT predict('same_double', (SELECT max(i) FROM range(5) r(i)))"
+    if engine == "native":  # DuckDB does not show it to extensions
+        with pytest.raises(CallError, match="put it into FROM"):
+            one(sql)
+    else:
+        assert one(sql) == 4
+    assert one("SELECT predict('same_double', m) FROM (SELECT max(i) AS m FROM range(5) r(i))") == 4
+
+
+def test_parameters_in_a_row(con):
+    con.execute("PREPARE by_name AS SELECT predict('four', {'f1': $1, 'f0': $2})")
+    con.execute("CREATE OR REPLACE TEMP MACRO by_name(x, y) AS predict('four', {'f1': x, 'f0': y})")
+    by_position = con.execute("SELECT predict('four', 2, 1)").fetchall()
+    assert con.execute("EXECUTE by_name(1, 2)").fetchall() == by_position
+    assert con.execute("SELECT by_name(1, 2)").fetchall() == by_position

@@ -1,17 +1,19 @@
 //! What this processor can do beyond what every processor of its kind can.
 
+use std::ffi::CStr;
+
 /// What the widest vectors are called that `widest` computes with.
-pub fn vectors() -> &'static str {
+pub fn vectors() -> &'static CStr {
     #[cfg(target_arch = "x86_64")]
     return match () {
-        () if avx512() => "AVX-512",
-        () if avx2() => "AVX2",
-        () => "SSE2",
+        () if avx512() => c"AVX-512",
+        () if avx2() => c"AVX2",
+        () => c"SSE2",
     };
     #[cfg(target_arch = "aarch64")]
-    return "NEON";
+    return c"NEON";
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    return "portable";
+    return c"portable";
 }
 
 #[cfg(target_arch = "x86_64")]

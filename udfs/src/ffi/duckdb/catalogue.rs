@@ -185,7 +185,9 @@ fn version(libraries: &Libraries) -> String {
     // SAFETY: the text is static.
     let host = unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy();
     let onnx = match runtime(libraries) {
-        Ok(runtime) => format!("ONNX Runtime {} (CPU kernels: {})", runtime.version(), cpu::vectors()),
+        Ok(runtime) => {
+            format!("ONNX Runtime {} (CPU kernels: {})", runtime.version(), cpu::vectors().to_string_lossy())
+        }
         Err(error) => format!("ONNX Runtime is not loaded: {error}"),
     };
     let sqlinfer = env!("CARGO_PKG_VERSION");

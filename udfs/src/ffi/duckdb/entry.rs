@@ -1,16 +1,24 @@
 //! Where DuckDB enters. The file's name decides the symbol: sqlinfer.duckdb_extension, and, to register what is new in
 //! the folder of models on a database that has the extension already, sqlinfer_1 … sqlinfer_255.
 
+use std::ffi::c_char;
+
 use libduckdb_sys::{duckdb_extension_access, duckdb_extension_info};
 
 use crate::core::interrupt;
-use crate::ffi::library;
+use crate::ffi::{cpu, library};
 
 /// Called by the Python package when Ctrl-C is pressed, and once more, with false, when the query has ended.
 #[unsafe(no_mangle)]
 pub extern "C" fn sqlinfer_interrupt(pressed: bool) {
     interrupt::set(pressed);
     library::interrupt(pressed);
+}
+
+/// The vectors that trees and linear models are computed with, for the Python package; static text.
+#[unsafe(no_mangle)]
+pub extern "C" fn sqlinfer_vectors() -> *const c_char {
+    cpu::vectors().as_ptr()
 }
 
 macro_rules! entries {
