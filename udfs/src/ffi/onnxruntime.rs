@@ -52,17 +52,15 @@ impl Runtime {
         let base = base.map_err(|e| e.to_string())?;
         // SAFETY: the function takes nothing and gives a pointer to static data or null.
         let base = unsafe { base().as_ref() }.ok_or("OrtGetApiBase gives nothing")?;
-        // SAFETY: `base` is valid, and GetVersionString gives static text.
-        let version = unsafe { CStr::from_ptr((base.GetVersionString)()) }.to_string_lossy().into_owned();
-        // SAFETY: `base` is valid; a version that is not supported gives null, which is checked.
-        let (newest, oldest) = unsafe { ((base.GetApi)(operators::SINCE), (base.GetApi)(OLDEST)) };
-        // SAFETY: what is not null lives as long as the library.
-        let api = match unsafe { newest.as_ref() } {
-            Some(api) => api,
-            // SAFETY: the table of this version is as long as `complete` reads it.
-            None if !oldest.is_null() => Box::leak(Box::new(unsafe { complete(oldest) })),
-            None => return Err(format!("ONNX Runtime {version} is too old: 1.{OLDEST} or later is needed")),
-        };
+        let version = version_of(base);
+        let whole = supports(base, operators::SINCE);
+        // SAFETY: `base` is valid; a version that is not supported gives null.
+        let table = unsafe { (base.GetApi)(if whole { operators::SINCE } else { OLDEST }) };
+        if table.is_null() {
+            return Err(format!("ONNX Runtime {version} is too old: 1.{OLDEST} or later is needed"));
+        }
+        // SAFETY: the table lives as long as the library, and one that is not whole is as long as `complete` reads it.
+        let api = unsafe { if whole { &*table } else { Box::leak(Box::new(complete(table))) } };
         std::mem::forget(library);
         let mut env = ptr::null_mut();
         let mut cpu = ptr::null_mut();
@@ -78,7 +76,7 @@ impl Runtime {
         let mut run = ptr::null_mut();
         // SAFETY: the out-pointer is valid.
         check(api, unsafe { (api.CreateRunOptions)(&mut run) })?;
-        Ok(Runtime { api, own_operators: !newest.is_null(), env, cpu, run, version, operators: Mutex::new(None) })
+        Ok(Runtime { api, own_operators: whole, env, cpu, run, version, operators: Mutex::new(None) })
     }
 
     /// Runs end with an error, also those that go on already, as long as `pressed` is the last that was said.
@@ -96,6 +94,18 @@ impl Runtime {
     fn operators(&self) -> Option<PathBuf> {
         self.operators.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+fn version_of(base: &OrtApiBase) -> String {
+    // SAFETY: GetVersionString gives static text.
+    unsafe { CStr::from_ptr((base.GetVersionString)()) }.to_string_lossy().into_owned()
+}
+
+/// Whether the runtime has this version of the API. Asked for one that it has not, it would print that.
+pub fn supports(base: &OrtApiBase, api: u32) -> bool {
+    let version = version_of(base);
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(1), Some(api))
 }
 
 /// An older table of functions as a whole one: those that it lacks answer with an error.

@@ -17,7 +17,7 @@ use ort_sys::{
 
 use super::attributes::{Attributes, Precision};
 use super::cpu;
-use super::onnxruntime::{check, facts};
+use super::onnxruntime::{check, facts, supports};
 use crate::core::linear::Linear;
 use crate::core::trees::{Answer, Kernel};
 
@@ -38,8 +38,10 @@ const ROWS_PER_TASK: usize = 512;
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub unsafe extern "C" fn RegisterCustomOps(options: *mut OrtSessionOptions, base: *const OrtApiBase) -> OrtStatusPtr {
-    // SAFETY: promised by the caller; a version that is not supported gives null.
-    let Some(api) = (unsafe { base.as_ref().and_then(|base| (base.GetApi)(SINCE).as_ref()) }) else {
+    // SAFETY: promised by the caller.
+    let base = unsafe { base.as_ref() }.filter(|base| supports(base, SINCE));
+    // SAFETY: a table of functions that is not null lives for ever.
+    let Some(api) = base.and_then(|base| unsafe { (base.GetApi)(SINCE).as_ref() }) else {
         return OrtStatusPtr::default();
     };
     // SAFETY: the options are valid, as the caller promises.
