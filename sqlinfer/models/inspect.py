@@ -17,6 +17,7 @@ from onnx import TensorProto
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.axes import Layout, RowAxes
 from sqlinfer.models.classes import Classes, classes_of
+from sqlinfer.models.formula import Formula, formula_of
 from sqlinfer.models.lengths import loose_outputs
 from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, tensors_of_sequences, widen_outputs
 from sqlinfer.models.signature import Tensor
@@ -53,6 +54,7 @@ class Graph:
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
     ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
     range changes answers by less than ``tolerance`` at times, and by more at others.
+    ``formula``: the weighted sums that are all of it, if it is such a graph.
     ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
     """
 
@@ -65,6 +67,7 @@ class Graph:
     loose: frozenset[str]
     sequences: tuple[str, ...]
     classes: dict[str, Classes]
+    formula: Formula | None
     takes_nan: bool
     tolerance: float
     neighbour_tolerance: float
@@ -129,6 +132,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         loose=loose_outputs(model),
         sequences=tuple(output.name for output in model.graph.output if _is_sequence_of_tensors(output)),
         classes=classes,
+        formula=formula_of(model.graph),
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),
         neighbour_tolerance=_DOUBLE if _quantizes_by_batch(model.graph) else _tolerance(model.graph),

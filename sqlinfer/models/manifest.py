@@ -45,7 +45,9 @@ The fields, in the order in which they are written:
                  with copies,
                  "neighbours": by how much answers change with the rows beside them, relative to their size, or 0,
                  "cost": how many times longer a row takes because of "most"; both for people}
-    kernel      "onnx"; a reader that knows a faster one for this model may use it.
+    kernel      "onnx", or, of a graph that is nothing but weighted sums, what a reader may compute in its place, in the
+                type of the graph's one input, whose columns are the features in their order:
+                {"weights": [[…] of each column of the answer], "intercepts": [… of each column of the answer]}
     proof       {"rows": [[…], …] feature values in feature order, null is NULL;
                  "answers": {"predict": […], …} the original model's answers to them;
                  "tolerance": largest accepted difference, relative to |answer| or, where that is
@@ -60,6 +62,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlinfer.errors import RegistryError
+from sqlinfer.models.formula import Formula
 from sqlinfer.models.signature import (
     Batch,
     Call,
@@ -105,7 +108,7 @@ class Manifest:
     task: str
     signature: Signature
     proof: Proof
-    kernel: str = "onnx"
+    formula: Formula | None = None
 
     def to_json(self) -> str:
         signature = self.signature
@@ -134,7 +137,7 @@ class Manifest:
             "labels": labels,
             "calls": {name: asdict(call) for name, call in signature.calls.items()},
             "batch": asdict(signature.batch),
-            "kernel": self.kernel,
+            "kernel": asdict(self.formula) if self.formula else "onnx",
             "proof": {"rows": self.proof.rows, "answers": self.proof.answers, "tolerance": self.proof.tolerance},
         }
         return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -190,12 +193,20 @@ class Manifest:
             source=Source(**fields["source"]),
             task=fields["task"],
             signature=signature,
-            kernel=fields["kernel"],
+            formula=_formula(fields["kernel"]),
             proof=Proof(tuple(tuple(row) for row in proof["rows"]), proof["answers"], proof["tolerance"]),
         )
         require_types(manifest)
         require_sound(manifest.signature)
+        if manifest.formula is not None and not manifest.formula.fits(manifest.signature):
+            raise ValueError("a formula of other features")
         return manifest
+
+
+def _formula(field: Any) -> Formula | None:
+    if not isinstance(field, dict):
+        return None
+    return Formula(tuple(tuple(weights) for weights in field["weights"]), tuple(field["intercepts"]))
 
 
 def _null_policy(field: Any) -> NullPolicy:

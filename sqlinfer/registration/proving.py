@@ -102,6 +102,7 @@ def store_proven(
         source=source,
         task=task,
         signature=signature,
+        formula=graph.formula if graph.formula and graph.formula.fits(signature) else None,
         proof=_proof(signature, table, answers, graph.tolerance),
     )
     step("asking it through SQL")

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::column::{Column, Data};
 use super::convert::Place;
+use super::float::Float;
 use super::tensor::Buffer;
 use crate::ffi::cpu;
 
@@ -34,23 +35,6 @@ pub fn side_by_side(columns: &[&Column], start: usize, count: usize, place: Plac
     }
 }
 
-/// A type of both columns and tensors.
-trait Own: Copy {
-    fn of<'a>(data: &'a Data) -> Option<&'a [Self]>;
-}
-
-impl Own for f32 {
-    fn of<'a>(data: &'a Data) -> Option<&'a [f32]> {
-        if let Data::F32(values) = data { Some(values) } else { None }
-    }
-}
-
-impl Own for f64 {
-    fn of<'a>(data: &'a Data) -> Option<&'a [f64]> {
-        if let Data::F64(values) = data { Some(values) } else { None }
-    }
-}
-
 struct Beside<'a, T> {
     columns: &'a [&'a Column<'a>],
     rows: Range<usize>,
@@ -59,7 +43,7 @@ struct Beside<'a, T> {
     at: usize,
 }
 
-impl<T: Own> cpu::Work for Beside<'_, T> {
+impl<T: Float> cpu::Work for Beside<'_, T> {
     #[inline(always)]
     fn run(self) {
         let Beside { columns, rows, out, width, at } = self;

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::convert::StandIn;
 use super::error::{Error, Result, no_answer};
+use super::formula::{Formula, FormulaFields};
 use super::prepare::Prepare;
 use super::sqltype::SqlType;
 use super::tensor::Dtype;
@@ -29,6 +30,8 @@ struct File {
     labels: Option<LabelFields>,
     calls: BTreeMap<String, CallFields>,
     batch: Batch,
+    #[serde(default)]
+    kernel: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,6 +151,8 @@ pub struct Manifest {
     pub labels: Option<Labels>,
     pub calls: BTreeMap<String, Call>,
     pub batch: Batch,
+    /// How the answers of its only output are computed from its only input, where that is known.
+    pub formula: Option<Formula>,
     /// The folder that holds model.onnx.
     pub folder: PathBuf,
 }
@@ -183,6 +188,10 @@ impl Manifest {
             .into_iter()
             .map(|(name, fields)| Ok((name, call(fields, &outputs)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
+        let formula = match file.kernel {
+            fields @ Value::Object(_) => Some(formula(fields, &inputs, &features)?),
+            _ => None,
+        };
         let manifest = Manifest {
             name: file.name,
             version: file.version,
@@ -195,6 +204,7 @@ impl Manifest {
             labels: file.labels.map(labels).transpose()?,
             calls,
             batch: file.batch,
+            formula,
             folder,
         };
         manifest.check()?;
@@ -273,6 +283,17 @@ fn feature(fields: FeatureFields, inputs: &[Input]) -> Result<Feature> {
     let dtype = if prepare.is_some() { Dtype::Text } else { inputs[input].dtype };
     let null = null_policy(&fields.null, dtype)?;
     Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column, prepare })
+}
+
+/// Its columns are the features in their order, or there is none.
+fn formula(fields: Value, inputs: &[Input], features: &[Feature]) -> Result<Formula> {
+    let fields: FormulaFields = serde_json::from_value(fields).map_err(|e| Error(e.to_string()))?;
+    let in_order = features.iter().enumerate().all(|(place, feature)| feature.column == Some(place));
+    let found = match inputs {
+        [input] if in_order => Formula::of(fields, input.dtype, features.len()),
+        _ => None,
+    };
+    found.ok_or_else(|| Error("the formula does not fit the features".to_string()))
 }
 
 fn null_policy(value: &Value, dtype: Dtype) -> Result<NullPolicy> {

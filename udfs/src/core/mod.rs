@@ -6,6 +6,8 @@ pub mod cells;
 pub mod column;
 pub mod convert;
 pub mod error;
+mod float;
+mod formula;
 pub mod half;
 pub mod interrupt;
 pub mod linear;

@@ -8,7 +8,7 @@ use super::error::{Error, Result, feature_count, feature_twice, feature_type, mi
 use super::manifest::{Feature, Input, Manifest};
 use super::prepare::Prepare;
 use super::sqltype::{Given, Number};
-use super::tensor::Dtype;
+use super::tensor::{Dtype, Tensor};
 
 #[derive(Debug)]
 pub struct Plan {
@@ -48,6 +48,15 @@ pub enum Kind {
 }
 
 impl Plan {
+    /// The only output, where it is a formula of columns that can be read as they are.
+    pub fn by_formula(&self, arguments: &[Column], rows: usize) -> Option<Tensor> {
+        let formula = self.manifest.formula.as_ref()?;
+        match self.form {
+            Form::List => None,
+            _ => formula.answers(&self.columns(arguments), &self.readers, rows),
+        }
+    }
+
     /// The arguments as one column for each feature; not for the form of a list.
     pub fn columns<'a, 'b>(&self, arguments: &'a [Column<'b>]) -> Vec<&'a Column<'b>> {
         match (&self.form, arguments) {

@@ -90,6 +90,9 @@ impl State {
             return self.score_prepared(arguments, rows, sink);
         }
         let predictor = self.predictor.clone();
+        if let Some(output) = predictor.plan.by_formula(arguments, rows) {
+            return self.write(vec![output], Rows::Range(0, rows), 0, sink);
+        }
         self.packer.pack(&predictor.plan, arguments, rows)?;
         let keep = self.packer.keep.take();
         if let Some(keep) = &keep {

@@ -105,7 +105,7 @@ impl Attributes {
     }
 
     /// LinearRegressor.
-    pub fn linear(&self) -> Result<Linear, String> {
+    pub fn linear(&self) -> Result<Linear<f32>, String> {
         if self.text(c"post_transform").is_some_and(|name| name != "NONE") {
             return Err("sums are not followed by a transformation here".to_string());
         }

@@ -90,7 +90,7 @@ fn made(api: &'static OrtApi) -> Result<*mut OrtCustomOpDomain, String> {
         operator::<Named<f64>>(api),
         operator::<Flat<f32>>(api),
         operator::<Flat<f64>>(api),
-        operator::<Linear>(api),
+        operator::<Linear<f32>>(api),
     ];
     for operator in operators {
         let operator: &'static Operator = Box::leak(Box::new(operator));
@@ -169,7 +169,7 @@ impl<T: Precision + Answer<T>> Computation for Flat<T> {
     }
 }
 
-impl Computation for Linear {
+impl Computation for Linear<f32> {
     type Input = f32;
     type Output = f32;
     const NAME: &CStr = c"LinearRegressor";

@@ -1,0 +1,97 @@
+//! Models that are nothing but weighted sums of their columns: they need neither tensors nor ONNX Runtime.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::column::{Column, Rows};
+use super::convert::{Place, numbers};
+use super::float::Float;
+use super::linear::Linear;
+use super::plan::{Kind, Reader};
+use super::tensor::{Buffer, Dtype, Tensor};
+use crate::ffi::cpu;
+
+/// As model.json has it.
+#[derive(Debug, Deserialize)]
+pub struct FormulaFields {
+    /// [targets, features]
+    weights: Vec<Vec<f64>>,
+    intercepts: Vec<f64>,
+}
+
+/// The sums, in the type of the columns.
+#[derive(Debug)]
+pub enum Formula {
+    Single(Linear<f32>),
+    Double(Linear<f64>),
+}
+
+impl Formula {
+    /// None where the numbers do not fit each other and `features` columns.
+    pub fn of(fields: FormulaFields, dtype: Dtype, features: usize) -> Option<Formula> {
+        let FormulaFields { weights, intercepts } = fields;
+        let targets = weights.len();
+        if weights.iter().any(|weights| weights.len() != features) {
+            return None;
+        }
+        let weights = weights.into_iter().flatten();
+        match dtype {
+            Dtype::F32 => {
+                let single = |x| x as f32;
+                Linear::new(weights.map(single).collect(), intercepts.into_iter().map(single).collect(), targets)
+                    .map(Formula::Single)
+            }
+            Dtype::F64 => Linear::new(weights.collect(), intercepts, targets).map(Formula::Double),
+            _ => None,
+        }
+    }
+
+    /// [rows, targets]; None where a column holds a NULL, or no numbers.
+    pub fn answers(&self, columns: &[&Column], readers: &[Reader], rows: usize) -> Option<Tensor> {
+        if !columns.iter().all(|column| column.all_valid(rows)) {
+            return None;
+        }
+        let (targets, data) = match self {
+            Formula::Single(linear) => (linear.targets, Buffer::F32(sums(linear, columns, readers, rows)?)),
+            Formula::Double(linear) => (linear.targets, Buffer::F64(sums(linear, columns, readers, rows)?)),
+        };
+        Some(Tensor { shape: vec![rows, targets], data })
+    }
+}
+
+fn sums<T: Float>(linear: &Linear<T>, columns: &[&Column], readers: &[Reader], rows: usize) -> Option<Vec<T>> {
+    let values: Option<Vec<Cow<[T]>>> =
+        columns.iter().zip(readers).map(|(column, reader)| values(column, reader, rows)).collect();
+    let values = values?;
+    let columns: Vec<&[T]> = values.iter().map(Cow::as_ref).collect();
+    let mut answers = vec![T::default(); rows * linear.targets];
+    cpu::widest(Summing { linear, columns: &columns, answers: &mut answers });
+    Some(answers)
+}
+
+/// The column itself where it is of this type.
+fn values<'a, T: Float>(column: &'a Column, reader: &Reader, rows: usize) -> Option<Cow<'a, [T]>> {
+    if let Some(own) = T::of(&column.data) {
+        return Some(Cow::Borrowed(&own[..rows]));
+    }
+    let Kind::Number(number) = reader.kind else { return None };
+    let mut buffer = Buffer::new(T::DTYPE);
+    buffer.reset(rows);
+    let place = Place { buffer: &mut buffer, start: 0, width: 1, at: 0 };
+    numbers(column, number, Rows::Range(0, rows), place).ok()?;
+    T::taken(buffer).map(Cow::Owned)
+}
+
+struct Summing<'a, T> {
+    linear: &'a Linear<T>,
+    columns: &'a [&'a [T]],
+    answers: &'a mut [T],
+}
+
+impl<T: Float> cpu::Work for Summing<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        self.linear.score_columns(self.columns, self.answers);
+    }
+}
