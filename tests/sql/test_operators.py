@@ -16,7 +16,7 @@ from sqlinfer.cli import main
 from sqlinfer.errors import InvalidModel, MissingExtra
 
 TEXTS = ["Hello World", "ÜBER Straße", "", "a-b-c", "NaN", "the quick brown fox " * 20]
-HEAD = '<ir_version: 8, opset_import: ["": 17, "ai.onnx.contrib": 1]>'
+HEAD = '<ir_version: 8, opset_import: ["": 17, "ai.onnx.contrib": 1, "ai.onnx.ml": 3]>'
 GRAPHS = {
     "lower": "lower (string[N] text) => (string[N] y) { y = ai.onnx.contrib.StringLower(text) }",
     "upper": "upper (string[N] text) => (string[N] y) { y = ai.onnx.contrib.StringUpper(text) }",
@@ -30,6 +30,17 @@ GRAPHS = {
         n = ai.onnx.contrib.StringLength(text)
         f = Cast<to = 1>(n)
         y = Mul(f, x)
+    }""",
+    # of trees that the extension leaves to ONNX Runtime
+    "greatest": """greatest (string[N] text) => (float[N, 1] y) {
+        n = ai.onnx.contrib.StringLength(text)
+        f = Cast<to = 1>(n)
+        shape = Constant<value: tensor = int64[2] {-1, 1}>()
+        row = Reshape(f, shape)
+        y = ai.onnx.ml.TreeEnsembleRegressor<aggregate_function = "MAX", n_targets = 1, nodes_treeids = [0, 0, 0],
+            nodes_nodeids = [0, 1, 2], nodes_featureids = [0, 0, 0], nodes_modes = ["BRANCH_LEQ", "LEAF", "LEAF"],
+            nodes_values = [5.0, 0.0, 0.0], nodes_truenodeids = [1, 0, 0], nodes_falsenodeids = [2, 0, 0],
+            target_treeids = [0, 0], target_nodeids = [1, 2], target_ids = [0, 0], target_weights = [1.0, 2.0]>(row)
     }""",
 }
 
@@ -59,7 +70,7 @@ def plain(path, feeds):
     return [session.run(None, row)[0][0] for row in rows]
 
 
-@pytest.mark.parametrize("name", ["lower", "upper", "regex", "length"])
+@pytest.mark.parametrize("name", ["lower", "upper", "regex", "length", "greatest"])
 def test_sql_answers_what_onnx_runtime_answers(registry, graphs, engine, name):
     with sqlinfer.connect(registry=registry, engine=engine) as con:
         asked = f"SELECT predict('{name}', t) FROM (SELECT unnest(?) AS t)"

@@ -184,18 +184,20 @@ impl Drop for Options<'_> {
 }
 
 impl Graph {
-    /// A graph with operators that are not ONNX Runtime's own is opened with those of the library that was named.
+    /// Without our own operators where they refuse a node, and with those of the library that was named where the graph
+    /// has operators that are not ONNX Runtime's.
     pub fn open(runtime: &'static Runtime, path: &Path, threads: usize) -> Result<Graph, String> {
-        let mut opened = Graph::open_with(runtime, path, threads, None, runtime.own_operators);
-        if opened.as_ref().is_err_and(|reason| runtime.own_operators && names_own(reason)) {
-            opened = Graph::open_with(runtime, path, threads, None, false);
-        }
-        match (opened, runtime.operators()) {
-            (Err(reason), Some(library)) if reason.contains(STRANGE) => {
-                Graph::open_with(runtime, path, threads, Some(&library), runtime.own_operators)
+        let (mut own, mut named) = (runtime.own_operators, None);
+        loop {
+            let opened = Graph::open_with(runtime, path, threads, named.as_deref(), own);
+            let Err(reason) = opened else { return opened };
+            if own && names_own(&reason) {
+                own = false;
+            } else if named.is_none() && reason.contains(STRANGE) {
+                named = Some(runtime.operators().ok_or_else(|| format!("{reason}. {NO_OPERATORS}"))?);
+            } else {
+                return Err(reason);
             }
-            (Err(reason), None) if reason.contains(STRANGE) => Err(format!("{reason}. {NO_OPERATORS}")),
-            (opened, _) => opened,
         }
     }
 

@@ -5,6 +5,7 @@
 //! opened without. The Python package registers the same operators by `RegisterCustomOps`.
 
 use std::ffi::{CStr, CString, c_char, c_void};
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::{Mutex, PoisonError};
@@ -19,13 +20,12 @@ use super::attributes::{Attributes, Precision};
 use super::cpu;
 use super::onnxruntime::{check, facts, supports};
 use crate::core::linear::Linear;
-use crate::core::trees::{Answer, Kernel};
+use crate::core::trees::{Answer, Ensemble, Kernel};
 
 /// The first version of ONNX Runtime that tells a kernel its lists of texts.
 pub const SINCE: u32 = 25;
 /// What errors that concern these operators speak of.
 pub const NAMES: [&str; 2] = ["TreeEnsemble", "LinearRegressor"];
-const TOO_LARGE: &str = "the trees are too large";
 /// The form of `OrtCustomOp` that is filled here.
 const FORM: u32 = 17;
 /// Rows that one thread of a pool takes at a time.
@@ -86,11 +86,11 @@ fn made(api: &'static OrtApi) -> Result<*mut OrtCustomOpDomain, String> {
     // SAFETY: the name is NUL-terminated and the out-pointer valid.
     check(api, unsafe { (api.CreateCustomOpDomain)(c"ai.onnx.ml".as_ptr(), &mut domain) })?;
     let operators = [
-        operator::<Named<f32>>(api),
-        operator::<Named<f64>>(api),
-        operator::<Flat<f32>>(api),
-        operator::<Flat<f64>>(api),
-        operator::<Linear<f32>>(api),
+        operator::<TreeEnsembleRegressor<f32>>(api),
+        operator::<TreeEnsembleRegressor<f64>>(api),
+        operator::<TreeEnsemble<f32>>(api),
+        operator::<TreeEnsemble<f64>>(api),
+        operator::<LinearRegressor>(api),
     ];
     for operator in operators {
         let operator: &'static Operator = Box::leak(Box::new(operator));
@@ -104,9 +104,7 @@ fn made(api: &'static OrtApi) -> Result<*mut OrtCustomOpDomain, String> {
 trait Computation: Send + Sync + Sized + 'static {
     type Input: Precision;
     type Output: Precision;
-    const NAME: &CStr;
 
-    fn made(attributes: &Attributes) -> Result<Self, String>;
     /// Values that a row must have at least.
     fn features(&self) -> usize;
     fn targets(&self) -> usize;
@@ -114,69 +112,40 @@ trait Computation: Send + Sync + Sized + 'static {
     fn score(&self, rows: &[Self::Input], width: usize, answers: &mut [Self::Output]);
 }
 
-/// Trees of version 1 or 3.
-struct Named<T>(Kernel<T>);
+/// Trees that compute in `T` and answer in `A`.
+struct Trees<T, A> {
+    kernel: Kernel<T>,
+    answer: PhantomData<A>,
+}
 
-impl<T: Precision> Computation for Named<T>
-where
-    f32: Answer<T>,
-{
-    type Input = T;
-    type Output = f32;
-    const NAME: &CStr = c"TreeEnsembleRegressor";
-
-    fn made(attributes: &Attributes) -> Result<Self, String> {
-        Kernel::of(&attributes.named_trees()?).map(Named).ok_or_else(|| TOO_LARGE.to_string())
-    }
-
-    fn features(&self) -> usize {
-        self.0.features
-    }
-
-    fn targets(&self) -> usize {
-        self.0.targets
-    }
-
-    #[inline(always)]
-    fn score(&self, rows: &[T], width: usize, answers: &mut [f32]) {
-        self.0.score(rows, width, answers);
+impl<T: Precision, A> Trees<T, A> {
+    fn of(ensemble: &Ensemble<T>) -> Result<Self, String> {
+        let kernel = Kernel::of(ensemble).ok_or("the trees are too large")?;
+        Ok(Trees { kernel, answer: PhantomData })
     }
 }
 
-/// Trees of version 5.
-struct Flat<T>(Kernel<T>);
-
-impl<T: Precision + Answer<T>> Computation for Flat<T> {
+impl<T: Precision, A: Precision + Answer<T> + Send + Sync> Computation for Trees<T, A> {
     type Input = T;
-    type Output = T;
-    const NAME: &CStr = c"TreeEnsemble";
-
-    fn made(attributes: &Attributes) -> Result<Self, String> {
-        Kernel::of(&attributes.flat_trees()?).map(Flat).ok_or_else(|| TOO_LARGE.to_string())
-    }
+    type Output = A;
 
     fn features(&self) -> usize {
-        self.0.features
+        self.kernel.features
     }
 
     fn targets(&self) -> usize {
-        self.0.targets
+        self.kernel.targets
     }
 
     #[inline(always)]
-    fn score(&self, rows: &[T], width: usize, answers: &mut [T]) {
-        self.0.score(rows, width, answers);
+    fn score(&self, rows: &[T], width: usize, answers: &mut [A]) {
+        self.kernel.score(rows, width, answers);
     }
 }
 
 impl Computation for Linear<f32> {
     type Input = f32;
     type Output = f32;
-    const NAME: &CStr = c"LinearRegressor";
-
-    fn made(attributes: &Attributes) -> Result<Self, String> {
-        attributes.linear()
-    }
 
     fn features(&self) -> usize {
         self.features
@@ -189,6 +158,52 @@ impl Computation for Linear<f32> {
     #[inline(always)]
     fn score(&self, rows: &[f32], width: usize, answers: &mut [f32]) {
         self.score(rows, width, answers);
+    }
+}
+
+/// An operator of the standard, by its name and what its attributes become.
+trait Standard: 'static {
+    type Node: Computation;
+    const NAME: &CStr;
+
+    fn node(attributes: &Attributes) -> Result<Self::Node, String>;
+}
+
+/// Trees of version 1 or 3.
+struct TreeEnsembleRegressor<T>(PhantomData<T>);
+
+impl<T: Precision> Standard for TreeEnsembleRegressor<T>
+where
+    f32: Answer<T>,
+{
+    type Node = Trees<T, f32>;
+    const NAME: &CStr = c"TreeEnsembleRegressor";
+
+    fn node(attributes: &Attributes) -> Result<Self::Node, String> {
+        Trees::of(&attributes.named_trees()?)
+    }
+}
+
+/// Trees of version 5.
+struct TreeEnsemble<T>(PhantomData<T>);
+
+impl<T: Precision + Answer<T>> Standard for TreeEnsemble<T> {
+    type Node = Trees<T, T>;
+    const NAME: &CStr = c"TreeEnsemble";
+
+    fn node(attributes: &Attributes) -> Result<Self::Node, String> {
+        Trees::of(&attributes.flat_trees()?)
+    }
+}
+
+struct LinearRegressor;
+
+impl Standard for LinearRegressor {
+    type Node = Linear<f32>;
+    const NAME: &CStr = c"LinearRegressor";
+
+    fn node(attributes: &Attributes) -> Result<Self::Node, String> {
+        attributes.linear()
     }
 }
 
@@ -205,18 +220,18 @@ struct Node<C> {
     api: &'static OrtApi,
 }
 
-fn operator<C: Computation>(api: &'static OrtApi) -> Operator {
+fn operator<S: Standard>(api: &'static OrtApi) -> Operator {
     let base = OrtCustomOp {
         version: FORM,
         CreateKernel: None,
-        GetName: Some(name::<C>),
+        GetName: Some(name::<S>),
         GetExecutionProviderType: Some(provider),
-        GetInputType: Some(input_type::<C>),
+        GetInputType: Some(input_type::<S::Node>),
         GetInputTypeCount: Some(one),
-        GetOutputType: Some(output_type::<C>),
+        GetOutputType: Some(output_type::<S::Node>),
         GetOutputTypeCount: Some(one),
         KernelCompute: None,
-        KernelDestroy: Some(destroy::<C>),
+        KernelDestroy: Some(destroy::<S::Node>),
         GetInputCharacteristic: Some(required),
         GetOutputCharacteristic: Some(required),
         GetInputMemoryType: Some(memory),
@@ -224,8 +239,8 @@ fn operator<C: Computation>(api: &'static OrtApi) -> Operator {
         GetVariadicInputHomogeneity: None,
         GetVariadicOutputMinArity: None,
         GetVariadicOutputHomogeneity: None,
-        CreateKernelV2: Some(create::<C>),
-        KernelComputeV2: Some(compute::<C>),
+        CreateKernelV2: Some(create::<S>),
+        KernelComputeV2: Some(compute::<S::Node>),
         InferOutputShapeFn: None,
         GetStartVersion: Some(first_version),
         GetEndVersion: Some(last_version),
@@ -237,8 +252,8 @@ fn operator<C: Computation>(api: &'static OrtApi) -> Operator {
     Operator { base, api }
 }
 
-unsafe extern "system" fn name<C: Computation>(_: *const OrtCustomOp) -> *const c_char {
-    C::NAME.as_ptr()
+unsafe extern "system" fn name<S: Standard>(_: *const OrtCustomOp) -> *const c_char {
+    S::NAME.as_ptr()
 }
 
 unsafe extern "system" fn provider(_: *const OrtCustomOp) -> *const c_char {
@@ -273,7 +288,7 @@ unsafe extern "system" fn last_version(_: *const OrtCustomOp) -> i32 {
     i32::MAX
 }
 
-unsafe extern "system" fn create<C: Computation>(
+unsafe extern "system" fn create<S: Standard>(
     operator: *const OrtCustomOp,
     _: *const OrtApi,
     info: *const OrtKernelInfo,
@@ -284,7 +299,7 @@ unsafe extern "system" fn create<C: Computation>(
     let made = guarded(|| {
         // SAFETY: the info is valid during this call.
         let attributes = unsafe { Attributes::of(api, info) }?;
-        Ok(Box::new(Node { computation: C::made(&attributes)?, api }))
+        Ok(Box::new(Node { computation: S::node(&attributes)?, api }))
     });
     match made {
         Ok(node) => {
@@ -292,7 +307,7 @@ unsafe extern "system" fn create<C: Computation>(
             unsafe { *kernel = Box::into_raw(node).cast() };
             OrtStatusPtr::default()
         }
-        Err(reason) => status(api, &format!("{}: {reason}", C::NAME.to_string_lossy())),
+        Err(reason) => status(api, &format!("{}: {reason}", S::NAME.to_string_lossy())),
     }
 }
 
@@ -307,7 +322,7 @@ unsafe extern "system" fn compute<C: Computation>(node: *mut c_void, context: *m
     // SAFETY: the context is valid during this call.
     match guarded(|| unsafe { run(node, context) }) {
         Ok(()) => OrtStatusPtr::default(),
-        Err(reason) => status(node.api, &format!("{}: {reason}", C::NAME.to_string_lossy())),
+        Err(reason) => status(node.api, &reason),
     }
 }
 
