@@ -1,13 +1,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXTENSION := sqlinfer/sqlinfer.duckdb_extension
+RUST := udfs/build.py udfs/Cargo.toml udfs/Cargo.lock $(shell find udfs/src -name '*.rs')
+# cargo compiles while pip downloads and installs
+MAKEFLAGS += --jobs=2
 
 .PHONY: demo test check native bench clean
 
-demo: $(VENV)/demo
+demo: $(VENV)/demo $(EXTENSION)
 	$(BIN)/python examples/flights.py
 
-test: $(VENV)/ready
+test: $(VENV)/ready $(EXTENSION)
 	$(BIN)/python -m pytest tests
 
 check: $(VENV)/ready
@@ -16,10 +20,10 @@ check: $(VENV)/ready
 	$(BIN)/mypy
 	cd udfs && cargo fmt --check && cargo clippy --all-targets -- -D warnings && cargo test --quiet
 
-native: $(VENV)/ready
-	$(BIN)/python udfs/build.py
+native:
+	$(PYTHON) udfs/build.py
 
-bench: $(VENV)/ready
+bench: $(VENV)/ready $(EXTENSION)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/texts.py
 
@@ -27,8 +31,12 @@ $(VENV)/demo: EXTRA = examples
 $(VENV)/ready: EXTRA = dev
 $(VENV)/demo $(VENV)/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]'
+	SQLINFER_NATIVE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(EXTRA)]'
 	touch $@
+
+# Without it there is the Arrow engine.
+$(EXTENSION): $(RUST)
+	-MAKEFLAGS= $(PYTHON) udfs/build.py
 
 clean:
 	rm -rf $(VENV) build dist target

@@ -28,12 +28,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     options = parser.parse_args()
     library, duckdb_platform = place()
-    command = ["cargo", "build", "--release", "--locked", "--jobs", str(options.jobs)]
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--jobs", str(options.jobs)]
     command += ["--target-dir", str(HERE / "target")]
+    print("building the native extension with cargo (a few minutes the first time)", flush=True)
     try:
         subprocess.run(command, cwd=HERE, check=True)
     except FileNotFoundError:
-        sys.exit("cargo is not installed: get Rust 1.89 or later, and run this again")
+        sys.exit("cargo is not installed, so there is no native extension: get Rust 1.89 or later, and run this again")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
     write(library.read_bytes() + footer(duckdb_platform), options.output)
