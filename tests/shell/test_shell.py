@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -129,28 +130,65 @@ def test_the_shell_goes_on_after_an_error(shell):
     assert "irs" in ran.stderr and ran.stdout.split()[-1] == "true"
 
 
-def test_a_terminal(environment, registry):
-    """A greeting of two lines, then the real program's prompt."""
+@pytest.fixture
+def terminal(environment):
+    """``terminal(home)``: the shell on a terminal, and ``says(text)``, which waits for a text on it."""
     leader, follower = pty.openpty()
-    running = subprocess.Popen(
-        [*SQLINFER, "shell", ":memory:", "-dark-mode"],
-        stdin=follower,
-        stdout=follower,
-        stderr=follower,
-        env={**environment, "TERM": "dumb"},
-        start_new_session=True,
-    )
-    os.close(follower)
-    os.write(leader, b"SELECT 'p=' || predict_label('iris', 5.1, 3.5, 1.4, 0.2);\n")
-    seen, deadline = b"", time.monotonic() + 30
-    while b"p=setosa" not in seen and time.monotonic() < deadline:
-        if select.select([leader], [], [], 0.5)[0]:
-            seen += os.read(leader, 4096)
-    running.kill()
-    running.wait()
+    started = []
+
+    def start(home):
+        running = subprocess.Popen(
+            [*SQLINFER, "shell", ":memory:", "-dark-mode"],
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            env={**environment, "SQLINFER_HOME": str(home), "TERM": "dumb"},
+            start_new_session=True,
+        )
+        started.append(running)
+        seen = b""
+
+        def says(text, seconds=30):
+            nonlocal seen
+            deadline = time.monotonic() + seconds
+            while text.encode() not in seen and time.monotonic() < deadline:
+                if select.select([leader], [], [], 0.5)[0]:
+                    seen += os.read(leader, 4096)
+            return text in seen.decode(errors="replace")
+
+        return running, says, lambda sql: os.write(leader, sql.encode() + b"\n")
+
+    yield start
+    for running in started:
+        running.kill()
+        running.wait()
     os.close(leader)
-    text = seen.decode(errors="replace")
-    assert f"models in {registry.home}" in text and "sqlinfer_models()" in text and "p=setosa" in text
+    os.close(follower)
+
+
+def test_a_terminal(terminal, registry):
+    """A greeting of two lines, then the real program's prompt."""
+    _, says, ask = terminal(registry.home)
+    assert says(f"models in {registry.home}") and says("sqlinfer_models()")
+    ask("SELECT 'p=' || predict_label('iris', 5.1, 3.5, 1.4, 0.2);")
+    assert says("p=setosa")
+
+
+def test_ctrl_c_ends_a_query_amid_its_rows(terminal, tmp_path):
+    """DuckDB looks at it between vectors, of which one takes a minute here; the shell goes on."""
+    steps = "".join(f" h{i + 1} = Sin(h{i})" for i in range(40))
+    graph = f"""<ir_version: 8, opset_import: ["": 17]> heavy (float[n, 1] x) => (float[n, 1] y)
+        <int64[2] wide = {{1, 250000}}> {{ h0 = Expand(x, wide) {steps} y = ReduceMax<axes = [1]>(h40) }}"""
+    onnx.save(onnx.parser.parse_model(graph), tmp_path / "heavy.onnx")
+    sqlinfer.register("heavy", tmp_path / "heavy.onnx", registry=tmp_path / "registry")
+    running, says, ask = terminal(tmp_path / "registry")
+    ask("SELECT 'be' || 'gun';")
+    assert says("begun")
+    ask("SELECT sum(predict('heavy', i)) FROM range(1000000) t(i);")
+    time.sleep(3)
+    running.send_signal(signal.SIGINT)
+    ask("SELECT 'goes' || ' on';")
+    assert says("goes on", 15)
 
 
 def test_by_hand(environment):

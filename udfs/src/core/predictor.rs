@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::answers::{Answers, Decoder};
 use super::column::{Column, Rows};
 use super::error::{Error, Result};
-use super::interrupt;
+use super::interrupt::Watch;
 use super::memo::Memo;
 use super::pack::{Packed, Packer};
 use super::plan::Plan;
@@ -69,6 +69,7 @@ pub struct State {
     pub(super) session: Arc<Session>,
     pub(super) packer: Packer,
     pub(super) memo: Arc<Mutex<Memo>>,
+    watch: Watch,
 }
 
 impl State {
@@ -81,11 +82,12 @@ impl State {
         if manifest.is_prepared() {
             packer.preparers = session.preparers(manifest)?;
         }
-        Ok(State { packer, session, memo, predictor })
+        Ok(State { packer, session, memo, predictor, watch: Watch::new() })
     }
 
     /// Score `rows` rows of the arguments.
     pub fn score(&mut self, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
+        self.watch.check()?;
         if self.predictor.plan.manifest.is_prepared() {
             return self.score_prepared(arguments, rows, sink);
         }
@@ -191,7 +193,7 @@ impl State {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < count {
-            interrupt::check()?;
+            self.watch.check()?;
             let rows = self.rows_per_run(tensors, count).min(count - start);
             parts.push((start, self.run_slice(tensors, start, rows)?));
             start += rows;

@@ -19,7 +19,7 @@ use libduckdb_sys::*;
 use self::context::{Context, HOME};
 use self::scalar::Function;
 use self::types::{LogicalType, c_text, owned_text};
-use super::library;
+use super::{library, signals};
 use crate::core::error::{Error, Result};
 use crate::core::reference::{DEFAULT, Pointer, Reference};
 use crate::core::registry::Registry;
@@ -66,6 +66,7 @@ unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_acce
         let Some(database) = database else { return Ok(false) };
         let connection = Connection::open(*database)?;
         register(&connection)?;
+        signals::watch();
         Ok(true)
     });
     result.unwrap_or_else(|error| {

@@ -11,7 +11,6 @@ use super::output::Output;
 use super::types::c_text;
 use super::{dropped, guard};
 use crate::core::error::{Error, Result, reference_not_constant, subquery};
-use crate::core::interrupt;
 use crate::core::manifest::Call;
 use crate::core::plan::{Form, Plan};
 use crate::core::predictor::{Predictor, State};
@@ -164,7 +163,6 @@ unsafe extern "C" fn drop_state(data: *mut c_void) {
 
 pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
     let result = guard(|| {
-        interrupt::check()?;
         // SAFETY: state and bind data are those that `init` and `bind` set; a state is used by one thread at a time.
         let (state, bound) = unsafe {
             let state = duckdb_scalar_function_get_state(info).cast::<State>().as_mut();
