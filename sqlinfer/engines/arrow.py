@@ -104,7 +104,8 @@ class _Udf:
         call = model.call(self._function.call)
         if call.type != self._type:
             raise _retyped(self._function, call.type)
-        return Predictor(str(self._function.reference), model.manifest.signature, call, sessions.get(model))
+        manifest = model.manifest
+        return Predictor(str(self._function.reference), manifest.signature, call, sessions.get(model), manifest.formula)
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -75,6 +75,15 @@ class Plan:
         count = len(args[0]) if keep is None else int(keep.sum())
         return Packed(self.groups(columns, count) if count else [], count, keep)
 
+    def values(self, args: Sequence[pa.Array]) -> list[Any] | None:
+        """What the readers make of the columns; None where a row has a NULL, or there are no columns."""
+        if self.as_list or not len(args[0]):
+            return None
+        columns = self.find(args)
+        if self.has_lists or any(column.null_count for column in columns):
+            return None
+        return [read(column) for read, column in zip(self.readers, columns, strict=True)]
+
     def columns(self, args: Sequence[pa.Array]) -> tuple[list[pa.Array], np.ndarray | None]:
         """One array for each feature, of the rows that are scored; which those are, None for all of them."""
         columns = self.find(args)

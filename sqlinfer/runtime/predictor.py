@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer.errors import FeatureError, ModelFailed
+from sqlinfer.models.formula import Formula
 from sqlinfer.models.signature import Call, Signature
 from sqlinfer.runtime.answers import answer, answer_type
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
@@ -18,7 +19,9 @@ from sqlinfer.runtime.memo import Memo
 from sqlinfer.runtime.prepare import chunks, prepared_groups, preparers
 from sqlinfer.runtime.recent import Recent, keys
 from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.sums import Sums
 from sqlinfer.runtime.texts import TOKENS_PER_RUN
+from sqlinfer.types import DTYPES
 
 __all__ = ["Predictor"]
 
@@ -31,11 +34,15 @@ _SECONDS_PER_RUN = 0.25
 class Predictor:
     """Call it with one Arrow array per argument; it may be called from any thread."""
 
-    def __init__(self, model: str, signature: Signature, call: Call, session: Session) -> None:
+    def __init__(
+        self, model: str, signature: Signature, call: Call, session: Session, formula: Formula | None = None
+    ) -> None:
+        """``formula``: what the graph is, if it is nothing else."""
         self.model = model
         self.signature = signature
         self.call = call
         self.session = session
+        self._sums = Sums(formula, DTYPES[signature.inputs[0].dtype].numpy) if formula else None
         self._outputs = list(dict.fromkeys(call.outputs))
         self._plans: dict[tuple[pa.DataType, ...], Plan] = {}
         # By the number of the thread, not in a threading.local: DuckDB's threads are new ones to Python at each call.
@@ -47,7 +54,11 @@ class Predictor:
         arrays = [_one_array(arg) for arg in args]
         if self.signature.is_prepared:
             return self._score_prepared(self._plan(arrays), arrays)
-        packed = self._plan(arrays).pack(arrays)
+        plan = self._plan(arrays)
+        values = plan.values(arrays) if self._sums else None
+        if self._sums and values:
+            return answer(self.signature, self.call, [self._sums(values)])
+        packed = plan.pack(arrays)
         parts = [self._score(group) for group in packed.groups]
         if not parts:
             answers = pa.nulls(0, answer_type(self.signature, self.call))

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
 from sqlinfer.models.formula import formula_of
-from tests.conftest import parse
+from tests.conftest import ENGINES, parse
 
 RANDOM = np.random.default_rng(5)
 W, B = RANDOM.normal(size=(6, 2)), RANDOM.normal(size=2)
@@ -105,3 +105,16 @@ def test_only_sums_are_written_as_sums(tmp_path, iris, species):
     assert registry.get("classes").manifest.formula is None
     formula = registry.get("sums").manifest.formula
     np.testing.assert_allclose(formula.weights, [[0, 0, 2, 0]], atol=1e-9)
+
+
+def test_both_engines_answer_bit_by_bit_the_same(tmp_path):
+    if len(ENGINES) < 2:
+        pytest.skip("the native extension is not built")
+    sample = pd.DataFrame(RANDOM.normal(size=(4000, 11)).astype(np.float32)).rename(columns="f{}".format)
+    model = LinearRegression().fit(sample, RANDOM.normal(size=4000))
+    sqlinfer.register("m", model, sample=sample, registry=tmp_path)
+    answers = []
+    for engine in ENGINES:
+        with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+            answers.append(con.execute("SELECT predict('m', s) FROM sample s").fetchall())
+    assert answers[0] == answers[1]

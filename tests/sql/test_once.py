@@ -28,10 +28,12 @@ QUERIES = {
 def counted(tmp_path, monkeypatch):
     """The rows that reach ONNX Runtime, counted on their way through the real session."""
     from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     random = np.random.default_rng(0)
     features = random.normal(size=(500, 2)).astype(np.float32)
-    model = LinearRegression().fit(features, features @ [1.0, 0.5])
+    model = make_pipeline(StandardScaler(), LinearRegression()).fit(features, features @ [1.0, 0.5])
     registry = sqlinfer.Registry(tmp_path)
     sqlinfer.register("m", model, sample=features, features=["x", "y"], registry=registry)
     session = sessions.get(registry.get("m"))
