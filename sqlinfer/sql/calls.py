@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import sqlglot
 from sqlglot.dialects.duckdb import DuckDB
@@ -67,6 +67,9 @@ class _Dialect(DuckDB):
     class Parser(DuckDB.Parser):
         FUNCTIONS: ClassVar = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
 
+        def _warn_unsupported(self) -> None:
+            """Nothing: DuckDB runs the statement, whether sqlglot can parse it or not."""
+
 
 def find_calls(sql: str) -> list[SqlCall]:
     """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``.
@@ -81,29 +84,53 @@ def find_calls(sql: str) -> list[SqlCall]:
 
 def split_statements(sql: str) -> list[str]:
     """The statements of ``sql`` without their semicolons and the comments around them."""
-    spans: list[tuple[int, int] | None] = [None]
-    for token in _tokens(sql):
-        if token.token_type == TokenType.SEMICOLON:
-            spans.append(None)
-        else:
-            start = spans[-1][0] if spans[-1] else token.start
-            spans[-1] = start, token.end + 1
-    return [sql[start:end] for start, end in filter(None, spans)] or [sql]
+    return [sql[tokens[0].start : tokens[-1].end + 1] for tokens in _statements(_tokens(sql)) if tokens] or [sql]
 
 
 def relation_names(sql: str) -> frozenset[str]:
-    """The tables and aliases that the statements in ``sql`` name, lower case; empty where sqlglot cannot parse them."""
-    try:
-        trees = _Dialect().parser().parse(_tokens(sql), sql)
-    except (SqlglotError, RecursionError):
-        return frozenset()
+    """The tables and aliases that the statements in ``sql`` name, lower case; none of one that sqlglot cannot parse."""
     relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
     return frozenset(
         node.alias_or_name.lower() if not isinstance(node, sqlglot.exp.TableAlias) else node.name.lower()
-        for tree in trees
+        for statement in _statements(_tokens(sql))
+        for tree in _trees(_body(statement), sql)
         if tree
         for node in tree.find_all(*relations)
     ) - {""}
+
+
+def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    start = 0
+    for i, token in enumerate(tokens):
+        if token.token_type == TokenType.SEMICOLON:
+            yield tokens[start:i]
+            start = i + 1
+    yield tokens[start:]
+
+
+def _trees(tokens: Sequence[Token], sql: str) -> list[Any]:
+    try:
+        trees: list[Any] = _Dialect().parser().parse(tokens, sql)
+    except (SqlglotError, RecursionError):
+        return []
+    return trees
+
+
+def _body(statement: Sequence[Token]) -> Sequence[Token]:
+    """What EXPLAIN explains, PREPARE prepares or a macro stands for, which sqlglot does not parse where it is."""
+    words = _words(statement)
+    if words[:1] == ["EXPLAIN"]:
+        start = 2 if words[1:2] == ["ANALYZE"] else 1
+        options = words[start : start + 2] in (["(", "ANALYZE"], ["(", "FORMAT"])
+        return statement[words.index(")") + 1 if options and ")" in words else start :]
+    if words[:1] == ["PREPARE"] or not {"MACRO", "FUNCTION"}.isdisjoint(words[:5]):
+        opening = words.index("(") if "(" in words else len(words)
+        if "AS" not in words[:opening]:  # types or parameters come first, and in them perhaps another AS
+            opening = _matching(statement, opening, len(statement)) or 0
+            words[:opening] = [""] * opening
+        start = words.index("AS") + 1 if "AS" in words else 0
+        return statement[start + (words[start : start + 1] == ["TABLE"]) :]
+    return statement
 
 
 def _tokens(sql: str) -> Sequence[Token]:

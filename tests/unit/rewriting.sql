@@ -180,3 +180,19 @@ SELECT system.main.predict_width(a) AS p FROM (VALUES (1)) AS predict(a), (VALUE
 SELECT predict('width', t), predict('iris', t.*) FROM t
 -->
 SELECT system.main.predict_width(t), system.main.predict_iris(t."sl", t."sw", t."pl", t."pw") FROM t
+-----
+EXPLAIN SELECT predict('iris', t) FROM t; EXPLAIN ANALYZE FROM u SELECT predict('iris', u)
+-->
+EXPLAIN SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t; EXPLAIN ANALYZE FROM u SELECT system.main.predict_iris((u)."sl", (u)."sw", (u)."pl", (u)."pw")
+-----
+EXPLAIN (ANALYZE, FORMAT json) SELECT predict('iris', t) FROM t; EXPLAIN (SELECT predict('iris', u) FROM u)
+-->
+EXPLAIN (ANALYZE, FORMAT json) SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t; EXPLAIN (SELECT system.main.predict_iris((u)."sl", (u)."sw", (u)."pl", (u)."pw") FROM u)
+-----
+PREPARE q AS SELECT predict('iris', t) FROM t; PREPARE p(INT, DECIMAL(9, 2)) AS SELECT predict('iris', u) FROM u
+-->
+PREPARE q AS SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t; PREPARE p(INT, DECIMAL(9, 2)) AS SELECT system.main.predict_iris((u)."sl", (u)."sw", (u)."pl", (u)."pw") FROM u
+-----
+CREATE MACRO IF NOT EXISTS s.f(n := CAST(1 AS INT)) AS TABLE FROM t SELECT predict('iris', t) LIMIT n
+-->
+CREATE MACRO IF NOT EXISTS s.f(n := CAST(1 AS INT)) AS TABLE FROM t SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") LIMIT n
