@@ -24,6 +24,8 @@ _PARAMETER = re.compile(r"(?<![\w$])\$(?=(\d+|[^\W\d]\w*)(?![\w$]))")
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
+_NAMES = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING}
+_BEFORE_A_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.USING, TokenType.COMMA}
 # After these words a name is given, and then columns or parameters in parentheses.
 _NAMING = {"TABLE", "VIEW", "INTO", "EXISTS", "MACRO", "FUNCTION", "WITH", "RECURSIVE"}
 _NAMING |= {"REFERENCES", "COPY", "PREPARE", "EXECUTE", "ANALYZE", "VACUUM"}
@@ -176,7 +178,22 @@ def _is_named(tokens: Sequence[Token], i: int, close: int) -> bool:
         start = max((k + 1 for k in range(i) if tokens[k].token_type == TokenType.SEMICOLON), default=0)
         opening = _words(tokens[start : start + 5])
         return "MACRO" not in opening and "FUNCTION" not in opening if before == "AS" else "INDEX" in opening
-    return before == "." or before in _NAMING
+    return before == "." or before in _NAMING or _follows_a_table(tokens, i)
+
+
+def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a name is the alias, without AS, of what stands before it: ``FROM t predict(a)``. No call follows a
+    parenthesis but that of DISTINCT ON, nor a name; but not every word that one does follow is a keyword to sqlglot."""
+    if tokens[i - 1].token_type == TokenType.R_PAREN:
+        words, opening, depth = _words(tokens[:i]), i, 0
+        while opening and (opening == i or depth):
+            opening -= 1
+            depth += (words[opening] == ")") - (words[opening] == "(")
+        return words[:opening][-2:] != ["DISTINCT", "ON"]
+    first = i - 1
+    while first > 1 and tokens[first - 1].token_type == TokenType.DOT:
+        first -= 2
+    return tokens[i - 1].token_type in _NAMES and first > 0 and tokens[first - 1].token_type in _BEFORE_A_TABLE
 
 
 def _words(tokens: Sequence[Token]) -> list[str]:
