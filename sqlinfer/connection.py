@@ -19,7 +19,7 @@ import duckdb
 from sqlinfer.callers import call_for_caller
 from sqlinfer.engines import Engine, open_engine
 from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError
-from sqlinfer.models.registry import Registry
+from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.signature import Signature
 from sqlinfer.relation import Relation
 from sqlinfer.scripts import statements
@@ -73,7 +73,6 @@ class Connection:
         self._con = con
         self._registry = registry
         self._engine = engine
-        self._models = _Models(registry)
         self._last: list[TypedCall] = []  # those in the statement whose rows are fetched
         engine.prepare(con)
         self._offer_defaults()
@@ -119,7 +118,7 @@ class Connection:
 
     def rewritten(self, query: str) -> str:
         """The SQL that DuckDB is given for ``query``."""
-        return self._rewrite(query).text
+        return self._rewrite(query, _Models(self._registry)).text
 
     def __enter__(self) -> Connection:
         return self
@@ -141,7 +140,7 @@ class Connection:
     def _run(self, method: Callable[[Any], Any], query: Any, *, again: bool = True) -> Any:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             text = getattr(query, "query", "")
-            if not self._rewrite(text).calls:
+            if not self._rewrite(text, _Models(self._registry)).calls:
                 return self._translating(method)(query)
             query = text
         *before, last = statements(self._con, query)
@@ -166,8 +165,6 @@ class Connection:
         if reading is None:
             self._last = own
         self._engine.begin()
-        for typed in own:
-            self._engine.ensure(self._con, typed.function, self._registry.get(typed.function.reference))
         calls = [*own, *(reading or [])]
         try:
             return self._faced(self._watched(first), calls)
@@ -202,20 +199,25 @@ class Connection:
         *,
         spread_rows: bool = True,
     ) -> tuple[Callable[[], Any], list[TypedCall]]:
+        """What to call, and the calls in its texts, whose functions the database then has."""
+        models = _Models(self._registry)
         calls: list[TypedCall] = []
 
         def given(value: Any) -> Any:
             if not isinstance(value, str):
                 return value
-            rewritten = self._rewrite(value, rows, spread_rows=spread_rows)
+            rewritten = self._rewrite(value, models, rows=rows, spread_rows=spread_rows)
             calls.extend(rewritten.calls)
             return rewritten.text
 
-        return partial(method, *map(given, args), **{name: given(value) for name, value in options.items()}), calls
+        call = partial(method, *map(given, args), **{name: given(value) for name, value in options.items()})
+        for function, model in models.read.items():
+            self._engine.ensure(self._con, function, model)
+        return call, calls
 
-    def _rewrite(self, query: str, rows: frozenset[str] = frozenset(), *, spread_rows: bool = True) -> Rewritten:
+    def _rewrite(self, query: str, models: _Models, **how: Any) -> Rewritten:
         try:
-            return rewrite(query, self._models, rows=rows, spread_rows=spread_rows)
+            return rewrite(query, models, **how)
         except RecursionError:
             raise CallError("the calls stand too deep inside one another: compute the inner ones in a CTE") from None
 
@@ -272,7 +274,7 @@ class Connection:
                     f"this transaction began before {typed.function.name}() was made: commit it or roll it back, and "
                     "ask again"
                 ).at(typed.sql, typed.call.start, typed.call.end)
-            names = self._models.signature(typed.function).feature_names
+            names = _Models(self._registry).signature(typed.function).feature_names
             if typed.by_name and missing is not None and missing in [name.lower() for name in names]:
                 feature = next(name for name in names if name.lower() == missing)
                 reference = str(typed.function.reference)
@@ -302,15 +304,19 @@ def _missing_column(message: str) -> str | None:
 
 
 class _Models:
-    """The registry as the rewriting of SQL sees it."""
+    """The registry as the rewriting of one statement sees it, which reads it once for each function."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self.read: dict[Function, StoredModel] = {}
 
     def has(self, name: str) -> bool:
         return bool(self._registry.aliases(name))
 
     def signature(self, function: Function) -> Signature:
-        model = self._registry.get(function.reference)
-        model.call(function.call)
+        model = self.read.get(function)
+        if model is None:
+            model = self._registry.get(function.reference)
+            model.call(function.call)
+            self.read[function] = model
         return model.manifest.signature

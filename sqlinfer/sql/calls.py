@@ -7,9 +7,10 @@ identifiers that contain the word predict are what they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import Any, ClassVar, Literal, TypeVar
 
 import sqlglot
 from sqlglot.dialects.duckdb import DuckDB
@@ -29,6 +30,9 @@ _BEFORE_A_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.USING, TokenType.CO
 # After these words a name is given, and then columns or parameters in parentheses.
 _NAMING = {"TABLE", "VIEW", "INTO", "EXISTS", "MACRO", "FUNCTION", "WITH", "RECURSIVE"}
 _NAMING |= {"REFERENCES", "COPY", "PREPARE", "EXECUTE", "ANALYZE", "VACUUM"}
+_REMEMBERED = 256
+_LONG = 10_000
+T = TypeVar("T")
 Kind = Literal["value", "name", "row", "star", "unpack"]
 
 
@@ -55,8 +59,8 @@ class SqlCall:
     open: int
     text: str | None
     text_span: tuple[int, int] | None
-    arguments: list[Argument]
-    inner: list[SqlCall] = field(default_factory=list)
+    arguments: tuple[Argument, ...]
+    inner: tuple[SqlCall, ...] = ()
 
 
 class _Dialect(DuckDB):
@@ -73,15 +77,27 @@ class _Dialect(DuckDB):
             """Nothing: DuckDB runs the statement, whether sqlglot can parse it or not."""
 
 
-def find_calls(sql: str) -> list[SqlCall]:
+def _remembering(function: Callable[[str], T]) -> Callable[[str], T]:
+    """One text is asked again and again, with other parameters; a long one holds values, and once is often enough."""
+    remembered = lru_cache(_REMEMBERED)(function)
+
+    @wraps(function)
+    def read(sql: str) -> T:
+        return remembered(sql) if len(sql) <= _LONG else function(sql)
+
+    return read
+
+
+@_remembering
+def find_calls(sql: str) -> tuple[SqlCall, ...]:
     """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``.
 
     A text that cannot be tokenized holds no calls: DuckDB says better what is wrong with it.
     """
     if not _WORTH_READING.search(sql):
-        return []
+        return ()
     tokens = _tokens(sql)
-    return list(_calls(tokens, 0, len(tokens)))
+    return tuple(_calls(tokens, 0, len(tokens)))
 
 
 def split_statements(sql: str) -> list[str]:
@@ -89,6 +105,7 @@ def split_statements(sql: str) -> list[str]:
     return [sql[tokens[0].start : tokens[-1].end + 1] for tokens in _statements(_tokens(sql)) if tokens] or [sql]
 
 
+@_remembering
 def relation_names(sql: str) -> frozenset[str]:
     """The tables and aliases that the statements in ``sql`` name, lower case; none of one that sqlglot cannot parse."""
     relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
@@ -232,8 +249,8 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
         open=tokens[name + 1].start,
         text=text,
         text_span=span,
-        arguments=[_argument(tokens, first, last) for first, last in parts],
-        inner=list(_calls(tokens, name + 2, close)),
+        arguments=tuple(_argument(tokens, first, last) for first, last in parts),
+        inner=tuple(_calls(tokens, name + 2, close)),
     )
 
 

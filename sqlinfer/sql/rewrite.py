@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -53,7 +54,7 @@ class _Rewriting:
         self.spread_rows = spread_rows
         self.typed: list[TypedCall] = []
 
-    def run(self, calls: list[SqlCall]) -> Rewritten:
+    def run(self, calls: Sequence[SqlCall]) -> Rewritten:
         text = self._splice(0, len(self.sql), calls)
         return Rewritten(text, self.typed)
 
@@ -61,7 +62,7 @@ class _Rewriting:
     def _relations(self) -> frozenset[str]:
         return self.rows | relation_names(self.sql)
 
-    def _splice(self, start: int, end: int, calls: list[SqlCall]) -> str:
+    def _splice(self, start: int, end: int, calls: Sequence[SqlCall]) -> str:
         pieces, position = [], start
         for call in calls:
             if start <= call.start and call.end <= end:
