@@ -67,6 +67,9 @@ class Relation:
     def __dir__(self) -> list[str]:
         return dir(self._relation)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._relation.__reduce_ex__(protocol)
+
     def __repr__(self) -> str:
         return str(self._read(repr))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -90,6 +92,17 @@ def test_they_are_duckdbs_relations(con, flowers):
         scored.nothing  # noqa: B018
     with pytest.raises(duckdb.Error):
         scored.filter("nothing > 1").fetchall()
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_they_are_copied_as_duckdbs_are(con, flowers, copied):
+    try:
+        expected = type(copied(con.raw.table("iris")))
+    except Exception as error:
+        with pytest.raises(type(error)):
+            copied(flowers)
+    else:
+        assert type(copied(flowers)) is expected
 
 
 def test_they_are_shown(flowers, capsys):
