@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -18,8 +19,9 @@ import duckdb
 from sqlinfer.callers import call_for_caller
 from sqlinfer.engines import Engine, open_engine
 from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError
-from sqlinfer.models.registry import Registry
+from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.signature import Signature
+from sqlinfer.relation import Relation
 from sqlinfer.scripts import statements
 from sqlinfer.sql.bind import Function, TypedCall
 from sqlinfer.sql.rewrite import Rewritten, rewrite
@@ -71,8 +73,7 @@ class Connection:
         self._con = con
         self._registry = registry
         self._engine = engine
-        self._models = _Models(registry)
-        self._last: tuple[str, list[TypedCall]] = "", []  # what the rows that are fetched were asked with
+        self._last: list[TypedCall] = []  # those in the statement whose rows are fetched
         engine.prepare(con)
         self._offer_defaults()
 
@@ -91,16 +92,16 @@ class Connection:
         return self._con
 
     def execute(self, query: Any, parameters: Any = None) -> Connection:
-        self._run(self._con.execute, query, *([] if parameters is None else [parameters]))
+        self._run(partial(self._con.execute, parameters=parameters), query)
         return self
 
     def executemany(self, query: Any, parameters: Any = None) -> Connection:
         # each set of parameters may be bound anew, when others have been executed
-        self._run(self._con.executemany, query, *([] if parameters is None else [parameters]), again=False)
+        self._run(partial(self._con.executemany, parameters=parameters), query, again=False)
         return self
 
     def sql(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
-        relation: duckdb.DuckDBPyRelation = self._run(self._con.sql, query, **options)
+        relation: duckdb.DuckDBPyRelation = self._run(partial(self._con.sql, **options), query)
         return relation
 
     def query(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
@@ -117,7 +118,7 @@ class Connection:
 
     def rewritten(self, query: str) -> str:
         """The SQL that DuckDB is given for ``query``."""
-        return self._rewrite(query).text
+        return self._rewrite(query, _Models(self._registry)).text
 
     def __enter__(self) -> Connection:
         return self
@@ -136,79 +137,126 @@ class Connection:
         attribute = getattr(self._con, name)
         return self._translating(attribute) if callable(attribute) else attribute
 
-    def _run(self, method: Callable[..., Any], query: Any, *args: Any, again: bool = True, **options: Any) -> Any:
+    def _run(self, method: Callable[[Any], Any], query: Any, *, again: bool = True) -> Any:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             text = getattr(query, "query", "")
-            if not self._rewrite(text).calls:
-                return self._translating(method)(query, *args, **options)
+            if not self._rewrite(text, _Models(self._registry)).calls:
+                return self._translating(method)(query)
             query = text
         *before, last = statements(self._con, query)
         for statement in before:
-            self._try(self._con.execute, statement.text, again=True)
-        return self._try(method, last.text, *args, again=again and last.alone, **options)
+            self._try(self._con.execute, [statement.text])
+        return self._try(method, [last.text], again=again and last.alone)
 
-    def _try(self, method: Callable[..., Any], query: str, *args: Any, again: bool, **options: Any) -> Any:
-        """Run one statement; ``again``: once more in other words where it cannot be bound, and so has not run."""
-        rewritten = self._rewrite(query)
-        self._last = query, rewritten.calls
+    def _try(
+        self,
+        method: Callable[..., Any],
+        args: Sequence[Any] = (),
+        options: Mapping[str, Any] = {},
+        *,
+        reading: Sequence[TypedCall] | None = None,
+        rows: frozenset[str] = frozenset(),
+        again: bool = True,
+    ) -> Any:
+        """Run one statement, or a relation's method: ``reading`` are the calls that compute the relation, ``rows`` the
+        names of its rows. ``again``: once more in other words where it cannot be bound, and so has not run."""
+        rewritten = partial(self._rewritten, method, args, options, rows)
+        first, own = rewritten()
+        if reading is None:
+            self._last = own
         self._engine.begin()
-        for call in rewritten.calls:
-            self._engine.ensure(self._con, call.function, self._registry.get(call.function.reference))
+        calls = [*own, *(reading or [])]
         try:
-            return self._watched(method, rewritten.text, *args, **options)
+            return self._faced(self._watched(first), calls)
         except duckdb.Error as error:
-            second = self._second_try(query, rewritten, error) if again else None
-            failure = self._translated(error, query, rewritten.calls)
+            second = self._second_try(error, first, own, rewritten) if again else None
+            failure = self._translated(error, calls)
             if second is None:
                 raise failure from error
         try:
-            return self._watched(method, second, *args, **options)
+            return self._faced(self._watched(second), calls)
         except duckdb.TransactionException as error:  # DuckDB 2 ends a transaction with its first error
             raise failure from error
         except duckdb.Error as error:
-            raise self._translated(error, query, rewritten.calls) from error
+            raise self._translated(error, calls) from error
 
     def _watched(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         with self._engine.interrupt.watching(self._con):
             return call_for_caller(method, *args, **options)
 
-    def _rewrite(self, query: str, *, spread_rows: bool = True) -> Rewritten:
+    def _faced(self, result: Any, calls: Sequence[TypedCall]) -> Any:
+        """What DuckDB gives, with predict() in its SQL too."""
+        if result is self._con:
+            return self
+        return Relation(result, self._try, calls) if Relation.can_be(result) else result
+
+    def _rewritten(
+        self,
+        method: Callable[..., Any],
+        args: Sequence[Any],
+        options: Mapping[str, Any],
+        rows: frozenset[str],
+        *,
+        spread_rows: bool = True,
+    ) -> tuple[Callable[[], Any], list[TypedCall]]:
+        """What to call, and the calls in its texts, whose functions the database then has."""
+        models = _Models(self._registry)
+        calls: list[TypedCall] = []
+
+        def given(value: Any) -> Any:
+            if not isinstance(value, str):
+                return value
+            rewritten = self._rewrite(value, models, rows=rows, spread_rows=spread_rows)
+            calls.extend(rewritten.calls)
+            return rewritten.text
+
+        call = partial(method, *map(given, args), **{name: given(value) for name, value in options.items()})
+        for function, model in models.read.items():
+            self._engine.ensure(self._con, function, model)
+        return call, calls
+
+    def _rewrite(self, query: str, models: _Models, **how: Any) -> Rewritten:
         try:
-            return rewrite(query, self._models, spread_rows=spread_rows)
+            return rewrite(query, models, **how)
         except RecursionError:
             raise CallError("the calls stand too deep inside one another: compute the inner ones in a CTE") from None
 
-    def _second_try(self, query: str, rewritten: Rewritten, error: duckdb.Error) -> str | None:
-        """The text to try after a failed binding: a lone name may have been a column and not the table of that name,
-        and a view may call the function of a model that was registered after this connection was opened."""
+    def _second_try(
+        self,
+        error: duckdb.Error,
+        first: Callable[[], Any],
+        calls: list[TypedCall],
+        rewritten: Callable[..., tuple[Callable[[], Any], list[TypedCall]]],
+    ) -> Callable[[], Any] | None:
+        """What to try after a failed binding: a lone name may have been a column and not the table of that name, and a
+        view may call the function of a model that was registered after this connection was opened."""
         if isinstance(error, duckdb.BinderException):
-            plain = self._rewrite(query, spread_rows=False).text
-            return plain if plain != rewritten.text else None
+            plain, others = rewritten(spread_rows=False)
+            return plain if others != calls else None
         missing = re.search(r"Function with name (.+?) does not exist", str(error))
         if isinstance(error, duckdb.CatalogException) and missing:
             if missing[1] == "sqlinfer_models":
                 self._engine.prepare(self._con)
-                return rewritten.text
+                return first
             try:
                 function = Function.parse(missing[1].strip('"'))
                 self._engine.ensure(self._con, function, self._registry.get(function.reference))
             except (SqlinferError, ValueError):
                 return None
-            return rewritten.text
+            return first
         return None
 
     def _translating(self, method: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(method)
         def call(*args: Any, **options: Any) -> Any:
             try:
-                result = self._watched(method, *args, **options)
+                return self._faced(self._watched(method, *args, **options), [])
             except duckdb.Error as error:
-                raise self._translated(error, *self._last) from error
-            return self if result is self._con else result
+                raise self._translated(error, self._last) from error
 
         return call
 
-    def _translated(self, error: duckdb.Error, query: str, calls: list[TypedCall]) -> BaseException:
+    def _translated(self, error: duckdb.Error, calls: list[TypedCall]) -> BaseException:
         """The error as its cause raised it, underlined in the user's own text; DuckDB's own errors stay as they are."""
         failure = self._engine.failure(str(error))
         if failure is not None:
@@ -217,7 +265,7 @@ class Connection:
                 # an engine that does not say which function failed names its model in the message, if anything
                 named = [c for c in calls if c.function == function or f"'{c.function.reference}'" in str(error)]
                 for typed in (named or calls)[:1]:
-                    cause.at(query, typed.call.start, typed.call.end)
+                    cause.at(typed.sql, typed.call.start, typed.call.end)
             return cause
         missing = _missing_column(str(error))
         for typed in calls:
@@ -225,12 +273,12 @@ class Connection:
                 return EngineError(
                     f"this transaction began before {typed.function.name}() was made: commit it or roll it back, and "
                     "ask again"
-                ).at(query, typed.call.start, typed.call.end)
-            names = self._models.signature(typed.function).feature_names
+                ).at(typed.sql, typed.call.start, typed.call.end)
+            names = _Models(self._registry).signature(typed.function).feature_names
             if typed.by_name and missing is not None and missing in [name.lower() for name in names]:
                 feature = next(name for name in names if name.lower() == missing)
                 reference = str(typed.function.reference)
-                return MissingFeature.of(reference, [feature], names).at(query, typed.call.start, typed.call.end)
+                return MissingFeature.of(reference, [feature], names).at(typed.sql, typed.call.start, typed.call.end)
         return error
 
     def _offer_defaults(self) -> None:
@@ -256,15 +304,19 @@ def _missing_column(message: str) -> str | None:
 
 
 class _Models:
-    """The registry as the rewriting of SQL sees it."""
+    """The registry as the rewriting of one statement sees it, which reads it once for each function."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
+        self.read: dict[Function, StoredModel] = {}
 
     def has(self, name: str) -> bool:
         return bool(self._registry.aliases(name))
 
     def signature(self, function: Function) -> Signature:
-        model = self._registry.get(function.reference)
-        model.call(function.call)
+        model = self.read.get(function)
+        if model is None:
+            model = self._registry.get(function.reference)
+            model.call(function.call)
+            self.read[function] = model
         return model.manifest.signature

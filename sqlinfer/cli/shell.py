@@ -27,12 +27,16 @@ __all__ = ["shell"]
 _WITH_VALUE = {"c", "cmd", "f", "init", "newline", "nullvalue", "s", "separator", "storage-version"}
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
+# With -h an option, click reads one in -noheader, too.
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("words", metavar="[DATABASE] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--print-setup", is_flag=True, help="Print how to set up and start duckdb by hand, and exit.")
 @registry_option
 def shell(words: tuple[str, ...], print_setup: bool, registry: str | None) -> None:
     """Start the duckdb program on DATABASE with predict() loaded. OPTIONS are duckdb's own, such as -c SQL."""
+    if "-h" in words:
+        click.echo(click.get_current_context().get_help())
+        return
     store = Registry(registry)
     database, options = _database(words)
     setup = [

@@ -191,6 +191,7 @@ class Registry:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with self._writing(folder):
+                aliases = self.aliases(name)
                 version = self._next_version(name)
                 place = folder / str(version)
                 manifest = describe(version)
@@ -202,7 +203,6 @@ class Registry:
                     draft.rename(place)
                 finally:
                     shutil.rmtree(draft, ignore_errors=True)
-                aliases = self.aliases(name)
                 if promote or DEFAULT not in aliases:
                     self._write_aliases(name, {**aliases, DEFAULT: version})
         except OSError as error:
@@ -221,8 +221,11 @@ class Registry:
         self.get(Reference(name, version))
         with self._changing(name):
             known: dict[str, int] = {}
-            with suppress(RegistryError):  # this is how a damaged file is mended
+            try:
                 known = self.aliases(name)
+            except RegistryError:  # this is how a damaged file is mended; what it still says is for a person to read
+                damaged = self._models / name / ALIASES_FILE
+                shutil.copyfile(damaged, damaged.with_suffix(".damaged"))
             self._write_aliases(name, {**known, alias: version})
 
     def drop_alias(self, name: str, alias: str) -> None:

@@ -37,11 +37,12 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class TypedCall:
-    """``arguments``: spans of the user's own text, each with what to put around it. ``by_name``: the arguments were
-    spread from a row or from the columns in scope, so that DuckDB says which of them it cannot find."""
+    """``sql`` is the user's own text, and ``arguments`` spans of it, each with what to put around it. ``by_name``: the
+    arguments were spread from a row or from the columns in scope, so that DuckDB says which of them it cannot find."""
 
     function: Function
     call: SqlCall
+    sql: str
     arguments: list[tuple[str, Argument | None]]
     by_name: bool = False
 
@@ -56,23 +57,23 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     names = signature.feature_names
     arguments = call.arguments
     if any(argument.name for argument in arguments):
-        return TypedCall(function, call, [("{}", a) for a in _in_order(call, function, signature)])
+        return TypedCall(function, call, sql, [("{}", a) for a in _in_order(call, function, signature)])
     if len(arguments) == 1:
         (only,) = arguments
         text = sql[only.start : only.end]
         if only.kind == "star":
-            return TypedCall(function, call, [(quoted(name), None) for name in names], by_name=True)
+            return TypedCall(function, call, sql, [(quoted(name), None) for name in names], by_name=True)
         row = None
         if only.kind == "row":
             row = text.removesuffix("*").rstrip().removesuffix(".").rstrip()
         elif only.kind == "name" and len(names) > 1 and is_row(text.strip('"')):
             row = f"({text})"
         if row is not None:
-            return TypedCall(function, call, [(f"{row}.{quoted(name)}", None) for name in names], by_name=True)
+            return TypedCall(function, call, sql, [(f"{row}.{quoted(name)}", None) for name in names], by_name=True)
     counted = not any(argument.kind in ("unpack", "star", "row") for argument in arguments)
     if counted and len(arguments) != 1 and len(arguments) != len(names):
         raise FeatureCount.of(str(function.reference), len(arguments), names)
-    return TypedCall(function, call, [("{}", argument) for argument in arguments])
+    return TypedCall(function, call, sql, [("{}", argument) for argument in arguments])
 
 
 def _in_order(call: SqlCall, function: Function, signature: Signature) -> Iterator[Argument]:

@@ -7,9 +7,10 @@ identifiers that contain the word predict are what they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import Any, ClassVar, Literal, TypeVar
 
 import sqlglot
 from sqlglot.dialects.duckdb import DuckDB
@@ -24,9 +25,14 @@ _PARAMETER = re.compile(r"(?<![\w$])\$(?=(\d+|[^\W\d]\w*)(?![\w$]))")
 _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
+_NAMES = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING}
+_BEFORE_A_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.USING, TokenType.COMMA}
 # After these words a name is given, and then columns or parameters in parentheses.
 _NAMING = {"TABLE", "VIEW", "INTO", "EXISTS", "MACRO", "FUNCTION", "WITH", "RECURSIVE"}
 _NAMING |= {"REFERENCES", "COPY", "PREPARE", "EXECUTE", "ANALYZE", "VACUUM"}
+_REMEMBERED = 256
+_LONG = 10_000
+T = TypeVar("T")
 Kind = Literal["value", "name", "row", "star", "unpack"]
 
 
@@ -53,8 +59,8 @@ class SqlCall:
     open: int
     text: str | None
     text_span: tuple[int, int] | None
-    arguments: list[Argument]
-    inner: list[SqlCall] = field(default_factory=list)
+    arguments: tuple[Argument, ...]
+    inner: tuple[SqlCall, ...] = ()
 
 
 class _Dialect(DuckDB):
@@ -67,43 +73,83 @@ class _Dialect(DuckDB):
     class Parser(DuckDB.Parser):
         FUNCTIONS: ClassVar = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
 
+        def _warn_unsupported(self) -> None:
+            """Nothing: DuckDB runs the statement, whether sqlglot can parse it or not."""
 
-def find_calls(sql: str) -> list[SqlCall]:
+
+def _remembering(function: Callable[[str], T]) -> Callable[[str], T]:
+    """One text is asked again and again, with other parameters; a long one holds values, and once is often enough."""
+    remembered = lru_cache(_REMEMBERED)(function)
+
+    @wraps(function)
+    def read(sql: str) -> T:
+        return remembered(sql) if len(sql) <= _LONG else function(sql)
+
+    return read
+
+
+@_remembering
+def find_calls(sql: str) -> tuple[SqlCall, ...]:
     """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``.
 
     A text that cannot be tokenized holds no calls: DuckDB says better what is wrong with it.
     """
     if not _WORTH_READING.search(sql):
-        return []
+        return ()
     tokens = _tokens(sql)
-    return list(_calls(tokens, 0, len(tokens)))
+    return tuple(_calls(tokens, 0, len(tokens)))
 
 
 def split_statements(sql: str) -> list[str]:
     """The statements of ``sql`` without their semicolons and the comments around them."""
-    spans: list[tuple[int, int] | None] = [None]
-    for token in _tokens(sql):
-        if token.token_type == TokenType.SEMICOLON:
-            spans.append(None)
-        else:
-            start = spans[-1][0] if spans[-1] else token.start
-            spans[-1] = start, token.end + 1
-    return [sql[start:end] for start, end in filter(None, spans)] or [sql]
+    return [sql[tokens[0].start : tokens[-1].end + 1] for tokens in _statements(_tokens(sql)) if tokens] or [sql]
 
 
+@_remembering
 def relation_names(sql: str) -> frozenset[str]:
-    """The tables and aliases that the statements in ``sql`` name, lower case; empty where sqlglot cannot parse them."""
-    try:
-        trees = _Dialect().parser().parse(_tokens(sql), sql)
-    except (SqlglotError, RecursionError):
-        return frozenset()
+    """The tables and aliases that the statements in ``sql`` name, lower case; none of one that sqlglot cannot parse."""
     relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
     return frozenset(
         node.alias_or_name.lower() if not isinstance(node, sqlglot.exp.TableAlias) else node.name.lower()
-        for tree in trees
+        for statement in _statements(_tokens(sql))
+        for tree in _trees(_body(statement), sql)
         if tree
         for node in tree.find_all(*relations)
     ) - {""}
+
+
+def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    start = 0
+    for i, token in enumerate(tokens):
+        if token.token_type == TokenType.SEMICOLON:
+            yield tokens[start:i]
+            start = i + 1
+    yield tokens[start:]
+
+
+def _trees(tokens: Sequence[Token], sql: str) -> list[Any]:
+    try:
+        trees: list[Any] = _Dialect().parser().parse(tokens, sql)
+    except (SqlglotError, RecursionError):
+        return []
+    return trees
+
+
+def _body(statement: Sequence[Token]) -> Sequence[Token]:
+    """What EXPLAIN explains, PREPARE prepares or a macro stands for, which sqlglot does not parse where it is."""
+    words = _words(statement)
+    if words[:1] == ["EXPLAIN"]:
+        start = 2 if words[1:2] == ["ANALYZE"] else 1
+        options = words[start : start + 2] in (["(", "ANALYZE"], ["(", "FORMAT"])
+        return statement[words.index(")") + 1 if options and ")" in words else start :]
+    if words[:1] == ["PREPARE"] or not {"MACRO", "FUNCTION"}.isdisjoint(words[:5]):
+        opening = words.index("(") if "(" in words else len(words)
+        if "AS" not in words[:opening]:  # types or parameters come first, and in them perhaps another AS
+            opening = _matching(statement, opening, len(statement)) or 0
+            words[:opening] = [""] * opening
+        start = words.index("AS") + 1 if "AS" in words else 0
+        return statement[start + (words[start : start + 1] == ["TABLE"]) :]
+    return statement
 
 
 def _tokens(sql: str) -> Sequence[Token]:
@@ -149,7 +195,22 @@ def _is_named(tokens: Sequence[Token], i: int, close: int) -> bool:
         start = max((k + 1 for k in range(i) if tokens[k].token_type == TokenType.SEMICOLON), default=0)
         opening = _words(tokens[start : start + 5])
         return "MACRO" not in opening and "FUNCTION" not in opening if before == "AS" else "INDEX" in opening
-    return before == "." or before in _NAMING
+    return before == "." or before in _NAMING or _follows_a_table(tokens, i)
+
+
+def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
+    """Whether a name is the alias, without AS, of what stands before it: ``FROM t predict(a)``. No call follows a
+    parenthesis but that of DISTINCT ON, nor a name; but not every word that one does follow is a keyword to sqlglot."""
+    if tokens[i - 1].token_type == TokenType.R_PAREN:
+        words, opening, depth = _words(tokens[:i]), i, 0
+        while opening and (opening == i or depth):
+            opening -= 1
+            depth += (words[opening] == ")") - (words[opening] == "(")
+        return words[:opening][-2:] != ["DISTINCT", "ON"]
+    first = i - 1
+    while first > 1 and tokens[first - 1].token_type == TokenType.DOT:
+        first -= 2
+    return tokens[i - 1].token_type in _NAMES and first > 0 and tokens[first - 1].token_type in _BEFORE_A_TABLE
 
 
 def _words(tokens: Sequence[Token]) -> list[str]:
@@ -188,8 +249,8 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
         open=tokens[name + 1].start,
         text=text,
         text_span=span,
-        arguments=[_argument(tokens, first, last) for first, last in parts],
-        inner=list(_calls(tokens, name + 2, close)),
+        arguments=tuple(_argument(tokens, first, last) for first, last in parts),
+        inner=tuple(_calls(tokens, name + 2, close)),
     )
 
 

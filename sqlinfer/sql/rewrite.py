@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -33,33 +34,35 @@ class Rewritten:
     calls: list[TypedCall]
 
 
-def rewrite(sql: str, models: Models, *, spread_rows: bool = True) -> Rewritten:
+def rewrite(sql: str, models: Models, *, rows: frozenset[str] = frozenset(), spread_rows: bool = True) -> Rewritten:
     """Raises SqlinferError with the place underlined.
 
-    ``spread_rows``: read a table's columns one by one where a row is given (``predict('m', t)``), not the whole row.
+    ``rows``: tables that the text may name besides its own, lower case. ``spread_rows``: read a table's columns one by
+    one where a row is given (``predict('m', t)``), not the whole row.
     """
     calls = find_calls(sql)
     if not calls:
         return Rewritten(sql, [])
-    return _Rewriting(sql, models, spread_rows).run(calls)
+    return _Rewriting(sql, models, rows, spread_rows).run(calls)
 
 
 class _Rewriting:
-    def __init__(self, sql: str, models: Models, spread_rows: bool) -> None:
+    def __init__(self, sql: str, models: Models, rows: frozenset[str], spread_rows: bool) -> None:
         self.sql = sql
         self.models = models
+        self.rows = rows
         self.spread_rows = spread_rows
         self.typed: list[TypedCall] = []
 
-    def run(self, calls: list[SqlCall]) -> Rewritten:
+    def run(self, calls: Sequence[SqlCall]) -> Rewritten:
         text = self._splice(0, len(self.sql), calls)
         return Rewritten(text, self.typed)
 
     @cached_property
     def _relations(self) -> frozenset[str]:
-        return relation_names(self.sql)
+        return self.rows | relation_names(self.sql)
 
-    def _splice(self, start: int, end: int, calls: list[SqlCall]) -> str:
+    def _splice(self, start: int, end: int, calls: Sequence[SqlCall]) -> str:
         pieces, position = [], start
         for call in calls:
             if start <= call.start and call.end <= end:

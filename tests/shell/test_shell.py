@@ -59,6 +59,34 @@ def test_options_may_stand_before_the_database(shell, tmp_path):
     shell(file, "-c", "CREATE TABLE t AS SELECT predict_iris(5.1, 3.5, 1.4, 0.2) AS p")
     ran = shell("-csv", "-separator", "|", "-nullvalue", "-", file, "-c", "SELECT p, NULL FROM t")
     assert ran.stdout.split()[1:] == ["setosa|-"]
+    assert shell("-noheader", "-list", file, "-c", "SELECT p, 1 FROM t").stdout == "setosa|1\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("-noheader", "│ true"),
+        ("-header", "p"),
+        ("-batch", "true"),
+        ("-html", "<td>true</td>"),
+        ("-json", '[{"p":true}]'),
+        ("-csv", "p\ntrue"),
+        ("-line", "p = true"),
+        ("-readonly", "true"),
+        ("-help", "[OPTIONS] FILENAME"),
+        ("-version", "v1."),
+    ],
+)
+def test_every_option_is_duckdbs_own(shell, tmp_path, option, says):
+    file = tmp_path / "x.duckdb"
+    shell(file, "-c", "SELECT 1")
+    ran = shell(option, file, "-c", "SELECT predict_width(1) > 0 AS p")
+    assert says in ran.stdout and "sqlinfer shell" not in ran.stdout
+
+
+def test_help_is_ours(shell):
+    assert shell("-h").stdout == shell("x.duckdb", "--help").stdout
+    assert "Start the duckdb program on DATABASE" in shell("-h").stdout
 
 
 def test_the_setup_can_be_pasted(shell, tmp_path):

@@ -96,3 +96,4 @@ def test_tables_called_like_functions(con, one):
     assert con.execute("FROM predict_iris").fetchall() == [(3, 2, None)]
     assert one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'Predict_Iris'") == 1
     assert one("WITH predict(a) AS (SELECT 1), infer(b) AS (SELECT 2) SELECT a + b FROM predict, infer") == 3
+    assert one("SELECT predict.x + y FROM range(3, 4) predict(x), (VALUES (4)) Predict_Iris(y)") == 7

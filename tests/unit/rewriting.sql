@@ -180,3 +180,35 @@ SELECT system.main.predict_width(a) AS p FROM (VALUES (1)) AS predict(a), (VALUE
 SELECT predict('width', t), predict('iris', t.*) FROM t
 -->
 SELECT system.main.predict_width(t), system.main.predict_iris(t."sl", t."sw", t."pl", t."pw") FROM t
+-----
+EXPLAIN SELECT predict('iris', t) FROM t; EXPLAIN ANALYZE FROM u SELECT predict('iris', u)
+-->
+EXPLAIN SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t; EXPLAIN ANALYZE FROM u SELECT system.main.predict_iris((u)."sl", (u)."sw", (u)."pl", (u)."pw")
+-----
+EXPLAIN (ANALYZE, FORMAT json) SELECT predict('iris', t) FROM t; EXPLAIN (SELECT predict('iris', u) FROM u)
+-->
+EXPLAIN (ANALYZE, FORMAT json) SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t; EXPLAIN (SELECT system.main.predict_iris((u)."sl", (u)."sw", (u)."pl", (u)."pw") FROM u)
+-----
+PREPARE q AS SELECT predict('iris', t) FROM t; PREPARE p(INT, DECIMAL(9, 2)) AS SELECT predict('iris', u) FROM u
+-->
+PREPARE q AS SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") FROM t; PREPARE p(INT, DECIMAL(9, 2)) AS SELECT system.main.predict_iris((u)."sl", (u)."sw", (u)."pl", (u)."pw") FROM u
+-----
+CREATE MACRO IF NOT EXISTS s.f(n := CAST(1 AS INT)) AS TABLE FROM t SELECT predict('iris', t) LIMIT n
+-->
+CREATE MACRO IF NOT EXISTS s.f(n := CAST(1 AS INT)) AS TABLE FROM t SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") LIMIT n
+-----
+SELECT predict.a, predict('width', a) FROM t predict(a) JOIN s.u infer(b) ON predict('width', b) > 1, 'x.csv' Predict_Width(c), "T 2" predict_iris(d)
+-->
+SELECT predict.a, system.main.predict_width(a) FROM t predict(a) JOIN s.u infer(b) ON system.main.predict_width(b) > 1, 'x.csv' Predict_Width(c), "T 2" predict_iris(d)
+-----
+FROM (VALUES (1)) predict_iris(x), range(5) predict(i), LATERAL (SELECT predict('width', i)) infer(p)
+-->
+FROM (VALUES (1)) predict_iris(x), range(5) predict(i), LATERAL (SELECT system.main.predict_width(i)) infer(p)
+-----
+SELECT DISTINCT ON (f(a), b) predict('width', a), a::TIMESTAMP AT TIME ZONE predict('width', a) FROM t ORDER /* */ BY predict('width', a)
+-->
+SELECT DISTINCT ON (f(a), b) system.main.predict_width(a), a::TIMESTAMP AT TIME ZONE system.main.predict_width(a) FROM t ORDER /* */ BY system.main.predict_width(a)
+-----
+SELECT [x FOR x IN a IF predict('width', x) > 1], trim(BOTH predict('width', x) FROM y), CASE WHEN (a) THEN predict('width', a) END, a, NOT predict('width', a) FROM t LIMIT predict('width', 2)
+-->
+SELECT [x FOR x IN a IF system.main.predict_width(x) > 1], trim(BOTH system.main.predict_width(x) FROM y), CASE WHEN (a) THEN system.main.predict_width(a) END, a, NOT system.main.predict_width(a) FROM t LIMIT system.main.predict_width(2)

@@ -18,7 +18,7 @@ LAYERS = [
     ("models", "proof"),
     ("sql", "runtime"),
     ("engines",),
-    ("scripts",),
+    ("scripts", "relation"),
     ("connection",),
     ("model",),
     ("registration",),
@@ -30,7 +30,7 @@ STRANGERS = {("sql", "runtime"), ("runtime", "sql")}
 HOMES = {
     "sqlglot": ("sql/",),
     "onnxruntime": ("runtime/", "engines/catalogue.py"),
-    "duckdb": ("engines/", "scripts.py", "connection.py", "cli/"),
+    "duckdb": ("engines/", "scripts.py", "relation.py", "connection.py", "cli/"),
     "click": ("cli/",),
     "onnx": ("models/",),
     "IPython": ("notebook.py",),

@@ -162,18 +162,30 @@ def test_home_is_found_in_the_environment(monkeypatch, home, file):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"default": "x"}', '{"default": null}', "5"])
-def test_damaged_aliases_are_said_to_be(store, home, content):
+def test_damaged_aliases_are_said_to_be(store, home, file, content):
     (home / "models/m/aliases.json").write_text(content)
-    with pytest.raises(RegistryError, match=r"aliases\.json is damaged"):
-        store.get("m")
-    assert store.get("m/2").manifest.version == 2
+    before = files(home)
+    for what in (
+        lambda: store.get("m"),
+        lambda: store.remove("m/2"),
+        lambda: store.drop_alias("m", "champion"),
+        lambda: sqlinfer.register("m", file, registry=store),
+        lambda: sqlinfer.register("m", file, registry=store, promote=True),
+    ):
+        with pytest.raises(
+            RegistryError, match=r"models/m/aliases\.json is damaged .*sqlinfer alias m default VERSION"
+        ):
+            what()
+    assert files(home) == before
+    assert store.get("m/2").manifest.version == 2 and store.names() == ["m"]
 
 
 def test_damaged_aliases_are_mended_by_a_new_one(store, home):
-    (home / "models/m/aliases.json").write_text("[]")
+    (home / "models/m/aliases.json").write_text('{"champion": 2, "def')
     assert [m.manifest.version for m in store.all()] == [1, 2, 3] and list(store.damaged()) == ["m"]
     store.alias("m", "default", 2)
     assert store.aliases("m") == {"default": 2} and store.damaged() == {}
+    assert (home / "models/m/aliases.damaged").read_text() == '{"champion": 2, "def'
 
 
 def test_an_alias_of_a_version_that_somebody_deleted(store, home):

@@ -75,8 +75,8 @@ text = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(text, st.sampled_from(CALLS)), max_size=4), text)
 def test_text_outside_the_calls_never_changes(parts, tail):
-    sql = "".join(f"{before} {call} " for before, (call, _) in parts) + tail
-    expected = "".join(f"{before} {spelled} " for before, (_, spelled) in parts) + tail
+    sql = "".join(f"{before} = {call} " for before, (call, _) in parts) + tail
+    expected = "".join(f"{before} = {spelled} " for before, (_, spelled) in parts) + tail
     assert rewrite(sql, Models()).text == expected
 
 
