@@ -147,7 +147,7 @@ def ratios(workload: Workload, repeat: int) -> Iterator[str]:
         yield f"- {engine}: {what} = {row / total:.2f}x its time, {row * 1000:.2f} ms"
 
 
-def kernel_ratios(workload: Workload, repeat: int) -> Iterator[str]:
+def ready_ratios(workload: Workload, repeat: int) -> Iterator[str]:
     """sqlinfer, the scan included, against ONNX Runtime and the estimator on a matrix that lies ready."""
     session = onnxruntime.InferenceSession(str(workload.onnx))
     (feed,) = session.get_inputs()
@@ -162,7 +162,7 @@ def kernel_ratios(workload: Workload, repeat: int) -> Iterator[str]:
         for what, run in theirs.items():
             pairs = [(_timed(con, _SUM), _clocked(run)) for _ in range(repeat)]
             ours, other = (statistics.median(seconds) for seconds in zip(*pairs, strict=True))
-            yield f"- {engine}: sum(predict()) : {what} = {other / ours:.2f}x as fast"
+            yield f"- {workload.name}, {engine}: sum(predict()) : {what} = {other / ours:.2f}x as fast"
 
 
 _SUM = "SELECT sum(predict('m', t)) FROM t"

@@ -41,9 +41,10 @@ def main() -> None:
             workload = workloads.make(name, options.rows, Path(folder) / name)
             print(f"\n### {name}: {workload.title}, {workload.rows:,} rows\n", flush=True)
             report(workload, options.repeat)
-        print("\n### Trees beside a matrix that lies ready\n", flush=True)
-        for line in contestants.kernel_ratios(workloads.open_existing("trees", Path(folder) / "trees"), options.repeat):
-            print(line, flush=True)
+        print("\n### Beside a matrix that lies ready\n", flush=True)
+        for name in ("trees", "mlp"):
+            for line in contestants.ready_ratios(workloads.open_existing(name, Path(folder) / name), options.repeat):
+                print(line, flush=True)
         long = 10 * options.rows  # shorter queries show what it costs to start threads
         print(f"\n### A linear model of {long:,} rows beside the same statement without it\n", flush=True)
         for line in contestants.ratios(workloads.make("linear", long, Path(folder) / "ratios"), options.repeat):
