@@ -17,6 +17,8 @@ __all__ = ["Formula", "formula_of"]
 
 # More are no formula that a person reads in model.json.
 _MOST_WEIGHTS = 10_000
+# [targets, features], and [targets] or one for all.
+_Terms = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,54 +51,69 @@ def formula_of(graph: onnx.GraphProto) -> Formula | None:
     fed = [value for value in graph.input if value.name not in known]
     if len(fed) != 1 or len(graph.output) != 1 or len(fed[0].type.tensor_type.shape.dim) != 2:
         return None
-    at, weights, intercepts = fed[0].name, None, None
+    at, terms = fed[0].name, None
     for node in graph.node:
-        if len(node.output) != 1 or list(node.input[:1]) != [at]:
+        constants = [_values(known.get(name)) for name in node.input[1:]]
+        if node.input[:1] != [at] or len(node.output) != 1:
             return None
-        attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
-        constants = [numpy_helper.to_array(known[name]) for name in node.input[1:] if name in known]
-        if len(constants) != len(node.input) - 1:
-            return None
-        kind = (node.domain, node.op_type)
-        if weights is None and kind == ("ai.onnx.ml", "LinearRegressor"):
-            weights, intercepts = _regressor(attributes)
-        elif weights is None and kind in (("", "MatMul"), ("", "Gemm")):
-            weights, intercepts = _product(constants, attributes)
-        elif kind == ("", "Add") and weights is not None and intercepts is None and constants[0].ndim <= 1:
-            intercepts = constants[0]
-        elif not (kind == ("", "Reshape") and weights is not None and list(constants[0]) == [-1, len(weights)]):
-            return None
-        if weights is None:
+        terms = _after(node, constants, terms)
+        if terms is None:
             return None
         at = node.output[0]
-    return _formula(weights, intercepts) if weights is not None and at == graph.output[0].name else None
+    return _formula(*terms) if terms and at == graph.output[0].name else None
 
 
-def _regressor(attributes: Mapping[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _values(tensor: onnx.TensorProto | None) -> np.ndarray | None:
+    """None for what is no weight: computed, too large, or damaged."""
+    if tensor is None or math.prod(tensor.dims) > _MOST_WEIGHTS:
+        return None
+    try:
+        return numpy_helper.to_array(tensor)
+    except (TypeError, ValueError):
+        return None
+
+
+def _after(node: onnx.NodeProto, given: list[np.ndarray | None], terms: _Terms | None) -> _Terms | None:
+    """The sums that a node makes of its input, or of the sums before it; None where it makes something else."""
+    constants = [values for values in given if values is not None]
+    if len(constants) < len(given):
+        return None
+    kind = (node.domain, node.op_type)
+    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    if terms is None:
+        if kind == ("ai.onnx.ml", "LinearRegressor"):
+            return _regressor(attributes)
+        return _product(constants, attributes) if kind in (("", "MatMul"), ("", "Gemm")) else None
+    weights, intercepts = terms
+    if kind == ("", "Add") and intercepts is None and constants and constants[0].ndim <= 1:
+        return weights, constants[0]
+    same = kind == ("", "Reshape") and len(constants) == 1 and constants[0].tolist() == [-1, len(weights)]
+    return terms if same else None
+
+
+def _regressor(attributes: Mapping[str, Any]) -> _Terms | None:
     targets, coefficients = attributes.get("targets", 1), np.asarray(attributes.get("coefficients", []))
-    if attributes.get("post_transform", b"NONE") != b"NONE" or targets < 1 or len(coefficients) % targets:
-        return None, None
-    return coefficients.reshape(targets, -1), np.asarray(attributes.get("intercepts", [0.0] * targets))
+    intercepts = np.asarray(attributes.get("intercepts", []))
+    fits = (
+        targets > 0 and len(coefficients) > 0 and len(coefficients) % targets == 0 and len(intercepts) in (0, targets)
+    )
+    if not fits or attributes.get("post_transform", b"NONE") != b"NONE":
+        return None
+    return coefficients.reshape(targets, -1), intercepts if len(intercepts) else None
 
 
-def _product(constants: list[np.ndarray], attributes: Mapping[str, Any]) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _product(constants: list[np.ndarray], attributes: Mapping[str, Any]) -> _Terms | None:
     plain = attributes.get("alpha", 1.0) == 1.0 and attributes.get("beta", 1.0) == 1.0 and not attributes.get("transA")
     if not plain or not constants or constants[0].ndim != 2 or any(c.ndim > 1 for c in constants[1:]):
-        return None, None
+        return None
     weights = constants[0] if attributes.get("transB") else constants[0].T
     return weights, constants[1] if len(constants) > 1 else None
 
 
 def _formula(weights: np.ndarray, intercepts: np.ndarray | None) -> Formula | None:
-    targets = len(weights)
-    intercepts = np.zeros(targets) if intercepts is None else np.broadcast_to(intercepts, _spread(intercepts, targets))
-    if len(intercepts) != targets or not 0 < weights.size <= _MOST_WEIGHTS:
+    ends = np.zeros(1) if intercepts is None else intercepts.reshape(-1)
+    ends = np.repeat(ends, len(weights)) if len(ends) == 1 else ends
+    finite = np.isfinite(weights).all() and np.isfinite(ends).all()
+    if len(ends) != len(weights) or not 0 < weights.size <= _MOST_WEIGHTS or not finite:
         return None
-    rows = tuple(tuple(float(weight) for weight in row) for row in weights)
-    ends = tuple(float(intercept) for intercept in intercepts)
-    finite = all(math.isfinite(number) for row in (*rows, ends) for number in row)
-    return Formula(rows, ends) if finite else None
-
-
-def _spread(intercepts: np.ndarray, targets: int) -> tuple[int, ...]:
-    return (targets,) if intercepts.size == 1 else intercepts.shape
+    return Formula(tuple(tuple(map(float, row)) for row in weights), tuple(map(float, ends)))
