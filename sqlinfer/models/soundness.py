@@ -99,7 +99,9 @@ def _require_feature(feature: Feature, signature: Signature) -> None:
 
 def _require_call(name: str, call: Call, signature: Signature) -> None:
     outputs = {output.name: output for output in signature.outputs}
-    _must(len(call.outputs) > 0 and set(call.outputs) <= set(outputs), f"{name}() needs {call.outputs}")
+    _must(set(call.outputs) <= set(outputs), f"{name}() needs {call.outputs}")
+    wanted = len(set(call.outputs)) if call.decode == "struct" else 1
+    _must(len(call.outputs) == wanted > 0, f"{name}() is made of {call.outputs}")
     first, labels = outputs[call.outputs[0]], signature.labels
     if call.decode in ("argmax", "map"):
         _must(len(first.shape) == 2 and first.shape[1] == len(labels), f"{name}() of {len(labels)} labels")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pandas as pd
@@ -68,3 +69,14 @@ def test_a_copy_beside_a_model_is_none(stored, engine):
     shutil.copytree(registry.home / "models/m", registry.home / "models/m.bak")
     with sqlinfer.connect(registry=registry, engine=engine) as con:
         assert con.execute("SELECT predict('m', 1) IS NULL").fetchall() == [(False,)]
+
+
+def test_a_call_that_names_its_output_twice_is_damage(stored, engine):
+    _, registry = stored
+    path = registry.get("m").folder / "model.json"
+    fields = json.loads(path.read_text())
+    fields["calls"]["predict"]["outputs"] *= 2
+    path.write_text(json.dumps(fields))
+    damaged = pytest.raises(RegistryError, match=r"model\.json is damaged.*predict\(\) is made of")
+    with sqlinfer.connect(registry=registry, engine=engine) as con, damaged:
+        con.execute("SELECT predict('m', 1)")
