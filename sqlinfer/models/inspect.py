@@ -18,7 +18,14 @@ from sqlinfer.errors import InvalidModel
 from sqlinfer.models.axes import Layout, RowAxes
 from sqlinfer.models.classes import Classes, classes_of
 from sqlinfer.models.lengths import loose_outputs
-from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, tensors_of_sequences, widen_outputs
+from sqlinfer.models.rows import (
+    Parts,
+    inputs_rows_first,
+    outputs_rows_first,
+    shape_of,
+    tensors_of_sequences,
+    widen_outputs,
+)
 from sqlinfer.models.signature import Tensor
 
 __all__ = [
@@ -144,8 +151,8 @@ def with_rows_first(graph: Graph, axes: Mapping[str, Sequence[int] | None]) -> G
     return replace(graph, content=model.SerializeToString())
 
 
-def with_tensors(graph: Graph, parts: Mapping[str, int | None]) -> Graph:
-    """The graph with its sequences as tensors: one of each, or as many as it has ``parts``."""
+def with_tensors(graph: Graph, parts: Mapping[str, Parts]) -> Graph:
+    """The graph with its sequences as tensors."""
     model = onnx.load_model_from_string(graph.content)
     names = tensors_of_sequences(model, parts)
     return replace(
@@ -154,7 +161,7 @@ def with_tensors(graph: Graph, parts: Mapping[str, int | None]) -> Graph:
         outputs=tuple(output.name for output in model.graph.output),
         declared={output.name: _declared(output) for output in model.graph.output},
         # of several classifiers, none has the classes of the model
-        classes=graph.classes if all(count is None for count in parts.values()) else {},
+        classes=graph.classes if all(found.count is None for found in parts.values()) else {},
         loose=graph.loose | {part for name in graph.loose for part in names.get(name, ())},
         sequences=(),
     )

@@ -7,6 +7,7 @@ What is done here is done once, in the graph itself, so that every engine runs t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, count
 
 import numpy as np
@@ -19,6 +20,7 @@ from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES
 
 __all__ = [
+    "Parts",
     "inputs_rows_first",
     "outputs_rows_first",
     "shape_of",
@@ -90,27 +92,85 @@ def widen_outputs(model: onnx.ModelProto) -> None:
             output.type.tensor_type.elem_type = held
 
 
-def tensors_of_sequences(model: onnx.ModelProto, parts: Mapping[str, int | None]) -> dict[str, list[str]]:
-    """Let each sequence of tensors leave the graph as tensors, and return the names of these: one [rows, n, …] of a
-    sequence of equal shapes (None), which SQL sees as a list, or one of each of its ``parts``."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sequence of tensors is in SQL. ``count``: of tensors of several shapes, each an output of its own; None:
+    of equal ones, a list, ``axis`` being where they stand beside one another: after the rows where each of them has its
+    rows first, else before all that they have. ``empty``: the shape of the list when it is empty, -1 for the rows;
+    None where that cannot be."""
+
+    count: int | None = None
+    axis: int = 1
+    empty: tuple[int, ...] | None = None
+
+
+def tensors_of_sequences(model: onnx.ModelProto, parts: Mapping[str, Parts]) -> dict[str, list[str]]:
+    """Let each sequence of tensors leave the graph as tensors, and return the names of these."""
     names = {}
-    for sequence, number in parts.items():
+    elements = {output.name: output.type.sequence_type.elem_type.tensor_type.elem_type for output in model.graph.output}
+    for sequence, found in parts.items():
         inner = _set_aside(model.graph, sequence)
-        if number is None:
+        if found.count is None:
             names[sequence] = [sequence]
-            node = helper.make_node("ConcatFromSequence", [inner], [sequence], axis=1, new_axis=1)
-            model.graph.node.append(node)
+            _stack(model, inner, sequence, found, elements[sequence])
         else:
-            names[sequence] = [_part(model, inner, f"{sequence}_{i}", i) for i in range(number)]
+            names[sequence] = [_part(model, inner, f"{sequence}_{i}", i) for i in range(found.count)]
     outputs = list(model.graph.output)
     del model.graph.output[:]
     for output in outputs:
-        elem = output.type.sequence_type.elem_type.tensor_type.elem_type
-        tensors = [helper.make_tensor_value_info(name, elem, None) for name in names.get(output.name, ())]
-        model.graph.output.extend(tensors or [output])
+        shown = names.get(output.name)
+        tensors = [helper.make_tensor_value_info(name, elements[output.name], None) for name in shown or ()]
+        model.graph.output.extend([output] if shown is None else tensors)
     _default_opset(model)
     widen_outputs(model)
     return names
+
+
+def _stack(model: onnx.ModelProto, sequence: str, name: str, parts: Parts, elem: int) -> None:
+    """The tensors of a sequence beside one another, which ONNX Runtime only does with one or more."""
+    joined = helper.make_node("ConcatFromSequence", [sequence], [name], axis=parts.axis, new_axis=1)
+    if parts.empty is None:
+        model.graph.node.append(joined)
+        return
+    graph = model.graph
+    length, none, is_empty, some = (_fresh(graph, f"{name}/{what}") for what in ("length", "none", "is_empty", "some"))
+    joined.output[0] = some
+    nodes = _nothing(model, f"{name}/nothing", parts.empty, elem)
+    bodies = {
+        "then_branch": helper.make_graph(nodes, none, [], [_untold(nodes[-1].output[0], elem)]),
+        "else_branch": helper.make_graph([joined], some, [], [_untold(some, elem)]),
+    }
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), none))
+    graph.node.extend(
+        [
+            helper.make_node("SequenceLength", [sequence], [length]),
+            helper.make_node("Equal", [length, none], [is_empty]),
+            helper.make_node("If", [is_empty], [name], **bodies),
+        ]
+    )
+
+
+def _nothing(model: onnx.ModelProto, name: str, shape: Sequence[int], elem: int) -> list[onnx.NodeProto]:
+    """Nodes that make a tensor without values of a shape, in which -1 stands for as many rows as the inputs have."""
+    values, rows, axes = (_fresh(model.graph, f"{name}/{what}") for what in ("values", "rows", "axes"))
+    one = helper.make_tensor(values, elem, [abs(length) for length in shape], [])
+    constant = helper.make_node("Constant", [], [values], value=one)
+    if -1 not in shape:
+        return [constant]
+    inner = helper.make_node("Constant", [], [axes], value=numpy_helper.from_array(np.array(shape[1:], np.int64)))
+    lengths, whole = (_fresh(model.graph, f"{name}/{what}") for what in ("lengths", "shape"))
+    return [
+        constant,
+        inner,
+        helper.make_node("Shape", [model.graph.input[0].name], [lengths]),
+        _with_numbers(model, "Slice", lengths, rows, 10, starts=[0], ends=[1], axes=[0]),
+        helper.make_node("Concat", [rows, axes], [whole], axis=0),
+        helper.make_node("Expand", [values, whole], [_fresh(model.graph, name)]),
+    ]
+
+
+def _untold(name: str, elem: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, elem, None)
 
 
 def _part(model: onnx.ModelProto, sequence: str, name: str, place: int) -> str:

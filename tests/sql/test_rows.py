@@ -279,6 +279,54 @@ def test_a_sequence_with_a_part_for_each_row(asked, tmp_path):
     assert asked(tmp_path / "parts.onnx", "SELECT predict('m', i, 5) FROM range(2) r(i)") == [(0, 5), (1, 5)]
 
 
+def split(tmp_path, shape, dtype=TensorProto.FLOAT, **how):
+    """A graph that takes its input apart along an axis."""
+    nodes = [helper.make_node("SplitToSequence", ["x"], ["parts"], **how)]
+    x = helper.make_tensor_value_info("x", dtype, shape)
+    out = helper.make_tensor_sequence_value_info("parts", dtype, None)
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [out]), ir_version=9), tmp_path / "parts.onnx")
+    return tmp_path / "parts.onnx"
+
+
+def test_row_by_row_a_sequence_is_the_list_of_its_parts(asked, tmp_path):
+    """Of any number, none among them."""
+    sql = "SELECT predict('m', x) FROM (VALUES ([[1, 2], [3, 4]]), ([[5, 6]]), ([]), (NULL)) t(x)"
+    rows = asked(split(tmp_path, ["k", 2], axis=0, keepdims=0), sql, row_by_row=True)
+    assert rows == [[(1, 2), (3, 4)], [(5, 6)], [], None]
+    rows = asked(
+        split(tmp_path, ["k"], axis=0, keepdims=0), "SELECT predict('m', range(i)) FROM range(3) r(i)", row_by_row=True
+    )
+    assert rows == [[], [0], [0, 1]]
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(TensorProto.FLOAT, 1.5), (TensorProto.STRING, "a")])
+@pytest.mark.parametrize("rows", ["n", 1])
+def test_a_sequence_that_is_empty_for_some_rows(asked, tmp_path, rows, dtype, value):
+    sql = f"SELECT predict('m', list_transform(range(i % 3), lambda _: [{value!r}, {value!r}])) FROM range(5) r(i)"
+    found = asked(split(tmp_path, [rows, "k", 2], dtype, axis=1, keepdims=0), sql)
+    assert found == [[(value, value)] * (i % 3) for i in range(5)]
+
+
+def test_parts_that_do_not_have_their_rows_first(asked, tmp_path):
+    """The list is of the parts, each whole, whichever axis of theirs counts the rows."""
+    sql = "SELECT predict('m', [[i, 10], [i, 20], [i, 30]]) FROM range(2) r(i)"
+    found = asked(split(tmp_path, ["steps", "batch", 2], axis=2, keepdims=0), sql)
+    assert found == [([i, i, i], [10, 20, 30]) for i in range(2)]
+    assert asked(split(tmp_path, ["n"], axis=0, keepdims=0), "SELECT predict('m', i) FROM range(2) r(i)") == [0, 1]
+
+
+def test_a_sequence_that_is_always_empty_is_not_shown(asked, tmp_path):
+    nodes = [helper.make_node("SequenceEmpty", [], ["none"]), helper.make_node("Neg", ["x"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in "xy")
+    out = helper.make_tensor_sequence_value_info("none", TensorProto.FLOAT, None)
+    graphs = [helper.make_graph(nodes, "g", [x], [out, y]), helper.make_graph(nodes, "g", [x], [out])]
+    for i, graph in enumerate(graphs):
+        onnx.save(helper.make_model(graph, ir_version=9), tmp_path / f"{i}.onnx")
+    assert asked(tmp_path / "0.onnx", "SELECT infer('m', 1)") == [{"y": -1}]
+    with pytest.raises(InvalidModel, match="no output of the model has one answer for each row"):
+        asked(tmp_path / "1.onnx", "SELECT infer('m', 1)")
+
+
 def test_an_input_with_a_default_is_optional(asked, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])
     b = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
