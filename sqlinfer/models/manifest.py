@@ -194,6 +194,8 @@ class Manifest:
             proof=Proof(tuple(tuple(row) for row in proof["rows"]), proof["answers"], proof["tolerance"]),
         )
         require_types(manifest)
+        if manifest.version < 1:
+            raise ValueError(f"version {manifest.version}")
         require_sound(manifest.signature)
         return manifest
 

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, Literal, Union
 
 from sqlinfer.models.signature import Call, Feature, Output, Signature, Tensor, TextPreparation
-from sqlinfer.types import DTYPES, arrow_type
+from sqlinfer.types import DTYPES, arrow_type, split_nested
 
 __all__ = ["require_sound", "require_types"]
 
@@ -70,9 +70,14 @@ def require_sound(signature: Signature) -> None:
     for tensor in tensors:
         _must(tensor.dtype in DTYPES, f"{tensor.name!r} has the dtype {tensor.dtype!r}")
         _must(all(axis is None or axis >= 0 for axis in tensor.shape), f"{tensor.name!r} has the shape {tensor.shape}")
+    for output in signature.outputs:
+        axes, shown = split_nested(output.type)[1], output.shape[1:]
+        _must(len(axes) == len(shown) or (not axes and shown == (1,)), f"{output.name!r} is {output.type!r}")
     _must(len(set(signature.feature_names)) == len(signature.features) > 0, "features")
     for feature in signature.features:
         _require_feature(feature, signature)
+    for tensor in signature.inputs:
+        _require_fed(tensor, signature)
     for name, call in signature.calls.items():
         _require_call(name, call, signature)
     _must("predict" in signature.calls, "no predict")
@@ -95,6 +100,15 @@ def _require_feature(feature: Feature, signature: Signature) -> None:
         _must(all(len(t.shape) == 2 and t.dtype in ("int32", "int64") for t in ids), f"text as {feature.tensors}")
         file = feature.prepare.tokenizer
         _must(file not in ("", ".", "..") and PurePath(file).name == file, f"a tokenizer at {file!r}")
+
+
+def _require_fed(tensor: Tensor, signature: Signature) -> None:
+    """Its features are all of its columns, each once, or one is the whole tensor."""
+    others = {name for feature in signature.features for name in feature.tensors if name != feature.tensor}
+    columns = [feature.column for feature in signature.features if feature.tensor == tensor.name]
+    whole = columns == [None] or (not columns and tensor.name in others)
+    _must(whole or (bool(columns) and set(columns) == set(range(len(columns)))), f"{tensor.name!r} is fed {columns}")
+    _must(sum(one.name == tensor.name for one in signature.inputs) == 1, f"two inputs are called {tensor.name!r}")
 
 
 def _require_call(name: str, call: Call, signature: Signature) -> None:

@@ -71,12 +71,29 @@ def test_a_copy_beside_a_model_is_none(stored, engine):
         assert con.execute("SELECT predict('m', 1) IS NULL").fetchall() == [(False,)]
 
 
-def test_a_call_that_names_its_output_twice_is_damage(stored, engine):
-    _, registry = stored
+def _twice(things):
+    things *= 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda fields: _twice(fields["calls"]["predict"]["outputs"]), r"predict\(\) is made of"),
+        (lambda fields: _twice(fields["inputs"]), "two inputs are called"),
+        (lambda fields: fields["features"][0].update(column=None), "is fed"),
+        (lambda fields: fields["outputs"][0]["shape"].append(3), "is 'FLOAT'"),
+        (lambda fields: fields.update(version=-1), "version -1"),
+    ],
+    ids=["answer", "inputs", "columns", "shape", "version"],
+)
+def test_what_does_not_fit_together_is_damage(tmp_path, onnx_file, engine, damage, says):
+    registry = sqlinfer.Registry(tmp_path / "models")
+    file = onnx_file("(float[n, 2] x) => (float[n] y) <int64[1] one = {1}> { y = ReduceSum<keepdims=0>(x, one) }")
+    sqlinfer.register("m", file, registry=registry)
     path = registry.get("m").folder / "model.json"
     fields = json.loads(path.read_text())
-    fields["calls"]["predict"]["outputs"] *= 2
+    damage(fields)
     path.write_text(json.dumps(fields))
-    damaged = pytest.raises(RegistryError, match=r"model\.json is damaged.*predict\(\) is made of")
+    damaged = pytest.raises(RegistryError, match=rf"model\.json is damaged.*{says}.*register the model again")
     with sqlinfer.connect(registry=registry, engine=engine) as con, damaged:
-        con.execute("SELECT predict('m', 1)")
+        con.execute("SELECT predict('m', 1, 2)")
