@@ -53,12 +53,15 @@ def inputs_rows_first(
     """
     graph = model.graph
     _set_constants(graph, layout, origin)
+    _forget_defaults(graph, set(layout.axes))
     defaults = {tensor.name for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer))}
     values = [value for value in graph.input if value.name not in defaults]
     _check_names(layout, values, graph.output, origin)
     _check_types(values, origin)
     if not values:
         raise InvalidModel(f"{origin} takes no input, so there is nothing to predict from")
+    for value in values:
+        _free_lengths(value)
     shapes = {value.name: shape_of(value) for value in values}
     choices = row_axes(shapes, layout, origin)
     axes = choices[0]
@@ -198,6 +201,22 @@ def _set_constants(graph: onnx.GraphProto, layout: Layout, origin: object) -> No
             graph.initializer.remove(old)
         graph.input.remove(value)
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+
+def _forget_defaults(graph: onnx.GraphProto, named: set[str]) -> None:
+    """Inputs that have a value already are features all the same where the user says which axis counts their rows."""
+    named &= {value.name for value in graph.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in named]:
+        graph.initializer.remove(tensor)
+    for sparse in [sparse for sparse in graph.sparse_initializer if sparse.values.name in named]:
+        graph.sparse_initializer.remove(sparse)
+
+
+def _free_lengths(value: onnx.ValueInfoProto) -> None:
+    """A length of 0 is how some exporters (MXNet) write any; ONNX Runtime takes it at its word."""
+    for dim in value.type.tensor_type.shape.dim:
+        if dim.HasField("dim_value") and dim.dim_value <= 0:
+            dim.ClearField("dim_value")
 
 
 def _check_names(

@@ -336,6 +336,26 @@ def test_an_input_with_a_default_is_optional(asked, tmp_path):
     onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "default.onnx")
     assert asked(tmp_path / "default.onnx", "SELECT predict('m', 1)") == [6]
     assert asked(tmp_path / "default.onnx", "SELECT predict('m', 1)", constants={"b": 7}) == [8]
+    sql = "SELECT predict('m', 1, b) FROM (VALUES (3), (4), (NULL)) t(b)"
+    assert asked(tmp_path / "default.onnx", sql, batch_axis={"b": None}) == [4, 5, None]
+    assert asked(tmp_path / "default.onnx", sql, batch_axis={"b": None}, null={"b": 5}) == [4, 5, 6]
+
+
+def test_a_default_that_rows_have_their_own_of(asked, tmp_path):
+    x, h, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in "xhy")
+    zero = numpy_helper.from_array(np.zeros((1, 2), np.float32), "h")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "h"], ["y"])], "g", [x, h], [y], [zero])
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "state.onnx")
+    assert asked(tmp_path / "state.onnx", "SELECT predict('m', 1, 2)") == [(1, 2)]
+    sql = "SELECT predict('m', 1, 2, i, 10) FROM range(3) r(i)"
+    assert asked(tmp_path / "state.onnx", sql, batch_axis={"h": 0}) == [(1 + i, 12) for i in range(3)]
+
+
+def test_a_length_of_nought_is_any(asked, tmp_path):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [0, 2]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [x], [y])
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "nought.onnx")
+    assert asked(tmp_path / "nought.onnx", "SELECT predict('m', i, 1) FROM range(2) r(i)") == [(0, -1), (-1, -1)]
 
 
 def test_odd_names(asked, tmp_path):
