@@ -23,6 +23,7 @@ from sqlinfer.models.rows import (
     inputs_rows_first,
     outputs_rows_first,
     shape_of,
+    tell_outputs_apart,
     tensors_of_sequences,
     widen_outputs,
 )
@@ -121,6 +122,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         # Operators of other domains and newer opsets are ONNX Runtime's to judge; a broken structure is not.
         if not model.graph.node or not model.graph.output:
             raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
+    tell_outputs_apart(model)
     classes = classes_of(model.graph)
     _strip_zipmap(model)
     widen_outputs(model)

@@ -21,9 +21,11 @@ from sqlinfer.types import DTYPES
 
 __all__ = [
     "Parts",
+    "distinct_names",
     "inputs_rows_first",
     "outputs_rows_first",
     "shape_of",
+    "tell_outputs_apart",
     "tensors_of_sequences",
     "widen_outputs",
     "with_bodies",
@@ -81,6 +83,30 @@ def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] 
             _default_opset(model)
         output = next(output for output in model.graph.output if output.name == name)
         output.CopyFrom(helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, None))
+
+
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that SQL, which ignores case, takes for one before."""
+    distinct: dict[str, str] = {}
+    for name in names:
+        numbered = chain([name], (f"{name}_{i}" for i in count(2)))
+        new = next(one for one in numbered if one.lower() not in distinct)
+        distinct[new.lower()] = new
+    return list(distinct.values())
+
+
+def tell_outputs_apart(model: onnx.ModelProto) -> None:
+    """Other names for outputs whose own differ only in case. One that is listed twice is one output."""
+    passed = {value.name for value in model.graph.input}
+    outputs = list({output.name: output for output in model.graph.output}.values())
+    outputs.sort(key=lambda output: output.name not in passed)  # an input keeps its name
+    for output, name in zip(outputs, distinct_names([output.name for output in outputs]), strict=True):
+        if name != output.name and output.name in passed:
+            model.graph.node.append(helper.make_node("Identity", [output.name], [_fresh(model.graph, name)]))
+            output.name = model.graph.node[-1].output[0]
+            _default_opset(model)
+        elif name != output.name:
+            output.name = _set_aside(model.graph, output.name, name)
 
 
 def widen_outputs(model: onnx.ModelProto) -> None:
@@ -281,9 +307,9 @@ def _row_first(
     return Tensor(value.name, dtype_name(held), shape, shared=axis is None and not row_by_row)
 
 
-def _set_aside(graph: onnx.GraphProto, name: str) -> str:
+def _set_aside(graph: onnx.GraphProto, name: str, other: str = "") -> str:
     """Give the value ``name`` another name wherever it is made and used, so that the old one can mean its new form."""
-    inner = _fresh(graph, f"{name}/original")
+    inner = _fresh(graph, other or f"{name}/original")
     for part in with_bodies(graph):
         for node in part.node:
             node.input[:] = [inner if used == name else used for used in node.input]

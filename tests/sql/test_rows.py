@@ -95,10 +95,16 @@ def test_no_batch_axis_is_an_error_that_names_the_way_out(asked, onnx_file, tmp_
             sqlinfer.register("m", onnx_file(graph), registry=tmp_path / "none")
 
 
-def test_outputs_that_sql_cannot_tell_apart_are_refused(onnx_file, tmp_path):
-    file = onnx_file("(float[n, 1] x) => (float[n, 1] y, float[n, 1] Y) { y = Neg(x)  Y = Abs(x) }")
-    with pytest.raises(InvalidModel, match="'y' and 'Y'"):
-        sqlinfer.register("m", file, registry=sqlinfer.Registry(tmp_path / "models"))
+def test_names_that_sql_cannot_tell_apart_get_a_number(asked):
+    graph = "(float[n, 1] x, float[n, 1] X) => (float[n, 1] y, float[n, 1] Y, float[n, 1] y_2, float[n, 1] X)"
+    graph += " { y = Neg(x)  Y = Abs(y)  y_2 = Add(Y, X) }"
+    sql = "SELECT infer('m', 1, 2), infer('m', x_2 := 2, x := 1)"
+    expected = {"y": -1, "Y_2": 1, "y_2_2": 3, "X": 2}
+    assert asked(graph, sql) == [(expected, expected)]
+    graph = "(float[n, 2] x, float[n, 1] x_0) => (float[n, 2] y) { y = Add(x, x_0) }"
+    assert asked(graph, "SELECT predict('m', x_0 := 1, x_1 := 2, x_0_2 := 10)") == [(11, 12)]
+    graph = "(float[n, 1] x, float[n, 1] X) => (float[n, 1] y, float[n, 1] x, float[n, 1] X) { y = Add(x, X) }"
+    assert asked(graph, "SELECT predict('m', 1, 2)") == [{"y": 3, "x": 1, "X_2": 2}]
 
 
 def test_row_by_row_all_outputs_are_the_rows_own(asked):
