@@ -177,8 +177,8 @@ class Manifest:
             ),
             outputs=tuple(Output(o["name"], o["dtype"], tuple(o["shape"]), o["type"]) for o in fields["outputs"]),
             calls={name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()},
-            labels=tuple(labels["values"]) if labels else (),
-            label_type=labels["type"] if labels else None,
+            labels=tuple(labels["values"]) if labels is not None else (),
+            label_type=labels["type"] if labels is not None else None,
             batch=Batch(**fields["batch"]),
         )
         proof = fields["proof"]

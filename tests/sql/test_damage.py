@@ -83,8 +83,9 @@ def _twice(things):
         (lambda fields: fields["features"][0].update(column=None), "is fed"),
         (lambda fields: fields["outputs"][0]["shape"].append(3), "is 'FLOAT'"),
         (lambda fields: fields.update(version=-1), "version -1"),
+        (lambda fields: fields.update(labels=0), "not subscriptable"),
     ],
-    ids=["answer", "inputs", "columns", "shape", "version"],
+    ids=["answer", "inputs", "columns", "shape", "version", "labels"],
 )
 def test_what_does_not_fit_together_is_damage(tmp_path, onnx_file, engine, damage, says):
     registry = sqlinfer.Registry(tmp_path / "models")
