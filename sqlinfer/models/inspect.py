@@ -46,6 +46,8 @@ _LARGEST = 2**31 - 1
 _SINGLE = 1e-4
 _DOUBLE = 1e-7
 _PLAIN = Layout()
+# What a repository holds in place of a large file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,8 @@ def inspect_file(
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        if link := next((name for name in external_files(model) if _is_link(path.parent, name)), None):
+            raise InvalidModel.linked_weights(path, link) from error
         raise InvalidModel(
             f"{path} keeps its weights in external files that cannot be loaded ({error}); "
             "they must lie in the folder of the model"
@@ -171,6 +175,8 @@ def with_tensors(graph: Graph, parts: Mapping[str, Parts]) -> Graph:
 
 def parse_model(content: bytes, origin: object) -> onnx.ModelProto:
     """A graph without the weights that lie in other files. Raises InvalidModel."""
+    if content.startswith(_POINTER):
+        raise InvalidModel(f"{origin} is a pointer of Git LFS, not the model; fetch that with: git lfs pull")
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
@@ -200,6 +206,15 @@ def _is_gone(folder: Path, name: str) -> bool:
         file = (folder / name).resolve()
         return file.is_relative_to(folder.resolve()) and not file.exists()
     except (OSError, ValueError):  # a name that is none
+        return False
+
+
+def _is_link(folder: Path, name: str) -> bool:
+    """Symbolic, or one of several hard ones, as some installers lay out what they have in store."""
+    try:
+        file = folder / name
+        return ".." not in file.relative_to(folder).parts and (file.is_symlink() or file.stat().st_nlink > 1)
+    except (OSError, ValueError):  # absolute, or a name that is none
         return False
 
 
