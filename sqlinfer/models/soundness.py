@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any, Literal, Union
 
-from sqlinfer.models.signature import Call, Feature, Output, Signature, Tensor, TextPreparation
+from sqlinfer.models.signature import Call, Feature, Output, Signature, Tensor, TextPreparation, quoted
 from sqlinfer.types import DTYPES, arrow_type, split_nested
 
 __all__ = ["require_sound", "require_types"]
 
+# A run of more rows than registration tries a model with is not what was registered.
+_MOST_ROWS = 100_000_000
 _LABELS: dict[str, type] = {"VARCHAR": str, "BIGINT": int, "BOOLEAN": bool}
 
 
@@ -84,7 +86,7 @@ def require_sound(signature: Signature) -> None:
     kind = _LABELS.get(signature.label_type or "VARCHAR")
     _must(kind is not None and all(isinstance(label, kind) for label in signature.labels), "labels of another type")
     batch = signature.batch
-    _must(all(rows is None or rows > 0 for rows in (batch.fixed, batch.most)), f"a batch of {batch}")
+    _must(all(rows is None or 0 < rows <= _MOST_ROWS for rows in (batch.fixed, batch.most)), f"a batch of {batch}")
 
 
 def _require_feature(feature: Feature, signature: Signature) -> None:
@@ -124,7 +126,7 @@ def _require_call(name: str, call: Call, signature: Signature) -> None:
         "label": signature.label_type or first.type,
         "argmax": signature.label_type,
         "map": f"MAP({signature.label_type}, {DTYPES[first.dtype].sql})",
-        "struct": call.type,
+        "struct": f"STRUCT({', '.join(f'{quoted(o)} {outputs[o].type}' for o in call.outputs)})",
     }
     _must(call.type == types[call.decode], f"{name}() is {call.type!r}")
 

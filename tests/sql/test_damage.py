@@ -84,8 +84,10 @@ def _twice(things):
         (lambda fields: fields["outputs"][0]["shape"].append(3), "is 'FLOAT'"),
         (lambda fields: fields.update(version=-1), "version -1"),
         (lambda fields: fields.update(labels=0), "not subscriptable"),
+        (lambda fields: fields["batch"].update(fixed=2**62), "a batch of"),
+        (lambda fields: fields["calls"]["infer"].update(type="STRUCT(a INTEGER)"), r"infer\(\) is"),
     ],
-    ids=["answer", "inputs", "columns", "shape", "version", "labels"],
+    ids=["answer", "inputs", "columns", "shape", "version", "labels", "batch", "struct"],
 )
 def test_what_does_not_fit_together_is_damage(tmp_path, onnx_file, engine, damage, says):
     registry = sqlinfer.Registry(tmp_path / "models")
