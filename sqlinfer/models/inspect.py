@@ -249,22 +249,27 @@ def _declared(output: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:
 def _strip_zipmap(model: onnx.ModelProto) -> None:
     """Let each ZipMap's scores leave the graph as the tensor they were: maps are slow, and SQL has its own."""
     graph = model.graph
-    for node in [node for node in graph.node if node.op_type == "ZipMap"]:
+    zipmaps = [node for node in graph.node if node.op_type == "ZipMap"]
+    kinds = _inferred_types(model) if zipmaps else {}
+    for node in zipmaps:
         scores, zipped = node.input[0], node.output[0]
         graph.node.remove(node)
         for output in graph.output:
             if output.name == zipped:
                 classes = max((len(a.strings) or len(a.ints) for a in node.attribute), default=0)
-                output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, TensorProto.FLOAT, [None, classes or None]))
-                producer = next((n for n in graph.node if scores in n.output), None)
-                doubles = (
-                    producer is not None
-                    and producer.op_type == "Cast"
-                    and producer.attribute[0].i == TensorProto.DOUBLE
-                )
-                if doubles:
-                    output.type.tensor_type.elem_type = TensorProto.DOUBLE
+                # ONNX Runtime's ZipMap takes no doubles, but exporters write it behind them
+                kind = TensorProto.DOUBLE if kinds.get(scores) == TensorProto.DOUBLE else TensorProto.FLOAT
+                output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, kind, [None, classes or None]))
         graph.node.append(onnx.helper.make_node("Identity", [scores], [zipped], name=f"scores_{zipped}"))
+
+
+def _inferred_types(model: onnx.ModelProto) -> dict[str, int]:
+    """By value, its element type, as far as ONNX can tell."""
+    try:
+        values = onnx.shape_inference.infer_shapes(model).graph.value_info
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        return {}
+    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _computes_in_single(graph: onnx.GraphProto) -> bool:
