@@ -287,17 +287,17 @@ def _row_first(
     held = _held(elem)
     if axis != 0 or held != elem:
         name, graph = value.name, model.graph
-        source = name
         wanted = _set_aside(graph, name)
+        # first the axes: ONNX does not move those of every element type
+        moved = _fresh(graph, f"{name}/moved") if held != elem and axis != 0 else wanted
         nodes = []
-        if held != elem:
-            source, cast = _fresh(graph, f"{name}/as_{dtype_name(elem)}"), source
-            nodes.append(helper.make_node("Cast", [cast], [source if axis != 0 else wanted], to=elem))
         if axis is None:
-            nodes += _first_row(model, source, wanted)
+            nodes += _first_row(model, name, moved)
         elif axis:
             back = [*range(1, axis + 1), 0, *range(axis + 1, len(dims))]
-            nodes.append(helper.make_node("Transpose", [source], [wanted], perm=back))
+            nodes.append(helper.make_node("Transpose", [name], [moved], perm=back))
+        if held != elem:
+            nodes.append(helper.make_node("Cast", [moved if axis != 0 else name], [wanted], to=elem))
         for node in reversed(nodes):
             graph.node.insert(0, node)
         _default_opset(model)
