@@ -36,6 +36,7 @@ __all__ = [
     "inspect_file",
     "inspect_graph",
     "parse_model",
+    "with_output_type",
     "with_rows_first",
     "with_tensors",
 ]
@@ -171,6 +172,15 @@ def with_tensors(graph: Graph, parts: Mapping[str, Parts]) -> Graph:
         loose=graph.loose | {part for name in graph.loose for part in names.get(name, ())},
         sequences=(),
     )
+
+
+def with_output_type(graph: Graph, name: str, element: str) -> Graph:
+    """The graph with another element type declared of one output: ``FLOAT``, ``INT64`` …"""
+    model = onnx.load_model_from_string(graph.content)
+    output = next(output for output in model.graph.output if output.name == name)
+    output.type.tensor_type.elem_type = TensorProto.DataType.Value(element)
+    widen_outputs(model)
+    return replace(graph, content=model.SerializeToString())
 
 
 def parse_model(content: bytes, origin: object) -> onnx.ModelProto:

@@ -76,6 +76,16 @@ def test_a_map_of_doubles_is_one(ask, iris, species, classes):
     assert answers[0][2] == "MAP(VARCHAR, DOUBLE)"
 
 
+def test_scores_are_what_they_are_not_what_is_declared(ask, iris, species):
+    """skl2onnx declares doubles of trees that are given some; ONNX Runtime's trees answer in single precision."""
+    model = to_onnx(TREE.fit(iris.to_numpy(), species), iris.to_numpy()[:1], options={"zipmap": False})
+    given = iris.set_axis(["f0", "f1", "f2", "f3"], axis=1)
+    answers = ask(model, "SELECT predict('m', t), predict_proba('m', t) FROM t", t=given)
+    assert [label for label, _ in answers] == TREE.predict(iris.to_numpy()).tolist()
+    scores = [list(proba.values()) for _, proba in answers]
+    np.testing.assert_allclose(scores, TREE.predict_proba(iris.to_numpy()), atol=1e-6)
+
+
 def test_what_is_made_of_scores_has_no_labels(ask):
     nodes = [classifier(["a", "b", "c"]), helper.make_node("Neg", ["scores"], ["vector"])]
     ((vector,),) = ask(graph(nodes, [("vector", FLOAT, [None, 3])]), "SELECT predict('m', 9, 0, 0)")

@@ -170,6 +170,13 @@ def test_an_answer_of_another_shape_than_on_trial_is_a_clear_error(asked):
         asked(lying, "SELECT predict('m', 1, 2, -3)", sample=sample)
 
 
+def test_declared_types_are_not_believed_either(asked):
+    graph = "(float[2, 2] x) => (double[2, 2] y, int64[2, 2] k) { y = Neg(x) k = Cast<to=6>(x) }"
+    sql = "SELECT infer('m', i, 2) FROM range(3) r(i)"
+    assert asked(graph, sql) == [{"y": (-i, -2), "k": (i, 2)} for i in range(3)]
+    assert [output.dtype for output in asked.model.manifest.signature.outputs] == ["float32", "int32"]
+
+
 def test_rows_on_the_last_axis(asked):
     graph = "(float[3, cases] x) => (float[3, cases] y, float[cases] s)"
     graph += " <int64[1] zero = {0}> { y = Neg(x) s = ReduceSum<keepdims=0>(x, zero) }"
