@@ -78,11 +78,11 @@ def loaded(name: str, graph: Graph, files: Mapping[str, bytes] | None = None) ->
         try:
             return Session(graph.content, name, files), graph
         except InvalidModel as error:
-            output, element = mistaken_output(error) or ("", "")
-            if output not in wrong:
+            found = mistaken_output(error)
+            if found is None or found[0] not in wrong:
                 raise
-            wrong.remove(output)
-            graph = with_output_type(graph, output, element)
+            wrong.remove(found[0])
+            graph = with_output_type(graph, *found)
 
 
 def batch_rule(name: str, signature: Signature, seen: Observed, table: pa.Table, together: bool) -> Batch:

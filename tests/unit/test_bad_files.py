@@ -143,6 +143,14 @@ def test_an_unknown_operator(refuse, onnx_file):
     assert "Telepathy" in refuse(path)
 
 
+def test_an_output_without_a_name(refuse, onnx_file):
+    path = onnx_file(GOOD)
+    model = onnx.load(path)
+    model.graph.output.add()
+    path.write_bytes(model.SerializeToString())
+    assert "ONNX Runtime" in refuse(path)
+
+
 def test_an_operator_of_a_library_that_nobody_named(refuse, onnx_file):
     path = onnx_file(GOOD)
     model = onnx.load(path)
