@@ -205,6 +205,13 @@ class InvalidModel(SqlinferError, ValueError):
             f"{path} keeps its weights in external files, of which {file!r} is not there; put it beside the model"
         )
 
+    @classmethod
+    def linked_weights(cls, path: object, file: str) -> InvalidModel:
+        return cls(
+            f"{path} keeps its weights in {file!r}, which is a link, and links may lead anywhere; "
+            "copy the model with its weights (cp -L) into a folder of their own, and register it from there"
+        )
+
 
 class UntrustedModel(SqlinferError, PermissionError):
     @classmethod

@@ -85,7 +85,8 @@ def _examine(path: Path, limits: dict[str, Any]) -> _Report:
     asked = _questions(facts, signature)
     if signature is None:
         return _Report(facts, None, refusal, lacking(facts.operators), asked, None)
-    words = ["sqlinfer", "register", _model_name(path), str(path)]
+    shown = f"./{path}" if str(path).startswith("-") else str(path)  # which would be an option
+    words = ["sqlinfer", "register", _model_name(path), shown]
     if about is not None:
         asked = [Question(about, str(refusal), FLAGS[about]), *asked]
         words.append(FLAGS[about])

@@ -13,6 +13,7 @@ from sqlinfer.errors import BadReference, FeatureError, InvalidModel
 from sqlinfer.models.classes import Classes
 from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.inspect import Graph
+from sqlinfer.models.rows import distinct_names
 from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, Tensor, quoted
 from sqlinfer.types import DTYPES, nested
 
@@ -43,7 +44,8 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
     """The features of a graph: one for each column of a [batch, k] input, one for every other input; or, when there
     are as many names as inputs, one list for each input.
 
-    ``names``, else the file's own metadata, else the names of the inputs, else f0 … fk. Raises FeatureError.
+    ``names``, else the file's own metadata, else the names of the inputs, told apart as SQL does, else f0 … fk.
+    Raises FeatureError.
     """
     names = list(names or _names_in_metadata(graph))
     columns = sum(_columns(tensor) for tensor in graph.inputs)  # a file may declare any width
@@ -57,15 +59,17 @@ def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Featur
         features = [_renamed(f, f"f{i}") for i, f in enumerate(features)]
     if names:
         features = [_renamed(feature, name) for feature, name in zip(features, names, strict=True)]
-    require_distinct(features)
-    return features
+        require_distinct(features)
+    told_apart = distinct_names([feature.name for feature in features])
+    return [replace(feature, name=name) for feature, name in zip(features, told_apart, strict=True)]
 
 
 def require_distinct(features: Sequence[Feature]) -> None:
     """Raises FeatureError."""
-    alike = _alike([feature.name for feature in features])
-    if alike:
-        raise FeatureError(f"two features are called {alike[0].lower()!r} (SQL ignores case); give names that differ")
+    names = [feature.name.lower() for feature in features]
+    alike = next((name for name in names if names.count(name) > 1), None)
+    if alike is not None:
+        raise FeatureError(f"two features are called {alike!r} (SQL ignores case); give names that differ")
 
 
 def null_policies(features: Sequence[Feature], given: str | Mapping[str, Any] | None, default: str) -> list[Feature]:
@@ -106,7 +110,6 @@ def describe(
             "so there is nothing that SQL could show; export the model with a batch axis, or, when each row is to be "
             "a run of its own, register it row by row (--row-by-row, row_by_row=True)"
         )
-    _require_names_that_differ(outputs)
     roles = _said(outputs, graph.classes) if labels is None else _given(outputs, tuple(labels), graph.classes)
     label_type = (label_type or label_type_of(roles.labels)) if roles.labels else None
     fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
@@ -122,22 +125,6 @@ def _must_run_apart(graph: Graph, outputs: Sequence[Output]) -> bool:
     free = [tensor for tensor in graph.inputs if None in tensor.shape[1:]]
     loose = any(output.name in graph.loose and None in output.shape[1:] for output in outputs)
     return any(tensor.shared for tensor in free) or (loose and not free)
-
-
-def _require_names_that_differ(outputs: Sequence[Output]) -> None:
-    alike = _alike([output.name for output in outputs])
-    if alike:
-        raise InvalidModel(
-            f"two outputs are called {alike[0]!r} and {alike[1]!r} (SQL ignores case); rename one in the graph"
-        )
-
-
-def _alike(names: Sequence[str]) -> list[str]:
-    """The first names that SQL takes for one; none where all differ."""
-    by_name: dict[str, list[str]] = {}
-    for name in names:
-        by_name.setdefault(name.lower(), []).append(name)
-    return next((same for same in by_name.values() if len(same) > 1), [])
 
 
 def task_of(signature: Signature) -> str:

@@ -19,7 +19,15 @@ from sqlinfer.models.axes import Layout, RowAxes
 from sqlinfer.models.classes import Classes, classes_of
 from sqlinfer.models.formula import Formula, formula_of
 from sqlinfer.models.lengths import loose_outputs
-from sqlinfer.models.rows import inputs_rows_first, outputs_rows_first, shape_of, tensors_of_sequences, widen_outputs
+from sqlinfer.models.rows import (
+    Parts,
+    inputs_rows_first,
+    outputs_rows_first,
+    shape_of,
+    tell_outputs_apart,
+    tensors_of_sequences,
+    widen_outputs,
+)
 from sqlinfer.models.signature import Tensor
 
 __all__ = [
@@ -29,6 +37,7 @@ __all__ = [
     "inspect_file",
     "inspect_graph",
     "parse_model",
+    "with_output_type",
     "with_rows_first",
     "with_tensors",
 ]
@@ -39,6 +48,8 @@ _LARGEST = 2**31 - 1
 _SINGLE = 1e-4
 _DOUBLE = 1e-7
 _PLAIN = Layout()
+# What a repository holds in place of a large file: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,8 @@ def inspect_file(
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
+        if link := next((name for name in external_files(model) if _is_link(path.parent, name)), None):
+            raise InvalidModel.linked_weights(path, link) from error
         raise InvalidModel(
             f"{path} keeps its weights in external files that cannot be loaded ({error}); "
             "they must lie in the folder of the model"
@@ -117,6 +130,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         # Operators of other domains and newer opsets are ONNX Runtime's to judge; a broken structure is not.
         if not model.graph.node or not model.graph.output:
             raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
+    tell_outputs_apart(model)
     classes = classes_of(model.graph)
     _strip_zipmap(model)
     widen_outputs(model)
@@ -148,8 +162,8 @@ def with_rows_first(graph: Graph, axes: Mapping[str, Sequence[int] | None]) -> G
     return replace(graph, content=model.SerializeToString())
 
 
-def with_tensors(graph: Graph, parts: Mapping[str, int | None]) -> Graph:
-    """The graph with its sequences as tensors: one of each, or as many as it has ``parts``."""
+def with_tensors(graph: Graph, parts: Mapping[str, Parts]) -> Graph:
+    """The graph with its sequences as tensors."""
     model = onnx.load_model_from_string(graph.content)
     names = tensors_of_sequences(model, parts)
     return replace(
@@ -158,14 +172,25 @@ def with_tensors(graph: Graph, parts: Mapping[str, int | None]) -> Graph:
         outputs=tuple(output.name for output in model.graph.output),
         declared={output.name: _declared(output) for output in model.graph.output},
         # of several classifiers, none has the classes of the model
-        classes=graph.classes if all(count is None for count in parts.values()) else {},
+        classes=graph.classes if all(found.count is None for found in parts.values()) else {},
         loose=graph.loose | {part for name in graph.loose for part in names.get(name, ())},
         sequences=(),
     )
 
 
+def with_output_type(graph: Graph, name: str, element: str) -> Graph:
+    """The graph with another element type declared of one output: ``FLOAT``, ``INT64`` …"""
+    model = onnx.load_model_from_string(graph.content)
+    output = next(output for output in model.graph.output if output.name == name)
+    output.type.tensor_type.elem_type = TensorProto.DataType.Value(element)
+    widen_outputs(model)
+    return replace(graph, content=model.SerializeToString())
+
+
 def parse_model(content: bytes, origin: object) -> onnx.ModelProto:
     """A graph without the weights that lie in other files. Raises InvalidModel."""
+    if content.startswith(_POINTER):
+        raise InvalidModel(f"{origin} is a pointer of Git LFS, not the model; fetch that with: git lfs pull")
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
@@ -195,6 +220,15 @@ def _is_gone(folder: Path, name: str) -> bool:
         file = (folder / name).resolve()
         return file.is_relative_to(folder.resolve()) and not file.exists()
     except (OSError, ValueError):  # a name that is none
+        return False
+
+
+def _is_link(folder: Path, name: str) -> bool:
+    """Symbolic, or one of several hard ones, as some installers lay out what they have in store."""
+    try:
+        file = folder / name
+        return ".." not in file.relative_to(folder).parts and (file.is_symlink() or file.stat().st_nlink > 1)
+    except (OSError, ValueError):  # absolute, or a name that is none
         return False
 
 
@@ -229,22 +263,27 @@ def _declared(output: onnx.ValueInfoProto) -> tuple[int | str, ...] | None:
 def _strip_zipmap(model: onnx.ModelProto) -> None:
     """Let each ZipMap's scores leave the graph as the tensor they were: maps are slow, and SQL has its own."""
     graph = model.graph
-    for node in [node for node in graph.node if node.op_type == "ZipMap"]:
+    zipmaps = [node for node in graph.node if node.op_type == "ZipMap"]
+    kinds = _inferred_types(model) if zipmaps else {}
+    for node in zipmaps:
         scores, zipped = node.input[0], node.output[0]
         graph.node.remove(node)
         for output in graph.output:
             if output.name == zipped:
                 classes = max((len(a.strings) or len(a.ints) for a in node.attribute), default=0)
-                output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, TensorProto.FLOAT, [None, classes or None]))
-                producer = next((n for n in graph.node if scores in n.output), None)
-                doubles = (
-                    producer is not None
-                    and producer.op_type == "Cast"
-                    and producer.attribute[0].i == TensorProto.DOUBLE
-                )
-                if doubles:
-                    output.type.tensor_type.elem_type = TensorProto.DOUBLE
+                # ONNX Runtime's ZipMap takes no doubles, but exporters write it behind them
+                kind = TensorProto.DOUBLE if kinds.get(scores) == TensorProto.DOUBLE else TensorProto.FLOAT
+                output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, kind, [None, classes or None]))
         graph.node.append(onnx.helper.make_node("Identity", [scores], [zipped], name=f"scores_{zipped}"))
+
+
+def _inferred_types(model: onnx.ModelProto) -> dict[str, int]:
+    """By value, its element type, as far as ONNX can tell."""
+    try:
+        values = onnx.shape_inference.infer_shapes(model).graph.value_info
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        return {}
+    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _computes_in_single(graph: onnx.GraphProto) -> bool:

@@ -180,8 +180,8 @@ class Manifest:
             ),
             outputs=tuple(Output(o["name"], o["dtype"], tuple(o["shape"]), o["type"]) for o in fields["outputs"]),
             calls={name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()},
-            labels=tuple(labels["values"]) if labels else (),
-            label_type=labels["type"] if labels else None,
+            labels=tuple(labels["values"]) if labels is not None else (),
+            label_type=labels["type"] if labels is not None else None,
             batch=Batch(**fields["batch"]),
         )
         proof = fields["proof"]
@@ -197,6 +197,8 @@ class Manifest:
             proof=Proof(tuple(tuple(row) for row in proof["rows"]), proof["answers"], proof["tolerance"]),
         )
         require_types(manifest)
+        if manifest.version < 1:
+            raise ValueError(f"version {manifest.version}")
         require_sound(manifest.signature)
         if manifest.formula is not None and not manifest.formula.fits(manifest.signature):
             raise ValueError("a formula of other features")

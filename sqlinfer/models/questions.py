@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sqlinfer.errors import named
 from sqlinfer.models.facts import Facts, Value
 from sqlinfer.models.signature import Output, Signature
 
@@ -17,6 +18,7 @@ FLAGS: dict[str, str] = {
     "classes": "--labels A,B,C",
     "constants": "--constant {name}=VALUE",
     "rows of an input": "--batch-axis {name}=AXIS",
+    "defaults": "--batch-axis {name}=AXIS|none",
     "rows": "--row-by-row",
     "outputs without rows": "--row-by-row",
     "neighbours": "--together",
@@ -83,7 +85,8 @@ def _constants(facts: Facts) -> Iterator[Question]:
 
 def _defaults(facts: Facts) -> Iterator[Question]:
     if facts.defaults:
-        yield _question("defaults", f"{', '.join(facts.defaults)}: has a value in the file, and is no feature")
+        text = f"{named(facts.defaults, 8)}: has a value in the file, and is no feature. Where rows have their own"
+        yield _question("defaults", text, facts.defaults[0] if len(facts.defaults) == 1 else "INPUT")
 
 
 def _feature_names(facts: Facts, signature: Signature) -> Iterator[Question]:

@@ -7,6 +7,7 @@ What is done here is done once, in the graph itself, so that every engine runs t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, count
 
 import numpy as np
@@ -19,9 +20,12 @@ from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES
 
 __all__ = [
+    "Parts",
+    "distinct_names",
     "inputs_rows_first",
     "outputs_rows_first",
     "shape_of",
+    "tell_outputs_apart",
     "tensors_of_sequences",
     "widen_outputs",
     "with_bodies",
@@ -51,12 +55,15 @@ def inputs_rows_first(
     """
     graph = model.graph
     _set_constants(graph, layout, origin)
+    _forget_defaults(graph, set(layout.axes))
     defaults = {tensor.name for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer))}
     values = [value for value in graph.input if value.name not in defaults]
     _check_names(layout, values, graph.output, origin)
     _check_types(values, origin)
     if not values:
         raise InvalidModel(f"{origin} takes no input, so there is nothing to predict from")
+    for value in values:
+        _free_lengths(value)
     shapes = {value.name: shape_of(value) for value in values}
     choices = row_axes(shapes, layout, origin)
     axes = choices[0]
@@ -78,6 +85,30 @@ def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] 
         output.CopyFrom(helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, None))
 
 
+def distinct_names(names: Sequence[str]) -> list[str]:
+    """The names, with a number behind those that SQL, which ignores case, takes for one before."""
+    distinct: dict[str, str] = {}
+    for name in names:
+        numbered = chain([name], (f"{name}_{i}" for i in count(2)))
+        new = next(one for one in numbered if one.lower() not in distinct)
+        distinct[new.lower()] = new
+    return list(distinct.values())
+
+
+def tell_outputs_apart(model: onnx.ModelProto) -> None:
+    """Other names for outputs whose own differ only in case. One that is listed twice is one output."""
+    passed = {value.name for value in model.graph.input}
+    outputs = list({output.name: output for output in model.graph.output}.values())
+    outputs.sort(key=lambda output: output.name not in passed)  # an input keeps its name
+    for output, name in zip(outputs, distinct_names([output.name for output in outputs]), strict=True):
+        if name != output.name and output.name in passed:
+            model.graph.node.append(helper.make_node("Identity", [output.name], [_fresh(model.graph, name)]))
+            output.name = model.graph.node[-1].output[0]
+            _default_opset(model)
+        elif name != output.name:
+            output.name = _set_aside(model.graph, output.name, name)
+
+
 def widen_outputs(model: onnx.ModelProto) -> None:
     """Cast what leaves the graph in an element type that SQL does not have."""
     passed = {value.name for value in model.graph.input}
@@ -90,27 +121,85 @@ def widen_outputs(model: onnx.ModelProto) -> None:
             output.type.tensor_type.elem_type = held
 
 
-def tensors_of_sequences(model: onnx.ModelProto, parts: Mapping[str, int | None]) -> dict[str, list[str]]:
-    """Let each sequence of tensors leave the graph as tensors, and return the names of these: one [rows, n, …] of a
-    sequence of equal shapes (None), which SQL sees as a list, or one of each of its ``parts``."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sequence of tensors is in SQL. ``count``: of tensors of several shapes, each an output of its own; None:
+    of equal ones, a list, ``axis`` being where they stand beside one another: after the rows where each of them has its
+    rows first, else before all that they have. ``empty``: the shape of the list when it is empty, -1 for the rows;
+    None where that cannot be."""
+
+    count: int | None = None
+    axis: int = 1
+    empty: tuple[int, ...] | None = None
+
+
+def tensors_of_sequences(model: onnx.ModelProto, parts: Mapping[str, Parts]) -> dict[str, list[str]]:
+    """Let each sequence of tensors leave the graph as tensors, and return the names of these."""
     names = {}
-    for sequence, number in parts.items():
+    elements = {output.name: output.type.sequence_type.elem_type.tensor_type.elem_type for output in model.graph.output}
+    for sequence, found in parts.items():
         inner = _set_aside(model.graph, sequence)
-        if number is None:
+        if found.count is None:
             names[sequence] = [sequence]
-            node = helper.make_node("ConcatFromSequence", [inner], [sequence], axis=1, new_axis=1)
-            model.graph.node.append(node)
+            _stack(model, inner, sequence, found, elements[sequence])
         else:
-            names[sequence] = [_part(model, inner, f"{sequence}_{i}", i) for i in range(number)]
+            names[sequence] = [_part(model, inner, f"{sequence}_{i}", i) for i in range(found.count)]
     outputs = list(model.graph.output)
     del model.graph.output[:]
     for output in outputs:
-        elem = output.type.sequence_type.elem_type.tensor_type.elem_type
-        tensors = [helper.make_tensor_value_info(name, elem, None) for name in names.get(output.name, ())]
-        model.graph.output.extend(tensors or [output])
+        shown = names.get(output.name)
+        tensors = [helper.make_tensor_value_info(name, elements[output.name], None) for name in shown or ()]
+        model.graph.output.extend([output] if shown is None else tensors)
     _default_opset(model)
     widen_outputs(model)
     return names
+
+
+def _stack(model: onnx.ModelProto, sequence: str, name: str, parts: Parts, elem: int) -> None:
+    """The tensors of a sequence beside one another, which ONNX Runtime only does with one or more."""
+    joined = helper.make_node("ConcatFromSequence", [sequence], [name], axis=parts.axis, new_axis=1)
+    if parts.empty is None:
+        model.graph.node.append(joined)
+        return
+    graph = model.graph
+    length, none, is_empty, some = (_fresh(graph, f"{name}/{what}") for what in ("length", "none", "is_empty", "some"))
+    joined.output[0] = some
+    nodes = _nothing(model, f"{name}/nothing", parts.empty, elem)
+    bodies = {
+        "then_branch": helper.make_graph(nodes, none, [], [_untold(nodes[-1].output[0], elem)]),
+        "else_branch": helper.make_graph([joined], some, [], [_untold(some, elem)]),
+    }
+    graph.initializer.append(numpy_helper.from_array(np.array(0, np.int64), none))
+    graph.node.extend(
+        [
+            helper.make_node("SequenceLength", [sequence], [length]),
+            helper.make_node("Equal", [length, none], [is_empty]),
+            helper.make_node("If", [is_empty], [name], **bodies),
+        ]
+    )
+
+
+def _nothing(model: onnx.ModelProto, name: str, shape: Sequence[int], elem: int) -> list[onnx.NodeProto]:
+    """Nodes that make a tensor without values of a shape, in which -1 stands for as many rows as the inputs have."""
+    values, rows, axes = (_fresh(model.graph, f"{name}/{what}") for what in ("values", "rows", "axes"))
+    one = helper.make_tensor(values, elem, [abs(length) for length in shape], [])
+    constant = helper.make_node("Constant", [], [values], value=one)
+    if -1 not in shape:
+        return [constant]
+    inner = helper.make_node("Constant", [], [axes], value=numpy_helper.from_array(np.array(shape[1:], np.int64)))
+    lengths, whole = (_fresh(model.graph, f"{name}/{what}") for what in ("lengths", "shape"))
+    return [
+        constant,
+        inner,
+        helper.make_node("Shape", [model.graph.input[0].name], [lengths]),
+        _with_numbers(model, "Slice", lengths, rows, 10, starts=[0], ends=[1], axes=[0]),
+        helper.make_node("Concat", [rows, axes], [whole], axis=0),
+        helper.make_node("Expand", [values, whole], [_fresh(model.graph, name)]),
+    ]
+
+
+def _untold(name: str, elem: int) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, elem, None)
 
 
 def _part(model: onnx.ModelProto, sequence: str, name: str, place: int) -> str:
@@ -138,6 +227,22 @@ def _set_constants(graph: onnx.GraphProto, layout: Layout, origin: object) -> No
             graph.initializer.remove(old)
         graph.input.remove(value)
         graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+
+
+def _forget_defaults(graph: onnx.GraphProto, named: set[str]) -> None:
+    """Inputs that have a value already are features all the same where the user says which axis counts their rows."""
+    named &= {value.name for value in graph.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name in named]:
+        graph.initializer.remove(tensor)
+    for sparse in [sparse for sparse in graph.sparse_initializer if sparse.values.name in named]:
+        graph.sparse_initializer.remove(sparse)
+
+
+def _free_lengths(value: onnx.ValueInfoProto) -> None:
+    """A length of 0 is how some exporters (MXNet) write any; ONNX Runtime takes it at its word."""
+    for dim in value.type.tensor_type.shape.dim:
+        if dim.HasField("dim_value") and dim.dim_value <= 0:
+            dim.ClearField("dim_value")
 
 
 def _check_names(
@@ -182,17 +287,17 @@ def _row_first(
     held = _held(elem)
     if axis != 0 or held != elem:
         name, graph = value.name, model.graph
-        source = name
         wanted = _set_aside(graph, name)
+        # first the axes: ONNX does not move those of every element type
+        moved = _fresh(graph, f"{name}/moved") if held != elem and axis != 0 else wanted
         nodes = []
-        if held != elem:
-            source, cast = _fresh(graph, f"{name}/as_{dtype_name(elem)}"), source
-            nodes.append(helper.make_node("Cast", [cast], [source if axis != 0 else wanted], to=elem))
         if axis is None:
-            nodes += _first_row(model, source, wanted)
+            nodes += _first_row(model, name, moved)
         elif axis:
             back = [*range(1, axis + 1), 0, *range(axis + 1, len(dims))]
-            nodes.append(helper.make_node("Transpose", [source], [wanted], perm=back))
+            nodes.append(helper.make_node("Transpose", [name], [moved], perm=back))
+        if held != elem:
+            nodes.append(helper.make_node("Cast", [moved if axis != 0 else name], [wanted], to=elem))
         for node in reversed(nodes):
             graph.node.insert(0, node)
         _default_opset(model)
@@ -202,9 +307,9 @@ def _row_first(
     return Tensor(value.name, dtype_name(held), shape, shared=axis is None and not row_by_row)
 
 
-def _set_aside(graph: onnx.GraphProto, name: str) -> str:
+def _set_aside(graph: onnx.GraphProto, name: str, other: str = "") -> str:
     """Give the value ``name`` another name wherever it is made and used, so that the old one can mean its new form."""
-    inner = _fresh(graph, f"{name}/original")
+    inner = _fresh(graph, other or f"{name}/original")
     for part in with_bodies(graph):
         for node in part.node:
             node.input[:] = [inner if used == name else used for used in node.input]

@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import PurePath
 from typing import Any, Literal, Union
 
-from sqlinfer.models.signature import Call, Feature, Output, Signature, Tensor, TextPreparation
-from sqlinfer.types import DTYPES, arrow_type
+from sqlinfer.models.signature import Call, Feature, Output, Signature, Tensor, TextPreparation, quoted
+from sqlinfer.types import DTYPES, arrow_type, split_nested
 
 __all__ = ["require_sound", "require_types"]
 
+# A run of more rows than registration tries a model with is not what was registered.
+_MOST_ROWS = 100_000_000
 _LABELS: dict[str, type] = {"VARCHAR": str, "BIGINT": int, "BOOLEAN": bool}
 
 
@@ -70,16 +72,21 @@ def require_sound(signature: Signature) -> None:
     for tensor in tensors:
         _must(tensor.dtype in DTYPES, f"{tensor.name!r} has the dtype {tensor.dtype!r}")
         _must(all(axis is None or axis >= 0 for axis in tensor.shape), f"{tensor.name!r} has the shape {tensor.shape}")
+    for output in signature.outputs:
+        axes, shown = split_nested(output.type)[1], output.shape[1:]
+        _must(len(axes) == len(shown) or (not axes and shown == (1,)), f"{output.name!r} is {output.type!r}")
     _must(len(set(signature.feature_names)) == len(signature.features) > 0, "features")
     for feature in signature.features:
         _require_feature(feature, signature)
+    for tensor in signature.inputs:
+        _require_fed(tensor, signature)
     for name, call in signature.calls.items():
         _require_call(name, call, signature)
     _must("predict" in signature.calls, "no predict")
     kind = _LABELS.get(signature.label_type or "VARCHAR")
     _must(kind is not None and all(isinstance(label, kind) for label in signature.labels), "labels of another type")
     batch = signature.batch
-    _must(all(rows is None or rows > 0 for rows in (batch.fixed, batch.most)), f"a batch of {batch}")
+    _must(all(rows is None or 0 < rows <= _MOST_ROWS for rows in (batch.fixed, batch.most)), f"a batch of {batch}")
 
 
 def _require_feature(feature: Feature, signature: Signature) -> None:
@@ -97,9 +104,20 @@ def _require_feature(feature: Feature, signature: Signature) -> None:
         _must(file not in ("", ".", "..") and PurePath(file).name == file, f"a tokenizer at {file!r}")
 
 
+def _require_fed(tensor: Tensor, signature: Signature) -> None:
+    """Its features are all of its columns, each once, or one is the whole tensor."""
+    others = {name for feature in signature.features for name in feature.tensors if name != feature.tensor}
+    columns = [feature.column for feature in signature.features if feature.tensor == tensor.name]
+    whole = columns == [None] or (not columns and tensor.name in others)
+    _must(whole or (bool(columns) and set(columns) == set(range(len(columns)))), f"{tensor.name!r} is fed {columns}")
+    _must(sum(one.name == tensor.name for one in signature.inputs) == 1, f"two inputs are called {tensor.name!r}")
+
+
 def _require_call(name: str, call: Call, signature: Signature) -> None:
     outputs = {output.name: output for output in signature.outputs}
-    _must(len(call.outputs) > 0 and set(call.outputs) <= set(outputs), f"{name}() needs {call.outputs}")
+    _must(set(call.outputs) <= set(outputs), f"{name}() needs {call.outputs}")
+    wanted = len(set(call.outputs)) if call.decode == "struct" else 1
+    _must(len(call.outputs) == wanted > 0, f"{name}() is made of {call.outputs}")
     first, labels = outputs[call.outputs[0]], signature.labels
     if call.decode in ("argmax", "map"):
         _must(len(first.shape) == 2 and first.shape[1] == len(labels), f"{name}() of {len(labels)} labels")
@@ -108,7 +126,7 @@ def _require_call(name: str, call: Call, signature: Signature) -> None:
         "label": signature.label_type or first.type,
         "argmax": signature.label_type,
         "map": f"MAP({signature.label_type}, {DTYPES[first.dtype].sql})",
-        "struct": call.type,
+        "struct": f"STRUCT({', '.join(f'{quoted(o)} {outputs[o].type}' for o in call.outputs)})",
     }
     _must(call.type == types[call.decode], f"{name}() is {call.type!r}")
 

@@ -59,9 +59,10 @@ def register(
     file of them: one a line, or a config.json with id2label.
     ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
     For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
-    of a run share the value, and by output, where several axes are as long; ``constants``, by input, a value that never
-    changes (the input is no feature then); ``row_by_row``, each row is a run of its own and all outputs are its answer;
-    ``together``, rows are scored together though their answers then depend on their neighbours.
+    of a run share the value (an input that has a value in the file is a feature only then), and by output, where
+    several axes are as long; ``constants``, by input, a value that never changes (the input is no feature then);
+    ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
+    though their answers then depend on their neighbours.
     ``promote``: let the bare name mean this version; the first version always does.
     ``time_limit`` (seconds) and ``memory_limit``: for a file that is no pickle, which is read and tried in a process
     of its own, so that whatever it does, this process goes on.

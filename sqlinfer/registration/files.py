@@ -13,7 +13,7 @@ from sqlinfer.models.manifest import Source
 from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Signature
-from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
+from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
 from sqlinfer.runtime.claims import labels_hold
 from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
@@ -31,7 +31,7 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     opened = _open(name, path, sample, wishes)
     if len(opened.graph.row_axes) > 1:
         step("looking for its rows")
-        axes = settled_axes(Session(opened.graph.content, name, opened.files), opened.graph)
+        axes = settled_axes(*loaded(name, opened.graph, opened.files))
         opened = _open(
             name, path, sample, replace(wishes, layout=replace(wishes.layout, axes={**wishes.layout.axes, **axes}))
         )

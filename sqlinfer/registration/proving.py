@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from sqlinfer.connection import connect
-from sqlinfer.errors import ProofFailed
+from sqlinfer.errors import InvalidModel, ProofFailed
 from sqlinfer.models.axes import Layout
-from sqlinfer.models.inspect import Graph, with_rows_first, with_tensors
+from sqlinfer.models.inspect import Graph, with_output_type, with_rows_first, with_tensors
 from sqlinfer.models.manifest import Manifest, Proof, Source
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import Reference
@@ -22,11 +22,11 @@ from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.proof import Difference, compare, json_values
 from sqlinfer.runtime.neighbours import Trial
 from sqlinfer.runtime.probe import observe, parts_of_sequences
-from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.session import Session, mistaken_output
 from sqlinfer.runtime.stand_ins import synthetic_rows
 from sqlinfer.worker import step
 
-__all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "proof_table", "prove", "store_proven"]
+__all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "loaded", "proof_table", "prove", "store_proven"]
 
 PROVEN_ROWS = 1000
 _STORED_ROWS = 16
@@ -57,7 +57,7 @@ class Observed:
         files: Mapping[str, bytes] | None = None,
     ) -> None:
         step("loading it into ONNX Runtime")
-        self.session = Session(graph.content, name, files)
+        self.session, graph = loaded(name, graph, files)
         step("running it on a few rows")
         if graph.sequences:
             graph = with_tensors(graph, parts_of_sequences(self.session, graph, features, sample))
@@ -69,6 +69,20 @@ class Observed:
         self.graph = with_rows_first(graph, moved) if moved else graph
         if moved:
             self.session = Session(self.graph.content, name, files)
+
+
+def loaded(name: str, graph: Graph, files: Mapping[str, bytes] | None = None) -> tuple[Session, Graph]:
+    """The graph in ONNX Runtime, with the types of its outputs that come out where it declares others."""
+    wrong = set(graph.outputs) - set(graph.sequences)
+    while True:
+        try:
+            return Session(graph.content, name, files), graph
+        except InvalidModel as error:
+            found = mistaken_output(error)
+            if found is None or found[0] not in wrong:
+                raise
+            wrong.remove(found[0])
+            graph = with_output_type(graph, *found)
 
 
 def batch_rule(name: str, signature: Signature, seen: Observed, table: pa.Table, together: bool) -> Batch:

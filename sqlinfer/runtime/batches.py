@@ -251,7 +251,7 @@ def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.D
     leaf = arrow
     while types.is_list(leaf):
         leaf = leaf.value_type
-    if types.is_bytes(leaf) and element.dtype == "uint8":
+    if types.is_bytes(arrow) and element.dtype == "uint8":
         leaf = pa.uint8()
     elif leaf is arrow and not pa.types.is_null(arrow):
         raise FeatureType.of(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sqlinfer.errors import InvalidModel, ModelFailed
 from sqlinfer.models.axes import RowAxes
 from sqlinfer.models.describe import Seen
 from sqlinfer.models.inspect import Graph
+from sqlinfer.models.rows import Parts
 from sqlinfer.models.signature import Feature, Signature
 from sqlinfer.runtime.axes import input_axes, output_axis
 from sqlinfer.runtime.batches import plan
@@ -76,6 +78,8 @@ def observe(
     The graph runs on batches of two sizes; an axis that differs is free. Rows of the sample are what it knows; only
     made-up ones come in two sizes of each free inner axis. Raises InvalidModel for a graph that does not run.
     """
+    if not graph.outputs:  # all were sequences without parts
+        return Observation({}, LENGTHS[0])
     trial = _try(session, graph, features, sample)
     seen = {}
     for name in graph.outputs:
@@ -115,23 +119,33 @@ def _try(session: Session, graph: Graph, features: Sequence[Feature], sample: pa
 
 def parts_of_sequences(
     session: Session, graph: Graph, features: Sequence[Feature] = (), sample: pa.Table | None = None
-) -> dict[str, int | None]:
-    """By output that is a sequence of tensors, how many these are; None where they have one shape.
+) -> dict[str, Parts]:
+    """By output that is a sequence of tensors, what it is in SQL; without parts where two runs had none.
 
     Raises InvalidModel where they have many shapes, and another number in another run.
     """
     trial = _try(session, graph, features, sample)
-    parts: dict[str, int | None] = {}
-    for name in graph.sequences:
-        sequences = [run[name] for run in trial.runs]
-        counts = [len(sequence) for sequence in sequences]
-        if all(len({part.shape for part in sequence}) < 2 for sequence in sequences):
-            parts[name] = None
-        elif counts[0] == counts[1]:
-            parts[name] = counts[0]
-        else:
-            raise InvalidModel.ragged(name, counts, trial.rows)
-    return parts
+    return {
+        name: _parts(name, [run[name] for run in trial.runs], trial.rows, may_be_empty=name in graph.loose)
+        for name in graph.sequences
+    }
+
+
+def _parts(name: str, sequences: Sequence[Sequence[np.ndarray]], rows: tuple[int, int], *, may_be_empty: bool) -> Parts:
+    counts = [len(sequence) for sequence in sequences]
+    shapes = [[part.shape for part in sequence] for sequence in sequences]
+    ranks = {len(shape) for found in shapes for shape in found}
+    if len(ranks) < 2 and all(len(set(found)) < 2 for found in shapes):
+        if not any(counts):
+            return Parts(count=0)
+        has_rows = all(shape[:1] == (count,) for found, count in zip(shapes, rows, strict=True) for shape in found)
+        lengths = [axis.pop() if len(axis) == 1 else 0 for axis in map(set, zip(*chain(*shapes), strict=True))]
+        empty = (-1, 0, *lengths[1:]) if has_rows else (0, *lengths)
+        varies = may_be_empty or counts[0] != counts[1]
+        return Parts(axis=1 if has_rows else 0, empty=empty if varies else None)
+    if counts[0] != counts[1]:
+        raise InvalidModel.ragged(name, counts, rows)
+    return Parts(count=counts[0])
 
 
 def settled_axes(session: Session, graph: Graph) -> RowAxes:

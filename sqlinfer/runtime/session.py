@@ -24,13 +24,14 @@ from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryErr
 from sqlinfer.models.registry import StoredModel
 from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_library
 
-__all__ = ["Session", "SessionCache", "interrupt_runs", "sessions"]
+__all__ = ["Session", "SessionCache", "interrupt_runs", "mistaken_output", "sessions"]
 
 T = TypeVar("T")
 # What its errors speak of when it does not open a model with the operators of the native extension.
 _OWN = rf"TreeEnsemble|LinearRegressor|RegisterCustomOps|{re.escape(EXTENSION_FILE.name)}"
 # What ONNX Runtime says of an operator that is not its own.
 _STRANGE = "is not a registered function/op"
+_MISTAKEN = re.compile(r"of output arg \((.*?)\) of node .*? does not match expected type \(tensor\((\w+)\)\)")
 _FATAL_ONLY = 4  # everything else comes back as an exception
 # A run that takes longer gains more from more threads than it loses by waking them.
 _HEAVY_SECONDS = 0.002
@@ -194,6 +195,13 @@ class SessionCache:
 
 
 sessions = SessionCache()
+
+
+def mistaken_output(error: BaseException) -> tuple[str, str] | None:
+    """Of a graph that declares a value of another element type than is made: the value, and its type, as ONNX calls
+    it in capitals. ONNX Runtime loads no such graph."""
+    found = _MISTAKEN.search(str(error.__cause__))
+    return (found[1], found[2].upper()) if found else None
 
 
 def brief(error: Exception) -> str:

@@ -138,6 +138,23 @@ def test_the_command_registers_the_file(run, examine, onnx_file, tmp_path):
     assert json.loads(run("query", "SELECT predict('m_2_d_total_v1', [1, 2, 3]) AS p").stdout) == [{"p": 6}]
 
 
+def test_a_path_that_looks_like_an_option(run, onnx_file, tmp_path, monkeypatch):
+    onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }", "-x.onnx")
+    monkeypatch.chdir(tmp_path)
+    report = json.loads(run("doctor", "-f", "json", "--", "-x.onnx").stdout)
+    assert report["command"] == "sqlinfer register x ./-x.onnx"
+    run(*shlex.split(report["command"])[1:])
+
+
+def test_values_that_are_in_the_file_are_no_features_until_it_is_said(run, examine, saved):
+    zero = numpy_helper.from_array(np.zeros((1, 2), np.float32), "h")
+    inputs = (("x", FLOAT, ["n", 2]), ("h", FLOAT, ["n", 2]))
+    path = saved([helper.make_node("Add", ["x", "h"], ["y"])], inputs, initializer=[zero])
+    assert flags(examine(path))["defaults"] == "--batch-axis h=AXIS|none"
+    run("register", "m", path, "--batch-axis", "h=0")
+    assert json.loads(run("query", "SELECT predict('m', 1, 2, 3, 4) AS p").stdout) == [{"p": [4, 6]}]
+
+
 def test_a_file_that_is_called_model_is_named_by_its_folder(examine, onnx_file, tmp_path):
     (tmp_path / "churn").mkdir()
     path = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }", "churn/model.onnx")

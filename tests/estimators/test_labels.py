@@ -11,6 +11,8 @@ from skl2onnx import to_onnx
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import sqlinfer
@@ -58,6 +60,30 @@ def test_labels_are_the_ensembles_not_those_of_its_parts(ask, iris, species, ens
     assert [label for label, _ in answers] == labels.tolist()
     assert [list(proba) for _, proba in answers] == [estimator.classes_.tolist()] * len(rows)
     np.testing.assert_allclose([list(proba.values()) for _, proba in answers], scores, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_map_of_doubles_is_one(ask, iris, species, classes):
+    """ONNX Runtime's ZipMap takes single precision alone, and skl2onnx writes it behind doubles all the same."""
+    rows = iris[-50 * classes :]
+    estimator = make_pipeline(StandardScaler(), LINEAR).fit(rows.to_numpy(), species[-50 * classes :])
+    given = rows.set_axis(["f0", "f1", "f2", "f3"], axis=1)
+    sql = "SELECT predict('m', t), predict_proba('m', t), typeof(predict_proba('m', t)) FROM t"
+    answers = ask(to_onnx(estimator, rows.to_numpy()[:1]), sql, t=given)
+    assert [label for label, _, _ in answers] == estimator.predict(rows.to_numpy()).tolist()
+    scores = [list(proba.values()) for _, proba, _ in answers]
+    np.testing.assert_allclose(scores, estimator.predict_proba(rows.to_numpy()), atol=1e-12)
+    assert answers[0][2] == "MAP(VARCHAR, DOUBLE)"
+
+
+def test_scores_are_what_they_are_not_what_is_declared(ask, iris, species):
+    """skl2onnx declares doubles of trees that are given some; ONNX Runtime's trees answer in single precision."""
+    model = to_onnx(TREE.fit(iris.to_numpy(), species), iris.to_numpy()[:1], options={"zipmap": False})
+    given = iris.set_axis(["f0", "f1", "f2", "f3"], axis=1)
+    answers = ask(model, "SELECT predict('m', t), predict_proba('m', t) FROM t", t=given)
+    assert [label for label, _ in answers] == TREE.predict(iris.to_numpy()).tolist()
+    scores = [list(proba.values()) for _, proba in answers]
+    np.testing.assert_allclose(scores, TREE.predict_proba(iris.to_numpy()), atol=1e-6)
 
 
 def test_what_is_made_of_scores_has_no_labels(ask):

@@ -32,7 +32,6 @@ REFUSED = {
     },
     "GaussianProcessClassifier": "Only binary classification",  # with three classes
     "KNNImputer": "differs by",  # skl2onnx takes other neighbours than scikit-learn does
-    "OneVsOneClassifier": "does not match expected type",  # of labels that are texts
     "RadiusNeighborsClassifier": "index is out of range",  # ONNX Runtime refuses skl2onnx's graph
     "RadiusNeighborsRegressor": "index is out of range",
 }  # fmt: skip

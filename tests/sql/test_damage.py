@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pandas as pd
@@ -68,3 +69,34 @@ def test_a_copy_beside_a_model_is_none(stored, engine):
     shutil.copytree(registry.home / "models/m", registry.home / "models/m.bak")
     with sqlinfer.connect(registry=registry, engine=engine) as con:
         assert con.execute("SELECT predict('m', 1) IS NULL").fetchall() == [(False,)]
+
+
+def _twice(things):
+    things *= 2
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda fields: _twice(fields["calls"]["predict"]["outputs"]), r"predict\(\) is made of"),
+        (lambda fields: _twice(fields["inputs"]), "two inputs are called"),
+        (lambda fields: fields["features"][0].update(column=None), "is fed"),
+        (lambda fields: fields["outputs"][0]["shape"].append(3), "is 'FLOAT'"),
+        (lambda fields: fields.update(version=-1), "version -1"),
+        (lambda fields: fields.update(labels=0), "not subscriptable"),
+        (lambda fields: fields["batch"].update(fixed=2**62), "a batch of"),
+        (lambda fields: fields["calls"]["infer"].update(type="STRUCT(a INTEGER)"), r"infer\(\) is"),
+    ],
+    ids=["answer", "inputs", "columns", "shape", "version", "labels", "batch", "struct"],
+)
+def test_what_does_not_fit_together_is_damage(tmp_path, onnx_file, engine, damage, says):
+    registry = sqlinfer.Registry(tmp_path / "models")
+    file = onnx_file("(float[n, 2] x) => (float[n] y) <int64[1] one = {1}> { y = ReduceSum<keepdims=0>(x, one) }")
+    sqlinfer.register("m", file, registry=registry)
+    path = registry.get("m").folder / "model.json"
+    fields = json.loads(path.read_text())
+    damage(fields)
+    path.write_text(json.dumps(fields))
+    damaged = pytest.raises(RegistryError, match=rf"model\.json is damaged.*{says}.*register the model again")
+    with sqlinfer.connect(registry=registry, engine=engine) as con, damaged:
+        con.execute("SELECT predict('m', 1, 2)")

@@ -95,10 +95,16 @@ def test_no_batch_axis_is_an_error_that_names_the_way_out(asked, onnx_file, tmp_
             sqlinfer.register("m", onnx_file(graph), registry=tmp_path / "none")
 
 
-def test_outputs_that_sql_cannot_tell_apart_are_refused(onnx_file, tmp_path):
-    file = onnx_file("(float[n, 1] x) => (float[n, 1] y, float[n, 1] Y) { y = Neg(x)  Y = Abs(x) }")
-    with pytest.raises(InvalidModel, match="'y' and 'Y'"):
-        sqlinfer.register("m", file, registry=sqlinfer.Registry(tmp_path / "models"))
+def test_names_that_sql_cannot_tell_apart_get_a_number(asked):
+    graph = "(float[n, 1] x, float[n, 1] X) => (float[n, 1] y, float[n, 1] Y, float[n, 1] y_2, float[n, 1] X)"
+    graph += " { y = Neg(x)  Y = Abs(y)  y_2 = Add(Y, X) }"
+    sql = "SELECT infer('m', 1, 2), infer('m', x_2 := 2, x := 1)"
+    expected = {"y": -1, "Y_2": 1, "y_2_2": 3, "X": 2}
+    assert asked(graph, sql) == [(expected, expected)]
+    graph = "(float[n, 2] x, float[n, 1] x_0) => (float[n, 2] y) { y = Add(x, x_0) }"
+    assert asked(graph, "SELECT predict('m', x_0 := 1, x_1 := 2, x_0_2 := 10)") == [(11, 12)]
+    graph = "(float[n, 1] x, float[n, 1] X) => (float[n, 1] y, float[n, 1] x, float[n, 1] X) { y = Add(x, X) }"
+    assert asked(graph, "SELECT predict('m', 1, 2)") == [{"y": 3, "x": 1, "X_2": 2}]
 
 
 def test_row_by_row_all_outputs_are_the_rows_own(asked):
@@ -162,6 +168,13 @@ def test_an_answer_of_another_shape_than_on_trial_is_a_clear_error(asked):
     assert asked(lying, "SELECT predict('m', 1, 2, 3)", sample=sample) == [(1, 2, 3)]
     with pytest.raises((duckdb.Error, ModelFailed), match="another shape than when the model was registered"):
         asked(lying, "SELECT predict('m', 1, 2, -3)", sample=sample)
+
+
+def test_declared_types_are_not_believed_either(asked):
+    graph = "(float[2, 2] x) => (double[2, 2] y, int64[2, 2] k) { y = Neg(x) k = Cast<to=6>(x) }"
+    sql = "SELECT infer('m', i, 2) FROM range(3) r(i)"
+    assert asked(graph, sql) == [{"y": (-i, -2), "k": (i, 2)} for i in range(3)]
+    assert [output.dtype for output in asked.model.manifest.signature.outputs] == ["float32", "int32"]
 
 
 def test_rows_on_the_last_axis(asked):
@@ -279,6 +292,54 @@ def test_a_sequence_with_a_part_for_each_row(asked, tmp_path):
     assert asked(tmp_path / "parts.onnx", "SELECT predict('m', i, 5) FROM range(2) r(i)") == [(0, 5), (1, 5)]
 
 
+def split(tmp_path, shape, dtype=TensorProto.FLOAT, **how):
+    """A graph that takes its input apart along an axis."""
+    nodes = [helper.make_node("SplitToSequence", ["x"], ["parts"], **how)]
+    x = helper.make_tensor_value_info("x", dtype, shape)
+    out = helper.make_tensor_sequence_value_info("parts", dtype, None)
+    onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [out]), ir_version=9), tmp_path / "parts.onnx")
+    return tmp_path / "parts.onnx"
+
+
+def test_row_by_row_a_sequence_is_the_list_of_its_parts(asked, tmp_path):
+    """Of any number, none among them."""
+    sql = "SELECT predict('m', x) FROM (VALUES ([[1, 2], [3, 4]]), ([[5, 6]]), ([]), (NULL)) t(x)"
+    rows = asked(split(tmp_path, ["k", 2], axis=0, keepdims=0), sql, row_by_row=True)
+    assert rows == [[(1, 2), (3, 4)], [(5, 6)], [], None]
+    rows = asked(
+        split(tmp_path, ["k"], axis=0, keepdims=0), "SELECT predict('m', range(i)) FROM range(3) r(i)", row_by_row=True
+    )
+    assert rows == [[], [0], [0, 1]]
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(TensorProto.FLOAT, 1.5), (TensorProto.STRING, "a")])
+@pytest.mark.parametrize("rows", ["n", 1])
+def test_a_sequence_that_is_empty_for_some_rows(asked, tmp_path, rows, dtype, value):
+    sql = f"SELECT predict('m', list_transform(range(i % 3), lambda _: [{value!r}, {value!r}])) FROM range(5) r(i)"
+    found = asked(split(tmp_path, [rows, "k", 2], dtype, axis=1, keepdims=0), sql)
+    assert found == [[(value, value)] * (i % 3) for i in range(5)]
+
+
+def test_parts_that_do_not_have_their_rows_first(asked, tmp_path):
+    """The list is of the parts, each whole, whichever axis of theirs counts the rows."""
+    sql = "SELECT predict('m', [[i, 10], [i, 20], [i, 30]]) FROM range(2) r(i)"
+    found = asked(split(tmp_path, ["steps", "batch", 2], axis=2, keepdims=0), sql)
+    assert found == [([i, i, i], [10, 20, 30]) for i in range(2)]
+    assert asked(split(tmp_path, ["n"], axis=0, keepdims=0), "SELECT predict('m', i) FROM range(2) r(i)") == [0, 1]
+
+
+def test_a_sequence_that_is_always_empty_is_not_shown(asked, tmp_path):
+    nodes = [helper.make_node("SequenceEmpty", [], ["none"]), helper.make_node("Neg", ["x"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in "xy")
+    out = helper.make_tensor_sequence_value_info("none", TensorProto.FLOAT, None)
+    graphs = [helper.make_graph(nodes, "g", [x], [out, y]), helper.make_graph(nodes, "g", [x], [out])]
+    for i, graph in enumerate(graphs):
+        onnx.save(helper.make_model(graph, ir_version=9), tmp_path / f"{i}.onnx")
+    assert asked(tmp_path / "0.onnx", "SELECT infer('m', 1)") == [{"y": -1}]
+    with pytest.raises(InvalidModel, match="no output of the model has one answer for each row"):
+        asked(tmp_path / "1.onnx", "SELECT infer('m', 1)")
+
+
 def test_an_input_with_a_default_is_optional(asked, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])
     b = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])
@@ -288,6 +349,26 @@ def test_an_input_with_a_default_is_optional(asked, tmp_path):
     onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "default.onnx")
     assert asked(tmp_path / "default.onnx", "SELECT predict('m', 1)") == [6]
     assert asked(tmp_path / "default.onnx", "SELECT predict('m', 1)", constants={"b": 7}) == [8]
+    sql = "SELECT predict('m', 1, b) FROM (VALUES (3), (4), (NULL)) t(b)"
+    assert asked(tmp_path / "default.onnx", sql, batch_axis={"b": None}) == [4, 5, None]
+    assert asked(tmp_path / "default.onnx", sql, batch_axis={"b": None}, null={"b": 5}) == [4, 5, 6]
+
+
+def test_a_default_that_rows_have_their_own_of(asked, tmp_path):
+    x, h, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in "xhy")
+    zero = numpy_helper.from_array(np.zeros((1, 2), np.float32), "h")
+    graph = helper.make_graph([helper.make_node("Add", ["x", "h"], ["y"])], "g", [x, h], [y], [zero])
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "state.onnx")
+    assert asked(tmp_path / "state.onnx", "SELECT predict('m', 1, 2)") == [(1, 2)]
+    sql = "SELECT predict('m', 1, 2, i, 10) FROM range(3) r(i)"
+    assert asked(tmp_path / "state.onnx", sql, batch_axis={"h": 0}) == [(1 + i, 12) for i in range(3)]
+
+
+def test_a_length_of_nought_is_any(asked, tmp_path):
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [0, 2]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "g", [x], [y])
+    onnx.save(helper.make_model(graph, ir_version=9), tmp_path / "nought.onnx")
+    assert asked(tmp_path / "nought.onnx", "SELECT predict('m', i, 1) FROM range(2) r(i)") == [(0, -1), (-1, -1)]
 
 
 def test_odd_names(asked, tmp_path):

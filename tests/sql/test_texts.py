@@ -176,6 +176,21 @@ def test_first_token_and_length_one(folder, connected, opset):
         np.testing.assert_allclose(vector, unit(files.raw(text)[0]), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("pool", ["cls", "mean"])
+def test_a_text_without_tokens_has_the_vector_0(tmp_path, connected, onnx_file, pool):
+    """As with sentence-transformers; the texts beside it have theirs."""
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.save(str(tmp_path / "tokenizer.json"))
+    graph = "(int64[n, len] input_ids) => (float[n, len, 2] last_hidden_state)"
+    graph += " <float[2] w = {1, 10}, int64[1] two = {2}>"
+    graph += " { f = Cast<to=1>(input_ids) u = Unsqueeze(f, two) last_hidden_state = Mul(u, w) }"
+    _, con = connected(onnx_file(graph), ["b a", "", " ", None], tokenizer=tmp_path / "tokenizer.json", pool=pool)
+    first = [2, 20] if pool == "cls" else [1.5, 15]
+    found = vectors(con)
+    assert [vector.tolist() for vector in found[:3]] == [first, [0, 0], [0, 0]] and found[3] is None
+
+
 def test_tokens_can_be_kept(folder, connected):
     files = folder()
     stored, con = connected(files.model, tokenizer=files.tokenizer, pool="none")

@@ -136,6 +136,12 @@ def test_bytes(column):
     assert column(sql) == [255, 0, None, 294]
 
 
+def test_bytes_in_a_list_are_no_digits(con):
+    for value in ("['5'::BLOB]", "[['5'::BLOB, '6'::BLOB]]"):
+        with pytest.raises(FeatureType, match=r"feature 'x' is UTINYINT\[\], but the argument is BLOB"):
+            con.execute(f"SELECT predict('bytesum', {value})").fetchall()
+
+
 @pytest.mark.parametrize(
     ("model", "value"),
     [("pixels", "[1.0, 2.0]"), ("pixels", "[[1.0, 2.0], [3.0, 4.0]]"),

@@ -43,6 +43,7 @@ def refuse(tmp_path):
         (b"{}", "not an ONNX"),
         (b"PK\x03\x04" + bytes(200), "not an ONNX"),
         (b"\x89PNG\r\n\x1a\n" + bytes(200), "not an ONNX"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
     ],
 )
 def test_files_of_another_kind(refuse, tmp_path, content, says):
@@ -123,8 +124,15 @@ def test_external_weights_out_of_the_folder(refuse, with_external, tmp_path):
 def test_external_weights_through_a_link(refuse, with_external, tmp_path):
     path, data = with_external("weights.bin")
     (tmp_path / "secret.bin").write_bytes(data)
-    (path.parent / "weights.bin").symlink_to(tmp_path / "secret.bin")
-    refuse(path)
+    weights = path.parent / "weights.bin"
+    weights.symlink_to(tmp_path / "secret.bin")
+    assert "'weights.bin', which is a link" in refuse(path)
+    weights.unlink()
+    weights.hardlink_to(tmp_path / "secret.bin")
+    assert "(cp -L) into a folder of their own" in refuse(path)
+    (tmp_path / "copy").mkdir()
+    subprocess.run(["cp", "-L", path, weights, tmp_path / "copy"], check=True)
+    sqlinfer.register("m", tmp_path / "copy/model.onnx", registry=tmp_path / "models")
 
 
 def test_an_unknown_operator(refuse, onnx_file):
@@ -133,6 +141,14 @@ def test_an_unknown_operator(refuse, onnx_file):
     model.graph.node[0].op_type = "Telepathy"
     path.write_bytes(model.SerializeToString())
     assert "Telepathy" in refuse(path)
+
+
+def test_an_output_without_a_name(refuse, onnx_file):
+    path = onnx_file(GOOD)
+    model = onnx.load(path)
+    model.graph.output.add()
+    path.write_bytes(model.SerializeToString())
+    assert "ONNX Runtime" in refuse(path)
 
 
 def test_an_operator_of_a_library_that_nobody_named(refuse, onnx_file):

@@ -86,7 +86,7 @@ class _Head:
             kind, name = TensorProto.FLOAT, self._add("Cast", name, to=TensorProto.FLOAT)
         self._kind = kind
         if pool == "cls":
-            return self._add("Gather", name, self._constant(np.array(0, np.int64)), axis=1)
+            return self._reduce("ReduceSum", self._first_token(name))
         if tokens.mask is None:
             return self._reduce("ReduceMean", name)
         mask = self._add("Cast", tokens.mask, to=kind)
@@ -134,6 +134,13 @@ class _Head:
         if self._opset >= (13 if op == "ReduceSum" else 18):
             return self._add(op, name, self._constant(np.array([1], np.int64)), keepdims=0)
         return self._add(op, name, axes=[1], keepdims=0)
+
+    def _first_token(self, name: str) -> str:
+        """Without an error for a text that has none, as Gather has it."""
+        if self._opset < 10:
+            return self._add("Slice", name, starts=[0], ends=[1], axes=[1])
+        start, end, axis = (self._constant(np.array([n], np.int64)) for n in (0, 1, 1))
+        return self._add("Slice", name, start, end, axis)
 
     def _unsqueezed(self, name: str) -> str:
         if self._opset >= 13:
