@@ -1,7 +1,7 @@
 //! model.json: everything that is known of one version of a model. Its fields are described in
 //! sqlinfer/models/manifest.py, which writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -15,6 +15,8 @@ use super::sqltype::SqlType;
 use super::tensor::Dtype;
 
 const FORMAT: u64 = 1;
+/// A fixed batch is filled up.
+const MOST_ROWS: usize = 100_000_000;
 
 #[derive(Debug, Deserialize)]
 struct File {
@@ -225,8 +227,8 @@ impl Manifest {
                 return wrong("the features of an input are not its columns");
             }
         }
-        if self.batch.fixed == Some(0) || self.batch.most == Some(0) {
-            return wrong("a batch of no rows");
+        if [self.batch.fixed, self.batch.most].iter().flatten().any(|rows| !(1..=MOST_ROWS).contains(rows)) {
+            return wrong("a batch of no rows, or of too many");
         }
         let labelled = |call: &Call| matches!(call.decode, Decode::Argmax | Decode::Map);
         if self.labels.is_none() && self.calls.values().any(labelled) {
@@ -329,6 +331,10 @@ fn call(fields: CallFields, outputs: &[(String, SqlType)]) -> Result<Call> {
     if fields.outputs.is_empty() || !fields.outputs.iter().all(known) {
         return Err(Error("an answer names an output that is not there".to_string()));
     }
+    let distinct: HashSet<&String> = fields.outputs.iter().collect();
+    if distinct.len() < fields.outputs.len() || distinct.len() > 1 && decode != Decode::Struct {
+        return Err(Error("an answer has outputs that it cannot have".to_string()));
+    }
     Ok(Call { sql_type: SqlType::parse(&fields.sql_type)?, decode, outputs: fields.outputs })
 }
 
@@ -399,7 +405,13 @@ pub mod tests {
             ("/calls/predict/decode", serde_json::json!("magic")),
             ("/calls/predict/outputs", serde_json::json!([])),
             ("/labels", Value::Null),
+            ("/calls/predict/outputs", serde_json::json!(["label", "scores"])),
+            ("/calls/predict/outputs", serde_json::json!(["label", "label"])),
             ("/batch/fixed", serde_json::json!(0)),
+            ("/batch/most", serde_json::json!(1u64 << 62)),
+            // of a model with two inputs
+            ("/kernel", serde_json::json!({"weights": [[1, 2, 3]], "intercepts": [0]})),
+            ("/kernel", serde_json::json!({"weights": 1})),
         ] {
             let mut fields = sample();
             *fields.pointer_mut(pointer).unwrap() = value;
