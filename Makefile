@@ -27,7 +27,7 @@ bench: $(VENV)/ready $(EXTENSION)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/texts.py
 
-$(VENV)/demo: EXTRA = examples
+$(VENV)/demo: EXTRA = demo
 $(VENV)/ready: EXTRA = dev
 $(VENV)/demo $(VENV)/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
