@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -182,6 +185,27 @@ def con(registry, engine, iris, customers):
         con.execute("CREATE TABLE iris AS FROM iris")
         con.execute("CREATE TABLE customers AS FROM customers")
         yield con
+
+
+@pytest.fixture
+def interrupted():
+    """``interrupted(script)``: the lines that it prints when Ctrl-C is pressed a while after its first, "ready"."""
+
+    def run(script: str) -> list[str]:
+        with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "ready\n"
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1.5)
+            os.kill(process.pid, signal.SIGINT)
+            try:
+                out, _ = process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        assert process.returncode == 0
+        return out.splitlines()
+
+    return run
 
 
 @pytest.fixture

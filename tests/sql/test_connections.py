@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import signal
-import subprocess
 import sys
 import textwrap
 import warnings
@@ -321,7 +318,7 @@ def endless(tmp_path_factory):
     ],
     ids=["many runs", "one run"],
 )
-def test_interrupting_a_long_query(request, engine, home, long, short):
+def test_interrupting_a_long_query(request, engine, interrupted, home, long, short):
     """Ctrl-C ends the query, as KeyboardInterrupt, and the connection goes on."""
     home = request.getfixturevalue(home)
     script = textwrap.dedent(f"""
@@ -334,14 +331,4 @@ def test_interrupting_a_long_query(request, engine, home, long, short):
             print(type(error).__name__, flush=True)
         print(con.execute({short!r}).fetchall(), flush=True)
     """)
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "ready\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(1.5)
-        os.kill(process.pid, signal.SIGINT)
-        try:
-            out, _ = process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-    assert (process.returncode, out.splitlines()) == (0, ["KeyboardInterrupt", "[(True,)]"])
+    assert interrupted(script) == ["KeyboardInterrupt", "[(True,)]"]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
 import pickle
-import signal
-import subprocess
 import sys
 import textwrap
 
@@ -187,7 +184,7 @@ def test_a_promotion_is_seen_when_it_is_read_again(tmp_path, iris, engine):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("read", ["fetchall()", "df()", "show()", "create('t')"])
-def test_interrupting_a_relation(registry, engine, read):
+def test_interrupting_a_relation(registry, engine, interrupted, read):
     script = textwrap.dedent(f"""
         import sqlinfer
         con = sqlinfer.connect(registry={str(registry.home)!r}, engine={engine!r})
@@ -200,14 +197,4 @@ def test_interrupting_a_relation(registry, engine, read):
             print(type(error).__name__, flush=True)
         print(con.sql("SELECT predict('width', 1) > 0 AS p").fetchall(), flush=True)
     """)
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == "ready\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(1.5)
-        os.kill(process.pid, signal.SIGINT)
-        try:
-            out, _ = process.communicate(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-    assert (process.returncode, out.splitlines()) == (0, ["KeyboardInterrupt", "[(True,)]"])
+    assert interrupted(script) == ["KeyboardInterrupt", "[(True,)]"]
