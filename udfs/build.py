@@ -12,6 +12,7 @@ import argparse
 import os
 import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,11 +31,11 @@ def main() -> None:
     library, duckdb_platform = place()
     command = ["cargo", "build", "--quiet", "--release", "--locked", "--jobs", str(options.jobs)]
     command += ["--target-dir", str(HERE / "target")]
+    if shutil.which("cargo") is None:
+        sys.exit("cargo is not installed, so there is no native extension: get Rust 1.89 or later, and run this again")
     print("building the native extension with cargo (a few minutes the first time)", flush=True)
     try:
         subprocess.run(command, cwd=HERE, check=True)
-    except FileNotFoundError:
-        sys.exit("cargo is not installed, so there is no native extension: get Rust 1.89 or later, and run this again")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
     write(library.read_bytes() + footer(duckdb_platform), options.output)
