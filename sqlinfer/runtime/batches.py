@@ -82,7 +82,7 @@ class Plan:
         columns = self.find(args)
         if self.has_lists or any(column.null_count for column in columns):
             return None
-        return [read(column) for read, column in zip(self.readers, columns, strict=True)]
+        return self._read(columns)
 
     def columns(self, args: Sequence[pa.Array]) -> tuple[list[pa.Array], np.ndarray | None]:
         """One array for each feature, of the rows that are scored; which those are, None for all of them."""
@@ -96,9 +96,11 @@ class Plan:
 
     def groups(self, columns: Sequence[pa.Array], count: int) -> list[Group]:
         """Tensors for ``count`` rows of `columns`."""
-        values = [read(column) for read, column in zip(self.readers, columns, strict=True)]
-        groups = _group(self.signature, self.layout, values, count)
+        groups = _group(self.signature, self.layout, self._read(columns), count)
         return [part for group in groups for part in _by_shared_value(self.signature, group)]
+
+    def _read(self, columns: Sequence[pa.Array]) -> list[Any]:
+        return [read(column) for read, column in zip(self.readers, columns, strict=True)]
 
     def _pack_list(self, array: pa.Array) -> Packed:
         """One list per row stands for all features: its values are the columns of the only tensor."""

@@ -55,8 +55,7 @@ class Predictor:
         if self.signature.is_prepared:
             return self._score_prepared(self._plan(arrays), arrays)
         plan = self._plan(arrays)
-        values = plan.values(arrays) if self._sums else None
-        if self._sums and values:
+        if self._sums is not None and (values := plan.values(arrays)) is not None:
             return answer(self.signature, self.call, [self._sums(values)])
         packed = plan.pack(arrays)
         parts = [self._score(group) for group in packed.groups]

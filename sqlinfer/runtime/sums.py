@@ -33,15 +33,10 @@ class Sums:
 def _sum(products: list[np.ndarray]) -> np.ndarray:
     """As the native engine adds, so that both answer the same, bit by bit."""
     whole = len(products) // _LANES * _LANES
-    total = np.zeros_like(products[0])
-    if whole:
-        first, second, third, fourth = products[:_LANES]
-        for i in range(_LANES, whole, _LANES):
-            first += products[i]
-            second += products[i + 1]
-            third += products[i + 2]
-            fourth += products[i + 3]
-        total = (first + third) + (second + fourth)
+    lanes = products[:_LANES]
+    for i in range(_LANES, whole):
+        lanes[i % _LANES] += products[i]
+    total = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]) if whole else np.zeros_like(products[0])
     for product in products[whole:]:
         total += product
     return total

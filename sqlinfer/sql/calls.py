@@ -145,7 +145,7 @@ def _body(statement: Sequence[Token]) -> Sequence[Token]:
     if words[:1] == ["PREPARE"] or not {"MACRO", "FUNCTION"}.isdisjoint(words[:5]):
         opening = words.index("(") if "(" in words else len(words)
         if "AS" not in words[:opening]:  # types or parameters come first, and in them perhaps another AS
-            opening = _matching(statement, opening, len(statement)) or 0
+            opening = _matching(statement, range(opening, len(statement))) or 0
             words[:opening] = [""] * opening
         start = words.index("AS") + 1 if "AS" in words else 0
         return statement[start + (words[start : start + 1] == ["TABLE"]) :]
@@ -165,7 +165,7 @@ def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall]:
     position = first
     while position < last:
         if _may_be_call(tokens, position):
-            close = _matching(tokens, position + 1, last)
+            close = _matching(tokens, range(position + 1, last))
             if close is not None and not _is_named(tokens, position, close):
                 yield _call(tokens, position, close)
                 position = close + 1
@@ -202,11 +202,8 @@ def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
     """Whether a name is the alias, without AS, of what stands before it: ``FROM t predict(a)``. No call follows a
     parenthesis but that of DISTINCT ON, nor a name; but not every word that one does follow is a keyword to sqlglot."""
     if tokens[i - 1].token_type == TokenType.R_PAREN:
-        words, opening, depth = _words(tokens[:i]), i, 0
-        while opening and (opening == i or depth):
-            opening -= 1
-            depth += (words[opening] == ")") - (words[opening] == "(")
-        return words[:opening][-2:] != ["DISTINCT", "ON"]
+        opening = _matching(tokens, range(i - 1, -1, -1)) or 0
+        return _words(tokens[max(0, opening - 2) : opening]) != ["DISTINCT", "ON"]
     first = i - 1
     while first > 1 and tokens[first - 1].token_type == TokenType.DOT:
         first -= 2
@@ -219,15 +216,13 @@ def _words(tokens: Sequence[Token]) -> list[str]:
     return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
 
 
-def _matching(tokens: Sequence[Token], opening: int, last: int) -> int | None:
+def _matching(tokens: Sequence[Token], places: range) -> int | None:
+    """Where the parenthesis at the first of the places has its other half, in either direction."""
     depth = 0
-    for i in range(opening, last):
-        if tokens[i].token_type in _OPENING:
-            depth += 1
-        elif tokens[i].token_type in _CLOSING:
-            depth -= 1
-            if depth == 0:
-                return i
+    for i in places:
+        depth += (tokens[i].token_type in _OPENING) - (tokens[i].token_type in _CLOSING)
+        if depth == 0:
+            return i
     return None
 
 
