@@ -118,3 +118,22 @@ def test_both_engines_answer_bit_by_bit_the_same(tmp_path):
         with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
             answers.append(con.execute("SELECT predict('m', s) FROM sample s").fetchall())
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_no_answer_depends_on_the_way_its_row_goes(name, engine, tmp_path):
+    onnx.save(parse(SUMS[name]), tmp_path / "sum.onnx")
+    sqlinfer.register("sum", tmp_path / "sum.onnx", registry=tmp_path)
+    names = [f"f{i}" for i in range(6)]
+    rows = pa.table({name: RANDOM.normal(size=3000).astype(np.float32) for name in names})
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        con.register("arrow", rows)
+        con.execute("CREATE TABLE t AS SELECT row_number() OVER () AS id, * FROM arrow")
+        answers = con.execute("SELECT predict('sum', t) FROM t ORDER BY id").fetchall()
+        lists = con.execute(f"SELECT predict('sum', [{', '.join(names)}]) FROM t ORDER BY id").fetchall()
+        assert lists == answers
+        con.execute("UPDATE t SET f2 = NULL WHERE id % 5 = 0")
+        beside = con.execute("SELECT predict('sum', t) FROM t ORDER BY id").fetchall()
+        assert beside == [answer if i % 5 != 4 else (None,) for i, answer in enumerate(answers)]
+        alone = [con.execute("SELECT predict('sum', t) FROM t WHERE id = ?", [i + 1]).fetchone() for i in range(4)]
+        assert alone == answers[:4]

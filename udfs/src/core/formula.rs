@@ -58,6 +58,22 @@ impl Formula {
         };
         Some(Tensor { shape: vec![rows, targets], data })
     }
+
+    /// The same answers, of rows that are packed; None where they are of another type.
+    pub fn answers_of_rows(&self, packed: &Buffer) -> Option<Tensor> {
+        let (targets, data) = match (self, packed) {
+            (Formula::Single(linear), Buffer::F32(rows)) => (linear.targets, Buffer::F32(sums_of_rows(linear, rows))),
+            (Formula::Double(linear), Buffer::F64(rows)) => (linear.targets, Buffer::F64(sums_of_rows(linear, rows))),
+            _ => return None,
+        };
+        Some(Tensor { shape: vec![data.len() / targets, targets], data })
+    }
+}
+
+fn sums_of_rows<T: Float>(linear: &Linear<T>, rows: &[T]) -> Vec<T> {
+    let mut answers = vec![T::default(); rows.len() / linear.features * linear.targets];
+    cpu::widest(SummingRows { linear, rows, answers: &mut answers });
+    answers
 }
 
 fn sums<T: Float>(linear: &Linear<T>, columns: &[&Column], readers: &[Reader], rows: usize) -> Option<Vec<T>> {
@@ -93,5 +109,18 @@ impl<T: Float> cpu::Work for Summing<'_, T> {
     #[inline(always)]
     fn run(self) {
         self.linear.score_columns(self.columns, self.answers);
+    }
+}
+
+struct SummingRows<'a, T> {
+    linear: &'a Linear<T>,
+    rows: &'a [T],
+    answers: &'a mut [T],
+}
+
+impl<T: Float> cpu::Work for SummingRows<'_, T> {
+    #[inline(always)]
+    fn run(self) {
+        self.linear.score(self.rows, self.linear.features, self.answers);
     }
 }
