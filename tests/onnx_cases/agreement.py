@@ -37,16 +37,22 @@ class Agreement:
 
 
 def folders(cache: Path) -> list[Path]:
-    """The folders of the cases, out of the wheel of the onnx package, which is fetched once."""
-    if not any(cache.glob("*.whl")):
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
-        subprocess.run([*pip, "--dest", str(cache), f"onnx=={ONNX}"], check=True)
-    root = cache / "onnx/backend/test/data/node"
+    """The folders of the cases, out of the wheel of the onnx package, which is fetched once, also by two processes."""
+    root = cache / "onnx"
     if not root.exists():
-        (wheel,) = cache.glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(cache, [name for name in archive.namelist() if "/data/node/" in name])
-    return sorted(folder for folder in root.iterdir() if (folder / "model.onnx").exists())
+        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
+        with tempfile.TemporaryDirectory(dir=cache) as draft:
+            subprocess.run([*pip, "--dest", draft, f"onnx=={ONNX}"], check=True)
+            (wheel,) = Path(draft).glob("*.whl")
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(draft, [name for name in archive.namelist() if "/data/node/" in name])
+            try:
+                Path(draft, "onnx").rename(root)
+            except OSError:
+                if not root.exists():
+                    raise
+    cases = root / "backend/test/data/node"
+    return sorted(folder for folder in cases.iterdir() if (folder / "model.onnx").exists())
 
 
 def ask(folders: Sequence[Path], home: Path) -> Agreement:
