@@ -13,7 +13,7 @@ demo: $(VENV)/demo
 	$(BIN)/python examples/flights.py
 
 test: $(VENV)/ready $(EXTENSION)
-	$(BIN)/python -m pytest tests --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest tests --numprocesses logical --maxprocesses 8 --dist worksteal
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .

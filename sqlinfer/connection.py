@@ -166,19 +166,19 @@ class Connection:
             self._last = own
         self._engine.begin()
         calls = [*own, *(reading or [])]
-        try:
-            return self._faced(self._watched(first), calls)
-        except duckdb.Error as error:
-            second = self._second_try(error, first, own, rewritten) if again else None
-            failure = self._translated(error, calls)
-            if second is None:
-                raise failure from error
-        try:
-            return self._faced(self._watched(second), calls)
-        except duckdb.TransactionException as error:  # DuckDB 2 ends a transaction with its first error
-            raise failure from error
-        except duckdb.Error as error:
-            raise self._translated(error, calls) from error
+        attempt: Callable[[], Any] | None = first
+        failures: dict[str, BaseException] = {}
+        while attempt is not None:
+            try:
+                return self._faced(self._watched(attempt), calls)
+            except duckdb.Error as error:
+                cause = error
+            if failures and isinstance(cause, duckdb.TransactionException):
+                break  # DuckDB 2 ends a transaction with its first error, which is the one to tell
+            seen = str(cause) in failures
+            attempt = self._next_try(cause, attempt, own, rewritten) if again and not seen else None
+            failures[str(cause)] = self._translated(cause, calls)
+        raise list(failures.values())[-1] from cause
 
     def _watched(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
         with self._engine.interrupt.watching(self._con):
@@ -221,10 +221,10 @@ class Connection:
         except RecursionError:
             raise CallError("the calls stand too deep inside one another: compute the inner ones in a CTE") from None
 
-    def _second_try(
+    def _next_try(
         self,
         error: duckdb.Error,
-        first: Callable[[], Any],
+        attempt: Callable[[], Any],
         calls: list[TypedCall],
         rewritten: Callable[..., tuple[Callable[[], Any], list[TypedCall]]],
     ) -> Callable[[], Any] | None:
@@ -237,13 +237,13 @@ class Connection:
         if isinstance(error, duckdb.CatalogException) and missing:
             if missing[1] == "sqlinfer_models":
                 self._engine.prepare(self._con)
-                return first
+                return attempt
             try:
                 function = Function.parse(missing[1].strip('"'))
                 self._engine.ensure(self._con, function, self._registry.get(function.reference))
             except (SqlinferError, ValueError):
                 return None
-            return first
+            return attempt
         return None
 
     def _translating(self, method: Callable[..., Any]) -> Callable[..., Any]:

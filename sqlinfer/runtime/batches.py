@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sqlinfer import types
 from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature
 from sqlinfer.models.signature import Feature, Signature
+from sqlinfer.runtime.decimals import doubles
 from sqlinfer.runtime.nested import Cells, cells, same_shape
-from sqlinfer.runtime.nulls import apply_nulls, fill, narrow
+from sqlinfer.runtime.nulls import apply_nulls, filled, narrow
 from sqlinfer.types import DTYPES, ElementType
 
 __all__ = ["Group", "Packed", "Plan", "Preparer", "exact", "plan"]
@@ -121,7 +124,9 @@ class Plan:
             if kept is not None:
                 columns = [column.filter(pa.array(kept)) for column in columns]
                 keep = kept if whole is None else narrow(whole, kept)
-            matrix = np.column_stack([self.readers[0](column) for column in columns])
+            dtype, read = DTYPES[tensor.dtype].numpy, self.readers[0]
+            each = zip(features, columns, strict=True)
+            matrix = np.column_stack([filled(feature, dtype, read, column) for feature, column in each])
         else:
             matrix = self.readers[0](leaves).reshape(-1, len(features))
         matrix = np.ascontiguousarray(matrix, dtype=DTYPES[tensor.dtype].numpy)
@@ -143,9 +148,8 @@ def plan(
         found = [given[0].field(i).type for i in fields]
 
         def find(args: Sequence[pa.Array]) -> list[pa.Array]:
-            # flatten() lets the row's own NULL reach its fields
-            flat = args[0].flatten()
-            return [flat[i] for i in fields]
+            # struct_field() lets the row's own NULL reach its fields
+            return [pc.struct_field(args[0], i) for i in fields]
 
         return _by_feature(model, signature, find, found, preparers or {})
     if len(given) == 1 and signature.takes_list and types.is_list(given[0]):
@@ -191,11 +195,15 @@ def _readers(
     return tuple(
         _prepared_reader(model, feature, arrow, preparers.get(feature.name))
         if feature.prepare is not None
-        else _reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
+        else _value_reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
         if feature.column is not None or len(signature.input(feature.tensor).shape) == 1
         else _cell_reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
         for feature, arrow in zip(signature.features, given, strict=True)
     )
+
+
+def _value_reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataType) -> Reader:
+    return partial(filled, feature, element.numpy, _reader(model, feature, element, arrow))
 
 
 def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataType) -> Reader:
@@ -209,10 +217,12 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
     if not types.is_numeric(arrow):
         raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, _cast(feature, arrow))
     if element.dtype == "bool" and pa.types.is_decimal(arrow):
-        return lambda array: np.asarray(array.cast(pa.float64())) != 0
+        return lambda array: doubles(array) != 0
     if element.is_float:
         if pa.types.is_floating(arrow) or pa.types.is_integer(arrow):
             return lambda array: array.to_numpy(zero_copy_only=False)
+        if pa.types.is_decimal128(arrow):
+            return doubles
         return lambda array: array.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
     def exact(array: pa.Array) -> np.ndarray:
@@ -265,9 +275,8 @@ def _cell_reader(model: str, feature: Feature, element: ElementType, arrow: pa.D
         leaves, lengths, shapes = cells(array)
         if leaves.null_count and feature.null.kind == "error":
             raise NullFeature.of(model, feature.name)
-        if leaves.null_count:
-            leaves = fill(feature, leaves)
-        return Cells(np.asarray(read(leaves)).astype(element.numpy, copy=False), lengths, shapes)
+        values = filled(feature, element.numpy, read, leaves)
+        return Cells(values.astype(element.numpy, copy=False), lengths, shapes)
 
     return read_cells
 

@@ -76,15 +76,17 @@ class _Rows:
     """The rows of a batch as the model is fed them, comparable bit by bit: NaN is itself here."""
 
     def __init__(self, group: Group) -> None:
+        self._shapes = [feed.shape[1:] for feed in group.feeds.values()]
         self._columns = [_comparable(feed.reshape(group.count, -1)) for feed in group.feeds.values()]
         self._last = [column[-1].tolist() for column in self._columns]
         self.nbytes = sum(feed.nbytes for feed in group.feeds.values())
 
     def may_hold_last_of(self, other: _Rows) -> bool:
         """Whether the last row of ``other`` is one of these."""
-        if [column.shape[1] for column in self._columns] != [column.shape[1] for column in other._columns]:
+        filled = [i for i, column in enumerate(self._columns) if column.shape[1]]
+        if not filled or self._shapes != other._shapes:
             return False
-        cheapest = min(range(len(self._columns)), key=lambda i: self._columns[i].dtype == object)
+        cheapest = min(filled, key=lambda i: self._columns[i].dtype == object)
         candidates = np.flatnonzero(self._columns[cheapest][:, 0] == other._last[cheapest][0])
         if not len(candidates):
             return False
@@ -95,6 +97,8 @@ class _Rows:
 
     def find(self, other: _Rows, which: np.ndarray) -> np.ndarray:
         """For each of the rows ``which`` of ``other``, its position among these, or -1."""
+        if self._shapes != other._shapes:
+            return np.full(len(which), -1)
         order, hashes = self._index
         wanted = other._hashes[which]
         place = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)

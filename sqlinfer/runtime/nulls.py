@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,13 +14,13 @@ from sqlinfer.errors import NullFeature
 from sqlinfer.models.signature import Feature
 from sqlinfer.runtime.nested import rows_with_null
 
-__all__ = ["apply_nulls", "fill", "narrow"]
+__all__ = ["apply_nulls", "filled", "narrow"]
 
 
 def apply_nulls(
     model: str, features: Sequence[Feature], columns: list[pa.Array]
 ) -> tuple[list[pa.Array], np.ndarray | None]:
-    """Treat NULLs as each feature's policy says; what stays NULL is to be read as NaN."""
+    """Treat NULLs as each feature's policy says; what stays NULL is to be read as NaN, or `filled`."""
     keep: np.ndarray | None = None
     columns = list(columns)
 
@@ -40,22 +41,19 @@ def apply_nulls(
             skip(~column.is_valid().to_numpy(zero_copy_only=False))
         elif feature.null.kind == "error":
             raise NullFeature.of(model, feature.name)
-        else:
-            columns[i] = fill(feature, column)
+        elif feature.null.kind == "value" and feature.prepare is not None:
+            text = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column.cast(pa.string())
+            columns[i] = pc.fill_null(text, str(feature.null.value))
     return columns, keep
 
 
-def fill(feature: Feature, column: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if feature.null.kind == "nan":
-        return pa.nulls(len(column), pa.float64()) if pa.types.is_null(column.type) else column
-    value = pa.scalar(feature.null.value)
-    if pa.types.is_null(column.type):
-        return pa.array([feature.null.value] * len(column))
-    if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type) or pa.types.is_floating(value.type):
-        column = column if types.is_text(column.type) else column.cast(pa.float64())
-    return pc.fill_null(column, value.cast(column.type))
+def filled(feature: Feature, dtype: np.dtype, read: Callable[[pa.Array], Any], array: pa.Array) -> np.ndarray:
+    """The numbers or texts that ``read`` makes of the values, and in the place of each NULL what its policy says."""
+    if feature.null.kind != "value" or not array.null_count:
+        return np.asarray(read(array))
+    values = np.full(len(array), feature.null.value, dtype)
+    values[array.is_valid().to_numpy(zero_copy_only=False)] = read(array.drop_null())
+    return values
 
 
 def narrow(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:

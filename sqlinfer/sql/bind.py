@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature
@@ -57,7 +57,10 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     names = signature.feature_names
     arguments = call.arguments
     if any(argument.name for argument in arguments):
-        return TypedCall(function, call, sql, [("{}", a) for a in _in_order(call, function, signature)])
+        ordered = list(_in_order(call, function, signature))
+        if ordered != list(arguments) and any("?" in sql[a.start : a.end] for a in arguments):
+            return TypedCall(function, call, sql, _as_struct(arguments))
+        return TypedCall(function, call, sql, [("{}", argument) for argument in ordered])
     if len(arguments) == 1:
         (only,) = arguments
         text = sql[only.start : only.end]
@@ -74,6 +77,13 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     if counted and len(arguments) != 1 and len(arguments) != len(names):
         raise FeatureCount.of(str(function.reference), len(arguments), names)
     return TypedCall(function, call, sql, [("{}", argument) for argument in arguments])
+
+
+def _as_struct(arguments: Sequence[Argument]) -> list[tuple[str, Argument | None]]:
+    """In the user's order: DuckDB numbers each ``?`` by its place."""
+    fields: list[tuple[str, Argument | None]] = [(f"{quoted(str(a.name))}: {{}}", a) for a in arguments]
+    (first, argument), (last, end) = fields[0], fields[-1]
+    return [("{" + first, argument), *fields[1:-1], (last + "}", end)]
 
 
 def _in_order(call: SqlCall, function: Function, signature: Signature) -> Iterator[Argument]:

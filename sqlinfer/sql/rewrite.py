@@ -85,8 +85,8 @@ class _Rewriting:
             raise error.at(self.sql, call.start, call.end) from error
         self.typed.append(typed)
         rendered = [
-            before if argument is None else self._splice(argument.start, argument.end, call.inner)
-            for before, argument in typed.arguments
+            around if argument is None else around.replace("{}", self._splice(argument.start, argument.end, call.inner))
+            for around, argument in typed.arguments
         ]
         return f"{_spelled(call, function)}({', '.join(rendered)})"
 

@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from lightgbm import LGBMClassifier
 from onnx import TensorProto, helper
 from skl2onnx import to_onnx
-from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.ensemble import BaggingClassifier, HistGradientBoostingClassifier, StackingClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
@@ -133,3 +134,15 @@ def graph(nodes, outputs):
     made = helper.make_graph(nodes, "test", [helper.make_tensor_value_info("x", FLOAT, [None, 3])], values)
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(made, opset_imports=opsets, ir_version=9)
+
+
+@pytest.mark.parametrize(
+    "model", [LINEAR, TREE, HistGradientBoostingClassifier(max_iter=5), LGBMClassifier(n_estimators=5, verbose=-1)]
+)
+def test_labels_that_are_whole_floats_are_integers(model, engine, iris, species, tmp_path):
+    target = (species == "virginica") * 1.0
+    sqlinfer.register("m", model.fit(iris, target), sample=iris, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        answers = con.sql("SELECT predict('m', i) FROM iris i")
+        assert [str(type) for type in answers.types] == ["BIGINT"]
+        assert [answer for (answer,) in answers.fetchall()] == model.predict(iris).tolist()

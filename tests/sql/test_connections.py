@@ -332,3 +332,12 @@ def test_interrupting_a_long_query(request, engine, interrupted, home, long, sho
         print(con.execute({short!r}).fetchall(), flush=True)
     """)
     assert interrupted(script) == ["KeyboardInterrupt", "[(True,)]"]
+
+
+def test_a_view_may_need_several_functions(registry, engine, tmp_path, iris):
+    with sqlinfer.connect(tmp_path / "x.db", registry=registry, engine=engine) as con:
+        con.execute("CREATE TABLE t AS FROM iris LIMIT 3")
+        con.execute("CREATE VIEW views AS SELECT predict('iris/1', t) AS a, predict('iris@careful', t) AS b FROM t")
+        answers = con.execute("FROM views").fetchall()
+    with sqlinfer.connect(tmp_path / "x.db", registry=registry, engine=engine) as con:
+        assert con.execute("FROM views").fetchall() == answers

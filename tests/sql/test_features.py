@@ -145,3 +145,15 @@ def test_parameters_in_a_row(con):
     by_position = con.execute("SELECT predict('four', 2, 1)").fetchall()
     assert con.execute("EXECUTE by_name(1, 2)").fetchall() == by_position
     assert con.execute("SELECT by_name(1, 2)").fetchall() == by_position
+
+
+def test_parameters_of_named_arguments_keep_their_order(con):
+    named = "predict('arithmetic', b := ?, a := ?)"
+    assert con.execute(f"SELECT {named}.sum, {named}.product", [5, 2, 2, 9]).fetchall() == [(7, 18)]
+    turned = con.execute("SELECT predict('plane', pw := ?, pl := ?, sw := ?, sl := ?)", [0.2, 1.4, 3.5, 5.1])
+    assert turned.fetchall() == con.execute("SELECT predict('plane', 5.1, 3.5, 1.4, 0.2)").fetchall()
+
+
+def test_a_row_may_hold_whatever_the_model_does_not_use(one):
+    row = "{'sl': 5.1, 'sw': 3.5, 'pl': 1.4, 'pw': 0.2, 'other': union_value(k := 1)}"
+    assert one(f"SELECT predict('iris', {row})") == "setosa"

@@ -77,3 +77,44 @@ def test_policies_that_make_no_sense_are_refused(tmp_path, iris, policy):
     model = LinearRegression().fit(iris[["sl"]], iris["pl"])
     with pytest.raises(FeatureError):
         sqlinfer.register("m", model, sample=iris[["sl"]], null=policy, registry=tmp_path)
+
+
+ECHOES = {
+    "text": ("(string[n, 1] x) => (string[n, 1] y) { y = Identity(x) }", "?"),
+    "whole": ("(int64[n] x) => (int64[n] y) { y = Identity(x) }", -1),
+    "single": ("(float[n, 1] x) => (float[n, 1] y) { y = Identity(x) }", 0.5),
+    "double": ("(double[n, 1] x) => (double[n, 1] y) { y = Identity(x) }", -0.10717358791714027),
+    "cell": ("(int64[n, len] x) => (int64[n, len] y) { y = Identity(x) }", -1),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("text", "'a'::mood", "a"),
+        ("text", "'a'", "a"),
+        ("whole", "9007199254740993::HUGEINT", 9007199254740993),
+        ("whole", "9007199254740993::DECIMAL(18, 0)", 9007199254740993),
+        ("whole", "3::UTINYINT", 3),
+        ("whole", "true", 1),
+        ("single", "9007199254740993", 9007199254740992),
+        ("single", "7::UTINYINT", 7),
+        ("double", "1.7", 1.7),
+    ],
+)
+def test_a_value_beside_any_type(name, value, expected, onnx_file, tmp_path, engine):
+    graph, stand_in = ECHOES[name]
+    sqlinfer.register("m", onnx_file(graph), null=stand_in, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        con.execute("CREATE TYPE mood AS ENUM ('a', 'b')")
+        con.execute(f"CREATE TABLE t AS FROM (VALUES ({value}), (NULL)) t(x)")
+        assert con.execute("SELECT predict('m', x) FROM t").fetchall() == [(expected,), (stand_in,)]
+        assert con.execute("SELECT predict('m', NULL)").fetchall() == [(stand_in,)]
+
+
+def test_a_value_in_a_list(onnx_file, tmp_path, engine):
+    graph, stand_in = ECHOES["cell"]
+    sqlinfer.register("m", onnx_file(graph), null=stand_in, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        answers = con.execute("SELECT predict('m', [3::UTINYINT, NULL, 9])").fetchall()
+        assert answers == [([3, stand_in, 9],)]

@@ -67,3 +67,16 @@ def test_what_is_remembered_is_right(con):
     for *features, p in filtered[::97]:
         assert con.execute("SELECT predict('width', ?)", [features[2]]).fetchall() == [(p,)]
     assert len(filtered) == 20 * sum(p > 1 for (p,) in con.execute("SELECT predict('width', pl) FROM iris").fetchall())
+
+
+def test_rows_without_values(con):
+    for _ in range(2):
+        assert con.execute("SELECT predict('bytesum', ''::BLOB)").fetchall() == [(0,)]
+
+
+def test_the_same_numbers_in_another_shape(onnx_file, tmp_path, engine):
+    graph = "(float[n, h, w] x) => (float[n, w] y) <int64[1] ax = {1}> { y = ReduceSum<keepdims=0>(x, ax) }"
+    sqlinfer.register("m", onnx_file(graph), registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        assert con.execute("SELECT predict('m', [[1, 2, 3], [4, 5, 6]])").fetchall() == [([5, 7, 9],)]
+        assert con.execute("SELECT predict('m', [[1, 2], [3, 4], [5, 6]])").fetchall() == [([9, 12],)]

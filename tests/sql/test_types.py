@@ -178,3 +178,12 @@ def test_slices_of_lists(con, column):
     given = column("SELECT predict('mean', x) FROM t WHERE i % 7 = 3 ORDER BY i LIMIT 500 OFFSET 100")
     rows = [i for i in range(10_000) if i % 7 == 3][100:600]
     assert given == pytest.approx([i + (i % 5) / 2 for i in rows])
+
+
+def test_decimals_are_what_duckdb_makes_of_them(con):
+    for type, unit in [("DECIMAL(9, 1)", 10), ("DECIMAL(18, 3)", 1000), ("DECIMAL(38, 5)", 100_000)]:
+        con.execute(f"CREATE OR REPLACE TABLE d AS SELECT ((i - 5000) / {unit})::{type} AS v FROM range(10000) t(i)")
+        assert con.execute("SELECT count(*) FROM d WHERE predict('same_double', v) <> v::DOUBLE").fetchall() == [(0,)]
+    assert con.execute("SELECT predict('same_double', -123456789012345678901234567890.5)").fetchone() == (
+        -1.2345678901234568e29,
+    )

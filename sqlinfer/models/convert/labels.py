@@ -16,6 +16,8 @@ def labels_of(classes: Any) -> tuple[tuple[Label, ...], str | None]:
     if classes is None or isinstance(classes, list):
         return (), None
     labels = tuple(label.item() if isinstance(label, np.generic) else label for label in classes)
+    if all(isinstance(label, float) and label.is_integer() for label in labels):  # a column 0.0, 1.0 …
+        labels = tuple(map(int, labels))
     return labels, label_type_of(labels)
 
 
