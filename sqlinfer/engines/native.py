@@ -33,14 +33,14 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     (r"an argument holds a subquery", errors.CallError),
     (r"does not name a model", errors.BadReference),
     (r"^no model named|has no version|has no alias|has no \w+\(\)", errors.ModelNotFound),
-    (r"needs the features? ", errors.MissingFeature),
-    (r"has no feature|is given twice", errors.UnknownFeature),
+    (r"^model '.*' needs the features? ", errors.MissingFeature),
+    (r"^model '.*' has no feature|^model '.*is given twice", errors.UnknownFeature),
     (
         r"takes \d+ features?, \d+ given|takes a list of|values, which do not fill|of the batch (has|holds)",
         errors.FeatureCount,
     ),
-    (r"is NULL and its null policy", errors.NullFeature),
-    (r", but the argument is ", errors.FeatureType),
+    (r"^model '.*is NULL and its null policy", errors.NullFeature),
+    (r"^model '.*, but the argument is ", errors.FeatureType),
     (r"is no image that can be read", errors.FeatureError),
     (r"^model '[^']*' failed", errors.ModelFailed),
     (r"cannot load '", errors.InvalidModel),
@@ -121,7 +121,8 @@ class NativeEngine:
 
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception that the extension's words stand for."""
-        text = re.sub(r"^[\w ]+ Error: ", "", message).split("\n\nLINE ")[0].strip()
+        told = re.match(r"(?:Binder|Invalid Input) Error: (.*?)(?:\n\nLINE |$)", message, re.DOTALL)
+        text = told[1].strip() if told else ""
         for pattern, kind in _PHRASES:
             if re.search(pattern, text):
                 return None, kind(text)

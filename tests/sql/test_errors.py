@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from sqlinfer import errors
@@ -71,3 +72,16 @@ def test_duckdbs_own_errors_are_duckdbs(con):
 def test_a_wrong_list_names_its_row(con):
     with pytest.raises(errors.FeatureCount, match="row 3"):
         con.execute("SELECT predict('iris', x) FROM (VALUES ([1,2,3,4]), ([1,2,3,4]), ([1])) t(x)").fetchall()
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("SELECT * FROM 'model.json'", duckdb.IOException),
+        ("SELECT error('x has no feature y')", duckdb.InvalidInputException),
+        ("SELECT predict('width', 1), error('that is given twice')", duckdb.InvalidInputException),
+    ],
+)
+def test_errors_of_duckdb_stay_as_they_are(con, query, kind):
+    with pytest.raises(kind):
+        con.execute(query).fetchall()
