@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
@@ -47,22 +48,23 @@ class SqlinferMagics(Magics):
         quoted = text[0] in "'\"" and text[-1] == text[0]
         named = " " not in text and bool(Path(text).suffix)
         if quoted or named or text == ":memory:" or os.path.isfile(text):  # noqa: PTH113  (SQL is too long a path for Path)
+            opened = connect(text[1:-1] if quoted else text)
             if self._con is not None:
                 self._con.close()
-            self._con = connect(text[1:-1] if quoted else text)
-            return self._con
+            self._con = opened
+            return opened
         return self._run(text, local_ns)
 
     @needs_local_scope
     @cell_magic("sqlinfer")
     def cell(self, line: str, cell: str, local_ns: dict[str, Any] | None = None) -> Any:
         """Run the cell; the line may name a variable for the result, which is then not shown."""
-        result = self._run(cell, local_ns)
         name = line.strip()
+        if name and (not name.isidentifier() or iskeyword(name)):
+            raise ValueError(f"%%sqlinfer takes the name of one variable, not {name!r}")
+        result = self._run(cell, local_ns)
         if not name:
             return result
-        if not name.isidentifier():
-            raise ValueError(f"%%sqlinfer takes the name of one variable, not {name!r}")
         self.shell.user_ns[name] = result
         return None
 

@@ -151,3 +151,11 @@ def test_a_table_wins_over_a_dataframe_of_its_name(shell):
 
 def test_a_definition_shows_nothing(shell):
     assert shell.run_cell("%sqlinfer CREATE VIEW nothing AS SELECT 1 AS x").result is None
+
+
+def test_nothing_is_lost_when_a_line_is_refused(shell, tmp_path):
+    run(shell, "%%sqlinfer\nCREATE TABLE kept AS SELECT 1 AS a")
+    for cell in ("%%sqlinfer class\nINSERT INTO kept VALUES (99)", f"%sqlinfer {tmp_path}/nowhere/x.duckdb"):
+        with pytest.raises(Exception, match=r"class|nowhere"):
+            run(shell, cell)
+    assert run(shell, "%%sqlinfer\nFROM kept")["a"].tolist() == [1]

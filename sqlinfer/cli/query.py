@@ -102,8 +102,9 @@ def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | No
     target = str(output).replace("'", "''")
     with progress(con):
         # on the line of the statement, which errors name
-        ((count,),) = con.execute(f"COPY ({_last(con, sql)}\n) TO '{target}' {_COPY[form]}").fetchall()
-    click.echo(f"{count:,} rows → {output}", err=True)
+        counted = con.execute(f"COPY ({_last(con, sql)}\n) TO '{target}' {_COPY[form]}").fetchall()
+    # DuckDB does not count what PIVOT gives
+    click.echo(f"{counted[0][0]:,} rows → {output}" if counted else f"→ {output}", err=True)
 
 
 def _last(con: sqlinfer.Connection, sql: str) -> str:

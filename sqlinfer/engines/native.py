@@ -44,6 +44,7 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     (r"is no image that can be read", errors.FeatureError),
     (r"^model '[^']*' failed", errors.ModelFailed),
     (r"cannot load '", errors.InvalidModel),
+    (r"open the database again$", errors.EngineError),
     (r"model\.json|aliases\.json|register the model again$", errors.RegistryError),
 ]
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 import re
 import shutil
@@ -42,7 +43,7 @@ _VERSION = re.compile("[1-9][0-9]{0,8}")
 
 
 def default_home() -> Path:
-    return Path(os.environ.get("SQLINFER_HOME") or Path.home() / ".sqlinfer")
+    return Path(os.environ.get("SQLINFER_HOME") or "~/.sqlinfer").expanduser()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,8 @@ class Registry:
                     f"{path} is missing: the version is damaged; remove it and register again"
                 ) from None
             raise ModelNotFound.version(found.name, found.version or 0, self.versions(found.name)) from None
+        except OSError as error:
+            raise RegistryError(f"{path} cannot be read ({error})") from error
         known = self._manifests.get(path)
         if known is None or known[0] != changed:
             known = changed, StoredModel(folder, Manifest.read(path))
@@ -217,7 +220,7 @@ class Registry:
 
     def alias(self, name: str, alias: str, version: int) -> None:
         """Let ``name@alias`` mean ``version`` from now on; the alias ``default`` is what the bare name means."""
-        name, alias = check_name(name), check_name(alias)
+        name, alias, version = check_name(name), check_name(alias), operator.index(version)
         self.get(Reference(name, version))
         with self._changing(name):
             known: dict[str, int] = {}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -38,9 +38,17 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
         )
     if wishes.options or isinstance(wishes.labels, (str, os.PathLike)):
         raise TypeError(f"{next(iter(wishes.options), 'a file of labels')} is for .onnx files, not for an estimator")
-    original, candidates = open_original(model, sample)
+    if not len(sample.table):
+        raise ConversionFailed("the sample has no rows: they name and type the features, and prove the model")
+    sample = sample if wishes.features else _as_trained(model, sample)
+    with _refusals(type(model).__name__):
+        original, candidates = open_original(model, sample)
     if wishes.labels:
-        original = replace(original, labels=tuple(wishes.labels))
+        labels = tuple(wishes.labels)
+        if original.labels and labels != original.labels:
+            own = ", ".join(map(str, original.labels))
+            raise ConversionFailed(f"{original.model} has labels of its own: {own}; others are for models without")
+        original = replace(original, labels=labels)
     failure: SqlinferError | None = None
     for candidate in candidates:
         try:
@@ -48,6 +56,29 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
         except (InvalidModel, ProofFailed) as error:
             failure = failure or type(error)(f"{error} (as {candidate.note})")
     raise failure or ConversionFailed(f"no candidate for {original.model}")
+
+
+def _as_trained(model: Any, sample: Sample) -> Sample:
+    """The columns that the model was trained on, in its order, where it names them and the sample has them all: others,
+    such as the target, are no features."""
+    for attribute in ("feature_names_in_", "feature_names_", "feature_name_", "feature_names", "feature_name"):
+        names = getattr(model, attribute, None)
+        names = names() if callable(names) else names
+        if names is not None and len(names) and all(sample.names.count(name) == 1 for name in names):
+            return replace(sample, table=sample.table.select(list(names)))
+    return sample
+
+
+@contextmanager
+def _refusals(model: str) -> Iterator[None]:
+    """What a framework has against the sample, in one line."""
+    try:
+        yield
+    except (SqlinferError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ConversionFailed(f"{model} does not take the sample rows: {reason}") from error
 
 
 def _prove_candidate(
@@ -59,7 +90,8 @@ def _prove_candidate(
     rows = sample.spread(PROVEN_ROWS)
     seen = Observed(name, graph, features, rows.table)
     signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
-    expected = original.answers(rows)
+    with _refusals(original.model):
+        expected = original.answers(rows)
     # the scores of a classifier that gives no probabilities are none: they stay an output of infer()
     calls = {call: how for call, how in signature.calls.items() if call in expected or call == "infer"}
     signature = replace(signature, calls=calls)
@@ -79,6 +111,7 @@ def _learn_null_policies(
     way with missing numbers the graph does not have, in any of the features."""
     whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
     rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
+    others = [replace(f, null=NullPolicy("nan")) if f.type in _FLOATS else f for f in signature.features]
     learnt: dict[str, NullPolicy] = {}
     for i, feature in enumerate(signature.features):
         table = _without(rows.table, feature.name)
@@ -87,7 +120,7 @@ def _learn_null_policies(
         except Exception:  # an estimator that does not take missing values says so in its own way
             continue
         for policy in _stand_ins(feature):
-            features = list(signature.features)
+            features = list(signature.features if len(whole.table) else others)
             features[i] = replace(feature, null=policy)
             trial = replace(signature, features=tuple(features))
             with suppress(SqlinferError):

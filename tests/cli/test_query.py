@@ -232,3 +232,9 @@ def test_a_terminal_gets_a_table(process):
     os.close(ours)
     assert lines[0] == "answer" and lines[2].strip() == "-3"
     assert running.stderr.read() == ""
+
+
+def test_a_pivot_goes_into_a_file(run, tmp_path):
+    sql = "PIVOT (SELECT 'a' AS k, 1 AS v UNION ALL SELECT 'b', 2) ON k USING sum(v)"
+    run("query", sql, "-o", tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_text().splitlines() == ["a,b", "1,2"]

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sqlinfer
@@ -258,3 +259,27 @@ def test_a_folder_that_may_only_be_read(read_only):
         with pytest.raises(RegistryError, match=r"(?i)permission denied"):
             change()
     assert files(read_only.home) == before
+
+
+def test_an_alias_is_for_a_number(store):
+    store.alias("m", "champion", np.int64(2))
+    with pytest.raises(TypeError):
+        store.alias("m", "champion", "3")
+    assert store.aliases("m") == {"champion": 2, "default": 1}
+
+
+def test_a_version_that_cannot_be_read_does_not_close_the_others(store, home, file):
+    sqlinfer.register("other", file, registry=store)
+    manifest = home / "models/m/1/model.json"
+    manifest.unlink()
+    manifest.symlink_to("model.json")  # a loop
+    with pytest.raises(RegistryError, match="cannot be read"):
+        store.get("m")
+    with sqlinfer.connect(registry=home) as con:
+        assert con.execute("SELECT predict('other', 1)").fetchall() == [(-1,)]
+
+
+def test_the_home_may_begin_with_a_tilde(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SQLINFER_HOME", "~/models of mine")
+    assert sqlinfer.Registry().home == tmp_path / "models of mine"

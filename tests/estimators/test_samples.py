@@ -1,0 +1,59 @@
+"""The sample names and types the features; what the model says of its features itself goes before it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from lightgbm import LGBMClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+import sqlinfer
+from sqlinfer.errors import ConversionFailed
+
+RANDOM = np.random.default_rng(3)
+X = pd.DataFrame({"a": RANDOM.normal(size=400), "b": RANDOM.normal(size=400)})
+Y = (X["a"] > 0).astype(int)
+BOOSTED = [xgboost.XGBClassifier(n_estimators=5), LGBMClassifier(n_estimators=5, verbose=-1)]
+MODELS = {
+    "logistic": lambda: LogisticRegression().fit(X, Y),
+    "xgboost": lambda: BOOSTED[0].fit(X, Y),
+    "booster": lambda: BOOSTED[0].fit(X, Y).get_booster(),
+    "lightgbm": lambda: BOOSTED[1].fit(X, Y),
+    "lightgbm booster": lambda: BOOSTED[1].fit(X, Y).booster_,
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_models_own_order_and_nothing_beside_it(name, engine, tmp_path):
+    sample = X[["b", "a"]].assign(target=Y, note="x")
+    stored = sqlinfer.register("m", MODELS[name](), sample=sample, registry=tmp_path)
+    assert stored.manifest.signature.feature_names == ["a", "b"]
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        answers = [answer for (answer,) in con.execute("SELECT predict('m', s) FROM sample s").fetchall()]
+        assert np.mean(np.array(answers) == Y) > 0.95
+
+
+@pytest.mark.parametrize("model", [*BOOSTED, HistGradientBoostingClassifier(max_iter=5)])
+def test_no_row_without_a_gap(model, engine, tmp_path):
+    sample = X.copy()
+    sample.loc[::2, "a"], sample.loc[1::2, "b"] = np.nan, np.nan
+    sqlinfer.register("m", model.fit(sample, Y), sample=sample, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        answers = con.execute("SELECT predict('m', s) FROM sample s").fetchall()
+        assert [answer for (answer,) in answers] == model.predict(sample).tolist()
+
+
+@pytest.mark.parametrize("sample", [X[["a"]], X.rename(columns=str.upper), X.head(0)])
+@pytest.mark.parametrize("name", ["logistic", "xgboost"])
+def test_a_sample_that_does_not_fit_is_one_clear_error(name, sample, tmp_path):
+    with pytest.raises(ConversionFailed, match=r"does not take the sample rows|has no rows"):
+        sqlinfer.register("m", MODELS[name](), sample=sample, registry=tmp_path)
+
+
+def test_labels_of_its_own(tmp_path):
+    model = LogisticRegression().fit(X, np.where(Y, "yes", "no"))
+    with pytest.raises(ConversionFailed, match="labels of its own: no, yes"):
+        sqlinfer.register("m", model, sample=X, labels=["a", "b"], registry=tmp_path)
