@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def register(
     """Store MODEL (an .onnx file, a folder as Hugging Face lays it out, or a pickled estimator with --trust) as a new
     version of NAME."""
     store = Registry(registry)
+    if trust:
+        sys.path.append(str(Path.cwd()))  # where a script has its own classes from
     stored = sqlinfer.register(
         name,
         model,

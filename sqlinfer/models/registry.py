@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -158,7 +158,9 @@ class Registry:
             raise RegistryError(f"{path} cannot be read ({error})") from error
         known = self._manifests.get(path)
         if known is None or known[0] != changed:
-            known = changed, StoredModel(folder, Manifest.read(path))
+            # a copied folder is the model that it is called
+            manifest = replace(Manifest.read(path), name=found.name, version=int(folder.name))
+            known = changed, StoredModel(folder, manifest)
             self._manifests[path] = known
         return known[1]
 

@@ -132,8 +132,9 @@ def _read(path: Path) -> pa.Table:
     import pyarrow.parquet
 
     try:
-        if path.suffix in (".csv", ".tsv"):
-            options = pyarrow.csv.ParseOptions(delimiter="\t" if path.suffix == ".tsv" else ",")
+        suffix = path.suffix.lower()
+        if suffix in (".csv", ".tsv"):
+            options = pyarrow.csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ",")
             return pyarrow.csv.read_csv(path, parse_options=options)
         return pyarrow.parquet.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:

@@ -84,7 +84,7 @@ def register(
         options,
     )
     is_path = isinstance(model, (str, os.PathLike))
-    if is_path and Path(model).suffix in (".pkl", ".pickle", ".joblib"):
+    if is_path and _is_pickle(Path(model), trust):
         model, is_path = load_pickle(Path(model), trust=trust), False
     rows = None if sample is None else Sample.of(sample, list(features) if features else None)
     # A model that fails its proof was never there: it is proven in a registry that is thrown away.
@@ -98,6 +98,11 @@ def register(
         files = {file.name: file.read_bytes() for file in proven.files}
     stored = store.add(name, lambda version: replace(proven.manifest, version=version), files, promote=promote)
     return Model(stored, store)
+
+
+def _is_pickle(path: Path, trusted: bool) -> bool:
+    """By its suffix; where its code may run, so may that of a file of any suffix that is not ONNX's own."""
+    return path.suffix in (".pkl", ".pickle", ".joblib") or (trusted and path.is_file() and path.suffix != ".onnx")
 
 
 def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:

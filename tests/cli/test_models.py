@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 from PIL import Image
@@ -217,3 +220,34 @@ def test_another_registry(run, negate, tmp_path):
     run("register", "m", negate, "--registry", tmp_path / "other")
     assert run("list", "-f", "json").stdout == "[]\n"
     assert len(json.loads(run("list", "--registry", tmp_path / "other").stdout)) == 1
+
+
+OWN = """
+from sklearn.linear_model import LinearRegression
+
+def model(state):
+    found = LinearRegression()
+    found.__dict__.update(state)
+    return found
+
+class Own(LinearRegression):
+    def __reduce__(self):
+        return model, (self.__dict__,)
+"""
+
+
+def test_a_pickle_of_any_name_that_needs_a_module_of_the_users_own(home, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "x.CSV").write_text("a,b\n1.5,2\n3,4.5\n5,7\n")
+    make = (
+        "import pickle, own, pandas as pd; x = pd.read_csv('x.CSV'); print(pickle.dumps(own.Own().fit(x, x.a)).hex())"
+    )
+    dumped = subprocess.run([sys.executable, "-c", make], cwd=tmp_path, check=True, capture_output=True, text=True)
+    (tmp_path / "m.sav").write_bytes(bytes.fromhex(dumped.stdout))
+    program = "from sqlinfer.cli import main; main(prog_name='sqlinfer')"
+    # -P: as the installed command, without the folder on the path
+    command = [sys.executable, "-P", "-c", program, "register", "m", "m.sav", "--trust", "--sample", "x.CSV"]
+    environment = {**os.environ, "SQLINFER_HOME": str(home)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sqlinfer.Registry(home).names() == ["m"]

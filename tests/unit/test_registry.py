@@ -283,3 +283,12 @@ def test_the_home_may_begin_with_a_tilde(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SQLINFER_HOME", "~/models of mine")
     assert sqlinfer.Registry().home == tmp_path / "models of mine"
+
+
+def test_a_copied_folder_is_the_model_that_it_is_called(store, home, engine):
+    shutil.copytree(home / "models/m", home / "models/copy")
+    copies = [model.manifest for model in store.all() if model.manifest.name == "copy"]
+    assert [manifest.version for manifest in copies] == [1, 2, 3]
+    with sqlinfer.connect(registry=home, engine=engine) as con:
+        assert con.execute("SELECT predict('copy', 1)").fetchall() == [(-1,)]
+        assert con.execute("SELECT DISTINCT name FROM sqlinfer_models() ORDER BY ALL").fetchall() == [("copy",), ("m",)]

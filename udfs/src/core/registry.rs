@@ -123,7 +123,8 @@ impl Registry {
         match known.get(&path) {
             Some((then, manifest)) if *then == changed => Ok(manifest.clone()),
             _ => {
-                let manifest = Arc::new(Manifest::read(&path)?);
+                // a copied folder is the model that it is called
+                let manifest = Arc::new(Manifest { name: name.clone(), version, ..Manifest::read(&path)? });
                 known.insert(path, (changed, manifest.clone()));
                 Ok(manifest)
             }
