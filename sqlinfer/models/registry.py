@@ -209,7 +209,11 @@ class Registry:
                 finally:
                     shutil.rmtree(draft, ignore_errors=True)
                 if promote or DEFAULT not in aliases:
-                    self._write_aliases(name, {**aliases, DEFAULT: version})
+                    try:
+                        self._write_aliases(name, {**aliases, DEFAULT: version})
+                    except OSError:
+                        shutil.rmtree(place, ignore_errors=True)
+                        raise
         except OSError as error:
             if isinstance(error, RegistryError):
                 raise
@@ -292,8 +296,11 @@ class Registry:
     def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
         path = self._models / name / ALIASES_FILE
         draft = path.with_name(f".aliases-{os.getpid()}")
-        _write(draft, (json.dumps(dict(sorted(aliases.items()))) + "\n").encode())
-        draft.replace(path)
+        try:
+            _write(draft, (json.dumps(dict(sorted(aliases.items()))) + "\n").encode())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _discard(self, folder: Path) -> None:
         # One rename takes it out of sight whole; a reader that has the files open goes on reading them.

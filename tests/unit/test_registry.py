@@ -292,3 +292,18 @@ def test_a_copied_folder_is_the_model_that_it_is_called(store, home, engine):
     with sqlinfer.connect(registry=home, engine=engine) as con:
         assert con.execute("SELECT predict('copy', 1)").fetchall() == [(-1,)]
         assert con.execute("SELECT DISTINCT name FROM sqlinfer_models() ORDER BY ALL").fetchall() == [("copy",), ("m",)]
+
+
+def test_a_disk_that_is_full_before_the_alias_changes_nothing(home, file, monkeypatch):
+    write = sqlinfer.models.registry._write
+
+    def full(path, content):
+        write(path, content)
+        if path.name.startswith(".aliases"):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sqlinfer.models.registry, "_write", full)
+    with pytest.raises(RegistryError, match="nothing was changed"):
+        sqlinfer.register("n", file, registry=home)
+    assert {path.name for path in (home / "models").rglob("*")} <= {"n", ".lock"}
+    assert sqlinfer.Registry(home).all() == []
