@@ -59,8 +59,10 @@ class Worker:
         """
         request = pickle.dumps((str(Path.cwd()), dict(os.environ), limits, about, function, args), protocol=5)
         with self._lock:
+            # before the worker's own clock starts: a busy machine may let it be late with its first word
+            started = time.monotonic()
             try:
-                kind, content = self._reply(self._begun(request), about, limits)
+                kind, content = self._reply(self._begun(request), about, limits, started)
             except BaseException:
                 self._stop()
                 raise
@@ -73,9 +75,9 @@ class Worker:
         """End the process now; the next call starts another."""
         self._stop()
 
-    def _reply(self, replies: IO[bytes], about: str, limits: Limits) -> tuple[str, Any]:
+    def _reply(self, replies: IO[bytes], about: str, limits: Limits, started: float) -> tuple[str, Any]:
         """The outcome. Raises InvalidModel when the process ends without one."""
-        started, last = time.monotonic(), "starting"
+        last = "starting"
         while True:
             try:
                 kind, content = pickle.load(replies)
@@ -135,13 +137,16 @@ class Worker:
         return code
 
 
+# faulthandler's own exit, and ours for one that hangs even then
+_GIVEN_UP = (1, -9)
+
 worker = Worker()
 atexit.register(worker.close)
 
 
 def _end(about: str, last: str, code: int, seconds: float, limits: Limits) -> str:
     """Why a process ended that had not answered yet."""
-    if seconds >= limits.seconds:
+    if code in _GIVEN_UP and seconds >= limits.seconds:
         return (
             f"{about} was given up after {limits.seconds:g} seconds, while {last}; nothing was stored. "
             "Allow more with time_limit (--time-limit)"
