@@ -111,7 +111,9 @@ def _learn_null_policies(
     way with missing numbers the graph does not have, in any of the features."""
     whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
     rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
-    others = [replace(f, null=NullPolicy("nan")) if f.type in _FLOATS else f for f in signature.features]
+    others = list(signature.features)
+    if not len(whole.table):  # then there is one in every row
+        others = [replace(f, null=NullPolicy("nan")) if f.type in _FLOATS else f for f in others]
     learnt: dict[str, NullPolicy] = {}
     for i, feature in enumerate(signature.features):
         table = _without(rows.table, feature.name)
@@ -120,9 +122,8 @@ def _learn_null_policies(
         except Exception:  # an estimator that does not take missing values says so in its own way
             continue
         for policy in _stand_ins(feature):
-            features = list(signature.features if len(whole.table) else others)
-            features[i] = replace(feature, null=policy)
-            trial = replace(signature, features=tuple(features))
+            features = (*others[:i], replace(feature, null=policy), *others[i + 1 :])
+            trial = replace(signature, features=features)
             with suppress(SqlinferError):
                 if compare(Probe(name, trial, session).answers(table), expected, tolerance).passed:
                     learnt[feature.name] = policy
