@@ -13,7 +13,7 @@ import duckdb
 import sqlinfer
 from sqlinfer.cli.options import FORMATS, chosen_format, print_rows, registry_option
 from sqlinfer.cli.progress import progress
-from sqlinfer.sql.calls import split_statements
+from sqlinfer.sql.statements import split_statements
 
 __all__ = ["query"]
 

@@ -22,8 +22,8 @@ class Sums:
         self._intercepts = np.array(formula.intercepts, dtype)
 
     def __call__(self, columns: Sequence[np.ndarray]) -> np.ndarray:
-        # NumPy lets go of Python's lock at each column, which costs more than its work where another thread waits for it.
-        block = b"".join([np.ascontiguousarray(column, self._dtype) for column in columns])
+        # NumPy lets go of Python's lock at each column, which costs more than its work where another thread waits
+        block = b"".join([np.ascontiguousarray(column, self._dtype).data for column in columns])
         values = np.frombuffer(block, self._dtype).reshape(len(columns), -1)
         sums = np.empty((values.shape[1], len(self._weights)), self._dtype)
         for target, weights in enumerate(self._weights):
@@ -38,7 +38,7 @@ def _sum(products: np.ndarray) -> np.ndarray:
     lanes = products[:_LANES]
     for i in range(_LANES, whole, _LANES):
         lanes += products[i : i + _LANES]
-    total = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]) if whole else np.zeros_like(products[0])
+    total: np.ndarray = (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]) if whole else np.zeros_like(products[0])
     for product in products[whole:]:
         total += product
     return total

@@ -1,38 +1,26 @@
-"""Find the prediction calls in a SQL text, and where each of their parts stands.
-
-Only tokens are read, so every statement that DuckDB knows can hold a call, and strings, comments and quoted
-identifiers that contain the word predict are what they are.
-"""
+"""Find the prediction calls in a SQL text, and where each of their parts stands."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, wraps
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Literal
 
-import sqlglot
-from sqlglot.dialects.duckdb import DuckDB
-from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-__all__ = ["Argument", "SqlCall", "find_calls", "relation_names", "split_statements"]
+from sqlinfer.sql.tokens import CLOSING, OPENING, matching, remembering, tokens_of, words
+
+__all__ = ["Argument", "SqlCall", "find_calls"]
 
 GENERIC = frozenset({"predict", "predict_proba", "infer"})
 _WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
-_PARAMETER = re.compile(r"(?<![\w$])\$(?=(\d+|[^\W\d]\w*)(?![\w$]))")
-_OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
-_CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
 _NAMES = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING}
 _BEFORE_A_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.USING, TokenType.COMMA}
 # After these words a name is given, and then columns or parameters in parentheses.
 _NAMING = {"TABLE", "VIEW", "INTO", "EXISTS", "MACRO", "FUNCTION", "WITH", "RECURSIVE"}
 _NAMING |= {"REFERENCES", "COPY", "PREPARE", "EXECUTE", "ANALYZE", "VACUUM"}
-_REMEMBERED = 256
-_LONG = 10_000
-T = TypeVar("T")
 Kind = Literal["value", "name", "row", "star", "unpack"]
 
 
@@ -63,109 +51,20 @@ class SqlCall:
     inner: tuple[SqlCall, ...] = ()
 
 
-class _Dialect(DuckDB):
-    """DuckDB's dialect, where predict(…) is an ordinary function and not BigQuery's PREDICT(MODEL …), and where what
-    follows EXPLAIN or EXECUTE is read like everything else."""
-
-    class Tokenizer(DuckDB.Tokenizer):
-        COMMANDS: ClassVar[set[TokenType]] = set()
-
-    class Parser(DuckDB.Parser):
-        FUNCTIONS: ClassVar = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
-
-        def _warn_unsupported(self) -> None:
-            """Nothing: DuckDB runs the statement, whether sqlglot can parse it or not."""
-
-
-def _remembering(function: Callable[[str], T]) -> Callable[[str], T]:
-    """One text is asked again and again, with other parameters; a long one holds values, and once is often enough."""
-    remembered = lru_cache(_REMEMBERED)(function)
-
-    @wraps(function)
-    def read(sql: str) -> T:
-        return remembered(sql) if len(sql) <= _LONG else function(sql)
-
-    return read
-
-
-@_remembering
+@remembering
 def find_calls(sql: str) -> tuple[SqlCall, ...]:
-    """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``.
-
-    A text that cannot be tokenized holds no calls: DuckDB says better what is wrong with it.
-    """
+    """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``."""
     if not _WORTH_READING.search(sql):
         return ()
-    tokens = _tokens(sql)
+    tokens = tokens_of(sql)
     return tuple(_calls(tokens, 0, len(tokens)))
-
-
-def split_statements(sql: str) -> list[str]:
-    """The statements of ``sql`` without their semicolons and the comments around them."""
-    return [sql[tokens[0].start : tokens[-1].end + 1] for tokens in _statements(_tokens(sql)) if tokens] or [sql]
-
-
-@_remembering
-def relation_names(sql: str) -> frozenset[str]:
-    """The tables and aliases that the statements in ``sql`` name, lower case; none of one that sqlglot cannot parse."""
-    relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
-    return frozenset(
-        node.alias_or_name.lower() if not isinstance(node, sqlglot.exp.TableAlias) else node.name.lower()
-        for statement in _statements(_tokens(sql))
-        for tree in _trees(_body(statement), sql)
-        if tree
-        for node in tree.find_all(*relations)
-    ) - {""}
-
-
-def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
-    start = 0
-    for i, token in enumerate(tokens):
-        if token.token_type == TokenType.SEMICOLON:
-            yield tokens[start:i]
-            start = i + 1
-    yield tokens[start:]
-
-
-def _trees(tokens: Sequence[Token], sql: str) -> list[Any]:
-    try:
-        trees: list[Any] = _Dialect().parser().parse(tokens, sql)
-    except (SqlglotError, RecursionError):
-        return []
-    return trees
-
-
-def _body(statement: Sequence[Token]) -> Sequence[Token]:
-    """What EXPLAIN explains, PREPARE prepares or a macro stands for, which sqlglot does not parse where it is."""
-    words = _words(statement)
-    if words[:1] == ["EXPLAIN"]:
-        start = 2 if words[1:2] == ["ANALYZE"] else 1
-        options = words[start : start + 2] in (["(", "ANALYZE"], ["(", "FORMAT"])
-        return statement[words.index(")") + 1 if options and ")" in words else start :]
-    if words[:1] == ["PREPARE"] or not {"MACRO", "FUNCTION"}.isdisjoint(words[:5]):
-        opening = words.index("(") if "(" in words else len(words)
-        if "AS" not in words[:opening]:  # types or parameters come first, and in them perhaps another AS
-            opening = _matching(statement, range(opening, len(statement))) or 0
-            words[:opening] = [""] * opening
-        start = words.index("AS") + 1 if "AS" in words else 0
-        return statement[start + (words[start : start + 1] == ["TABLE"]) :]
-    return statement
-
-
-def _tokens(sql: str) -> Sequence[Token]:
-    try:
-        # sqlglot takes $1,$2 for the opening of a $tag$ quotation; a parameter by another sign is as long.
-        tokens: list[Token] = sqlglot.tokenize(_PARAMETER.sub("@", sql), read=_Dialect)
-    except SqlglotError:
-        return []
-    return tokens
 
 
 def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall]:
     position = first
     while position < last:
         if _may_be_call(tokens, position):
-            close = _matching(tokens, range(position + 1, last))
+            close = matching(tokens, range(position + 1, last))
             if close is not None and not _is_named(tokens, position, close):
                 yield _call(tokens, position, close)
                 position = close + 1
@@ -185,15 +84,15 @@ def _may_be_call(tokens: Sequence[Token], i: int) -> bool:
 
 def _is_named(tokens: Sequence[Token], i: int, close: int) -> bool:
     """Whether the user gives the name, or uses it, for something else: ``INSERT INTO predict_two(a, b) …``."""
-    following = _words(tokens[close + 1 : close + 5])
+    following = words(tokens[close + 1 : close + 5])
     if following[:2] == ["AS", "("] or (following[:1] == ["AS"] and "MATERIALIZED" in following[1:3]):
         return True  # WITH other AS (…), predict_two(a, b) AS (…)
     if i == 0:
         return False
-    (before,) = _words(tokens[i - 1 : i])
+    (before,) = words(tokens[i - 1 : i])
     if before in ("AS", "ON"):  # a table's alias or a macro's body, an index or a join
         start = max((k + 1 for k in range(i) if tokens[k].token_type == TokenType.SEMICOLON), default=0)
-        opening = _words(tokens[start : start + 5])
+        opening = words(tokens[start : start + 5])
         return "MACRO" not in opening and "FUNCTION" not in opening if before == "AS" else "INDEX" in opening
     return before == "." or before in _NAMING or _follows_a_table(tokens, i)
 
@@ -202,28 +101,12 @@ def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
     """Whether a name is the alias, without AS, of what stands before it: ``FROM t predict(a)``. No call follows a
     parenthesis but that of DISTINCT ON, nor a name; but not every word that one does follow is a keyword to sqlglot."""
     if tokens[i - 1].token_type == TokenType.R_PAREN:
-        opening = _matching(tokens, range(i - 1, -1, -1)) or 0
-        return _words(tokens[max(0, opening - 2) : opening]) != ["DISTINCT", "ON"]
+        opening = matching(tokens, range(i - 1, -1, -1)) or 0
+        return words(tokens[max(0, opening - 2) : opening]) != ["DISTINCT", "ON"]
     first = i - 1
     while first > 1 and tokens[first - 1].token_type == TokenType.DOT:
         first -= 2
     return tokens[i - 1].token_type in _NAMES and first > 0 and tokens[first - 1].token_type in _BEFORE_A_TABLE
-
-
-def _words(tokens: Sequence[Token]) -> list[str]:
-    """Their text, upper case; what is quoted is no word of SQL's."""
-    quoted = (TokenType.IDENTIFIER, TokenType.STRING)
-    return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
-
-
-def _matching(tokens: Sequence[Token], places: range) -> int | None:
-    """Where the parenthesis at the first of the places has its other half, in either direction."""
-    depth = 0
-    for i in places:
-        depth += (tokens[i].token_type in _OPENING) - (tokens[i].token_type in _CLOSING)
-        if depth == 0:
-            return i
-    return None
 
 
 def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
@@ -253,9 +136,9 @@ def _split(tokens: Sequence[Token], first: int, last: int) -> Iterator[tuple[int
     """The token ranges between the commas of a call."""
     depth, start = 0, first
     for i in range(first, last):
-        if tokens[i].token_type in _OPENING:
+        if tokens[i].token_type in OPENING:
             depth += 1
-        elif tokens[i].token_type in _CLOSING:
+        elif tokens[i].token_type in CLOSING:
             depth -= 1
         elif tokens[i].token_type == TokenType.COMMA and depth == 0:
             yield start, i

@@ -1,17 +1,24 @@
-"""Splice typed calls into the user's own text. Outside the calls not a byte changes."""
+"""Splice typed calls into the user's own text. Outside the calls not a byte changes.
+
+A column that has a call in it and no name is given one: DuckDB would head it with the text of the typed call.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Protocol
 
 from sqlinfer.errors import BadReference, CallError, SqlinferError
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.bind import Function, TypedCall, bind
-from sqlinfer.sql.calls import GENERIC, SqlCall, find_calls, relation_names
+from sqlinfer.sql.calls import GENERIC, SqlCall, find_calls
+from sqlinfer.sql.columns import nameless_columns
+from sqlinfer.sql.statements import relation_names
 
 __all__ = ["Models", "Rewritten", "rewrite"]
 
@@ -53,9 +60,11 @@ class _Rewriting:
         self.rows = rows
         self.spread_rows = spread_rows
         self.typed: list[TypedCall] = []
+        self.nameless = nameless_columns(sql)
+        self.changed = 0  # where the last call ends whose text has become another
 
     def run(self, calls: Sequence[SqlCall]) -> Rewritten:
-        text = self._splice(0, len(self.sql), calls)
+        text = self._splice(0, len(self.sql) + 1, calls)  # what ends with the text ends in it
         return Rewritten(text, self.typed)
 
     @cached_property
@@ -66,9 +75,21 @@ class _Rewriting:
         pieces, position = [], start
         for call in calls:
             if start <= call.start and call.end <= end:
-                pieces += [self.sql[position : call.start], self._render(call)]
+                pieces += [self._copied(position, call.start), self._render(call)]
                 position = call.end
-        return "".join([*pieces, self.sql[position:end]])
+        return "".join([*pieces, self._copied(position, end)])
+
+    def _copied(self, start: int, end: int) -> str:
+        """The user's text from ``start`` to before ``end``, and in it the names of the columns that end there."""
+        pieces = []
+        for first, last in self.nameless[bisect_left(self.nameless, start, key=itemgetter(1)) :]:
+            if last >= end:
+                break
+            if first < self.changed:
+                name = " ".join(self.sql[first:last].split())
+                pieces.append(f"{self.sql[start:last]} AS {quoted(name)}")
+                start = last
+        return "".join([*pieces, self.sql[start:end]])
 
     def _render(self, call: SqlCall) -> str:
         function = self._function(call)
@@ -88,7 +109,10 @@ class _Rewriting:
             around if argument is None else around.replace("{}", self._splice(argument.start, argument.end, call.inner))
             for around, argument in typed.arguments
         ]
-        return f"{_spelled(call, function)}({', '.join(rendered)})"
+        text = f"{_spelled(call, function)}({', '.join(rendered)})"
+        if text != self.sql[call.start : call.end]:
+            self.changed = call.end
+        return text
 
     def _function(self, call: SqlCall) -> Function | None:
         if call.function not in GENERIC:

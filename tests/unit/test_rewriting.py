@@ -77,7 +77,7 @@ text = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
 def test_text_outside_the_calls_never_changes(parts, tail):
     sql = "".join(f"{before} = {call} " for before, (call, _) in parts) + tail
     expected = "".join(f"{before} = {spelled} " for before, (_, spelled) in parts) + tail
-    assert rewrite(sql, Models()).text == expected
+    assert re.sub(r' AS "(""|[^"])*"', "", rewrite(sql, Models()).text) == expected
 
 
 @settings(max_examples=400, deadline=None)

@@ -1,0 +1,66 @@
+"""The statements of a SQL text, and the tables that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import sqlglot
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+from sqlinfer.sql.tokens import Dialect, matching, remembering, tokens_of, words
+
+__all__ = ["relation_names", "split_statements"]
+
+
+def split_statements(sql: str) -> list[str]:
+    """The statements of ``sql`` without their semicolons and the comments around them."""
+    return [sql[tokens[0].start : tokens[-1].end + 1] for tokens in _statements(tokens_of(sql)) if tokens] or [sql]
+
+
+@remembering
+def relation_names(sql: str) -> frozenset[str]:
+    """The tables and aliases that the statements in ``sql`` name, lower case; none of one that sqlglot cannot parse."""
+    relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
+    return frozenset(
+        node.alias_or_name.lower() if not isinstance(node, sqlglot.exp.TableAlias) else node.name.lower()
+        for statement in _statements(tokens_of(sql))
+        for tree in _trees(_body(statement), sql)
+        if tree
+        for node in tree.find_all(*relations)
+    ) - {""}
+
+
+def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
+    start = 0
+    for i, token in enumerate(tokens):
+        if token.token_type == TokenType.SEMICOLON:
+            yield tokens[start:i]
+            start = i + 1
+    yield tokens[start:]
+
+
+def _trees(tokens: Sequence[Token], sql: str) -> list[Any]:
+    try:
+        trees: list[Any] = Dialect().parser().parse(tokens, sql)
+    except (SqlglotError, RecursionError):
+        return []
+    return trees
+
+
+def _body(statement: Sequence[Token]) -> Sequence[Token]:
+    """What EXPLAIN explains, PREPARE prepares or a macro stands for, which sqlglot does not parse where it is."""
+    said = words(statement)
+    if said[:1] == ["EXPLAIN"]:
+        start = 2 if said[1:2] == ["ANALYZE"] else 1
+        options = said[start : start + 2] in (["(", "ANALYZE"], ["(", "FORMAT"])
+        return statement[said.index(")") + 1 if options and ")" in said else start :]
+    if said[:1] == ["PREPARE"] or not {"MACRO", "FUNCTION"}.isdisjoint(said[:5]):
+        opening = said.index("(") if "(" in said else len(said)
+        if "AS" not in said[:opening]:  # types or parameters come first, and in them perhaps another AS
+            opening = matching(statement, range(opening, len(statement))) or 0
+            said[:opening] = [""] * opening
+        start = said.index("AS") + 1 if "AS" in said else 0
+        return statement[start + (said[start : start + 1] == ["TABLE"]) :]
+    return statement

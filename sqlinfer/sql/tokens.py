@@ -1,0 +1,77 @@
+"""DuckDB's SQL as tokens, each of which knows its place in the text.
+
+Only tokens are read, so every statement that DuckDB knows can be, and strings, comments and quoted identifiers are
+what they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
+from typing import ClassVar, TypeVar
+
+import sqlglot
+from sqlglot.dialects.duckdb import DuckDB
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
+
+__all__ = ["CLOSING", "OPENING", "Dialect", "matching", "remembering", "tokens_of", "words"]
+
+OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
+CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
+_PARAMETER = re.compile(r"(?<![\w$])\$(?=(\d+|[^\W\d]\w*)(?![\w$]))")
+_REMEMBERED = 256
+_LONG = 10_000
+T = TypeVar("T")
+
+
+class Dialect(DuckDB):
+    """DuckDB's dialect, where predict(…) is an ordinary function and not BigQuery's PREDICT(MODEL …), and where what
+    follows EXPLAIN or EXECUTE is read like everything else."""
+
+    class Tokenizer(DuckDB.Tokenizer):
+        COMMANDS: ClassVar[set[TokenType]] = set()
+
+    class Parser(DuckDB.Parser):
+        FUNCTIONS: ClassVar = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
+
+        def _warn_unsupported(self) -> None:
+            """Nothing: DuckDB runs the statement, whether sqlglot can parse it or not."""
+
+
+def remembering(function: Callable[[str], T]) -> Callable[[str], T]:
+    """One text is asked again and again, with other parameters; a long one holds values, and once is often enough."""
+    remembered = lru_cache(_REMEMBERED)(function)
+
+    @wraps(function)
+    def read(sql: str) -> T:
+        return remembered(sql) if len(sql) <= _LONG else function(sql)
+
+    return read
+
+
+def tokens_of(sql: str) -> Sequence[Token]:
+    """None of a text that cannot be tokenized: DuckDB says better what is wrong with it."""
+    try:
+        # sqlglot takes $1,$2 for the opening of a $tag$ quotation; a parameter by another sign is as long.
+        tokens: list[Token] = sqlglot.tokenize(_PARAMETER.sub("@", sql), read=Dialect)
+    except SqlglotError:
+        return []
+    return tokens
+
+
+def words(tokens: Sequence[Token]) -> list[str]:
+    """Their text, upper case; what is quoted is no word of SQL's."""
+    quoted = (TokenType.IDENTIFIER, TokenType.STRING)
+    return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
+
+
+def matching(tokens: Sequence[Token], places: range) -> int | None:
+    """Where the parenthesis at the first of the places has its other half, in either direction."""
+    depth = 0
+    for i in places:
+        depth += (tokens[i].token_type in OPENING) - (tokens[i].token_type in CLOSING)
+        if depth == 0:
+            return i
+    return None
