@@ -114,6 +114,8 @@ VARIANTS = {
     ),
     "ada_bin": (ensemble.AdaBoostClassifier(n_estimators=5), NUMBERS, BINARY),
     "gb_bin": (ensemble.GradientBoostingClassifier(n_estimators=5), NUMBERS, BINARY),
+    "gb_exp": (ensemble.GradientBoostingClassifier(loss="exponential", n_estimators=5), NUMBERS, BINARY),
+    "gb_zero": (ensemble.GradientBoostingClassifier(init="zero", n_estimators=5), NUMBERS, LABELS),
     "gb_quant": (ensemble.GradientBoostingRegressor(loss="quantile", alpha=0.9, n_estimators=5), NUMBERS, NUMBER),
     "gb_init": (ensemble.GradientBoostingRegressor(init=linear_model.Ridge(), n_estimators=5), NUMBERS, NUMBER),
     "hgb_poisson": (ensemble.HistGradientBoostingRegressor(loss="poisson", max_iter=5), NUMBERS, SIZE),

@@ -1,4 +1,4 @@
-"""scikit-learn's trees, forests and histogram boosting as trees, with missing values and categories."""
+"""scikit-learn's trees, forests and boosting as trees, with missing values and categories."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _TREES = {
     *("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor"),
     *("RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor"),
 }
+_STAGED = {"GradientBoostingClassifier", "GradientBoostingRegressor"}
 _BOOSTED = {"HistGradientBoostingClassifier", "HistGradientBoostingRegressor"}
 _LINKS = {"IdentityLink": "identity", "LogLink": "exp", "LogitLink": "sigmoid", "MultinomialLogit": "softmax"}
 
@@ -32,6 +33,8 @@ def forest_candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
         several = [list(c) for c in classes] if isinstance(classes, list) else []
         forest = _averaged(model, max(map(len, several), default=0))
         yield candidate(forest, sample.names, {}, classifier=classes is not None, several=[_plain(c) for c in several])
+    if name in _STAGED and _starts_alike(model):
+        yield candidate(_staged(model), sample.names, {}, classifier=hasattr(model, "classes_"))
     if name in _BOOSTED:
         forest, encoded = _boosted(model)
         categories = {sample.names[feature]: values for feature, values in encoded.items()}
@@ -59,8 +62,27 @@ def _averaged(model: Any, widest: int) -> Forest:
     return Forest(trees, outputs, [0.0] * outputs, "identity", double=True, narrow=True)
 
 
-def _tree(member: Any, values: np.ndarray) -> Tree:
-    tree = Tree()
+def _starts_alike(model: Any) -> bool:
+    """Whether what the trees are added to is the same for every row."""
+    return isinstance(model.init_, str) or type(model.init_).__name__.startswith("Dummy")
+
+
+def _staged(model: Any) -> Forest:
+    """Each stage has a tree for each sum. scikit-learn compares in single precision and adds in double."""
+    base = model._raw_predict_init(np.zeros((1, model.n_features_in_)))[0]
+    trees = [
+        _tree(stage[target].tree_, model.learning_rate * stage[target].tree_.value.reshape(-1, 1), target)
+        for stage in model.estimators_
+        for target in range(len(base))
+    ]
+    link = "identity"
+    if hasattr(model, "classes_"):
+        link = "softmax" if len(base) > 1 else "sigmoid 2" if model.loss == "exponential" else "sigmoid"
+    return Forest(trees, len(base), base.tolist(), link, double=True, narrow=True)
+
+
+def _tree(member: Any, values: np.ndarray, target: int = 0) -> Tree:
+    tree = Tree(target=target)
     missing_left = getattr(member, "missing_go_to_left", np.zeros(member.node_count, bool))
     for node in range(member.node_count):
         left = int(member.children_left[node])
