@@ -12,6 +12,7 @@ from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.original import Candidate
 from sqlinfer.models.convert.sklearn.after import inner_and_after
 from sqlinfer.models.convert.sklearn.boosting import register_boosting
+from sqlinfer.models.convert.sklearn.classifiers import classify_by_sums
 from sqlinfer.models.convert.sklearn.functions import register_functions
 from sqlinfer.models.convert.sklearn.graphs import impute_in_double, tree_forms, use_any_locale
 from sqlinfer.models.convert.sklearn.rewrites import inside, parts, rewritten
@@ -71,6 +72,7 @@ def candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
         if after is not None:
             after(converted)
         use_any_locale(converted)
+        converted = classify_by_sums(converted)
         for form, graph in tree_forms(converted):
             found = True
             yield Candidate(graph, features, note + form)
@@ -127,7 +129,10 @@ def _to_onnx(model: Any, initial: list[tuple[str, Any]]) -> onnx.ModelProto:
 
 def _convert(model: Any, initial: list[tuple[str, Any]], options: dict[str, Any]) -> onnx.ModelProto:
     from skl2onnx import convert_sklearn
+    from sklearn.preprocessing import MaxAbsScaler, RobustScaler, StandardScaler
 
-    given = {id(model): options} if options else None
+    # as scikit-learn divides singles; by default they are multiplied by the reciprocal
+    given: dict[Any, dict[str, Any]] = {StandardScaler: {"div": "div"}, id(model): options}
+    given |= {scaler: {"div": "div_cast"} for scaler in (MaxAbsScaler, RobustScaler)}
     converted: onnx.ModelProto = convert_sklearn(model, initial_types=initial, target_opset=_OPSETS, options=given)
     return converted
