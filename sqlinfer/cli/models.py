@@ -84,8 +84,8 @@ def register(
     registry: str | None,
     **options: Any,
 ) -> None:
-    """Store MODEL (an .onnx file, a folder as Hugging Face lays it out, or a pickled estimator with --trust) as a new
-    version of NAME."""
+    """Store MODEL as a new version of NAME: an .onnx file, a file that XGBoost, LightGBM or CatBoost saved, a folder as
+    Hugging Face lays it out, or, with --trust, a pickled estimator."""
     store = Registry(registry)
     if trust:
         sys.path.append(str(Path.cwd()))  # where a script has its own classes from

@@ -17,12 +17,13 @@ from sqlinfer.errors import BadReference
 from sqlinfer.model import Model
 from sqlinfer.models.axes import Layout
 from sqlinfer.models.convert.pickled import load_pickle
+from sqlinfer.models.convert.saved import is_saved
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import RESERVED, Reference, check_name
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
 from sqlinfer.proof import Difference
-from sqlinfer.registration.estimators import prove_estimator
+from sqlinfer.registration.estimators import prove_estimator, prove_saved
 from sqlinfer.registration.files import prove_file
 from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, proof_table, prove
 from sqlinfer.worker import Limits, worker
@@ -52,8 +53,8 @@ def register(
     """Store ``model`` as a new version of ``name`` and return it.
 
     ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
-    the path of an .onnx file, of a folder as Hugging Face lays it out, or (with ``trust=True``, since loading runs its
-    code) of a pickled estimator.
+    the path of an .onnx file, of a file that XGBoost, LightGBM or CatBoost saved, of a folder as Hugging Face lays it
+    out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
     ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
     ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores, or a
     file of them: one a line, or a config.json with id2label.
@@ -84,14 +85,15 @@ def register(
         options,
     )
     is_path = isinstance(model, (str, os.PathLike))
-    if is_path and _is_pickle(Path(model), trust):
+    prove_path = prove_saved if is_path and is_saved(Path(model)) else prove_file
+    if is_path and prove_path is prove_file and _is_pickle(Path(model), trust):
         model, is_path = load_pickle(Path(model), trust=trust), False
     rows = None if sample is None else Sample.of(sample, list(features) if features else None)
     # A model that fails its proof was never there: it is proven in a registry that is thrown away.
     with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
         if is_path:
             few = rows and rows.spread(PROVEN_ROWS)
-            worker.call(prove_file, name, Path(model), few, wishes, folder, about=str(model), limits=limits)
+            worker.call(prove_path, name, Path(model), few, wishes, folder, about=str(model), limits=limits)
         else:
             prove_estimator(name, model, rows, wishes, folder)
         proven = Registry(folder).get(name)

@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError
 from sqlinfer.models.convert import Candidate, Original, open_original
+from sqlinfer.models.convert.saved import load_saved
 from sqlinfer.models.describe import describe, null_policies, require_distinct
 from sqlinfer.models.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
@@ -22,12 +24,19 @@ from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_r
 from sqlinfer.runtime.probe import Probe
 from sqlinfer.runtime.session import Session
 from sqlinfer.version import __version__
+from sqlinfer.worker import step
 
-__all__ = ["prove_estimator"]
+__all__ = ["prove_estimator", "prove_saved"]
 
 _NULL_ROWS = 32
 _FLOATS = ("FLOAT", "DOUBLE")
 _TEXTS_FOR_NULL = ("", "nan", "None", "missing")
+
+
+def prove_saved(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
+    """As `prove_estimator`, of the model in a file."""
+    step("loading it")
+    prove_estimator(name, load_saved(path), sample, wishes, home)
 
 
 def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes, home: str) -> None:

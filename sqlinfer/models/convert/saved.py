@@ -1,0 +1,63 @@
+"""Models in the files that their libraries write themselves: data, which is loaded without running any code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlinfer.errors import InvalidModel, MissingExtra
+
+__all__ = ["is_saved", "load_saved"]
+
+_READ = 64
+
+
+def is_saved(path: Path) -> bool:
+    """Whether the file is one of XGBoost (JSON, UBJSON), LightGBM (text) or CatBoost (cbm)."""
+    return path.is_file() and _library(path) is not None
+
+
+def load_saved(path: Path) -> Any:
+    """The booster in it. Raises MissingExtra, and InvalidModel when the library cannot load its file."""
+    library = str(_library(path))
+    try:
+        return _LIBRARIES[library][1](str(path))
+    except ImportError as error:
+        raise MissingExtra.of(library, library, f"registering {path}") from error
+    except Exception as error:  # each library has exceptions of its own
+        reason = " ".join(str(error).split("Stack trace")[0].split())
+        raise InvalidModel(f"{library} cannot load {path}: {reason[:300]}") from error
+
+
+def _library(path: Path) -> str | None:
+    with path.open("rb") as file:
+        start = file.read(_READ)
+    return next((library for library, (is_its_own, _) in _LIBRARIES.items() if is_its_own(start)), None)
+
+
+def _xgboost(path: str) -> Any:
+    import xgboost
+
+    return xgboost.Booster(model_file=path)
+
+
+def _lightgbm(path: str) -> Any:
+    import lightgbm
+
+    return lightgbm.Booster(model_file=path)
+
+
+def _catboost(path: str) -> Any:
+    import catboost
+
+    model = catboost.CatBoost().load_model(path)
+    classifies = model.classes_ is not None and len(model.classes_)
+    return (catboost.CatBoostClassifier if classifies else catboost.CatBoostRegressor)().load_model(path)
+
+
+_LIBRARIES: dict[str, tuple[Callable[[bytes], bool], Callable[[str], Any]]] = {
+    "xgboost": (lambda start: start[:1] == b"{" and b"learner" in start, _xgboost),
+    "lightgbm": (lambda start: start.startswith((b"tree\n", b"tree\r\n")), _lightgbm),
+    "catboost": (lambda start: start.startswith(b"CBM1"), _catboost),
+}
