@@ -72,12 +72,21 @@ class SqlinferMagics(Magics):
         # DuckDB finds the DataFrames of the cell, or of the function that runs a line; tables come first.
         namespace = self.shell.user_ns
         con = self.connection
-        call_in(namespace, names or namespace, partial(con.execute, sql))  # not sql(): Ctrl-C is to end it
+        try:
+            call_in(namespace, names or namespace, partial(con.execute, sql))  # not sql(): Ctrl-C is to end it
+        except Exception as error:
+            _show_briefly(error)
+            raise
         if con.description is None:
             return None
         result = con.df()
         only_ddl = list(result.columns) in (["Count"], ["Success"]) and result.empty
         return None if only_ddl else result
+
+
+def _show_briefly(error: Any) -> None:
+    """IPython is to print what is wrong with the SQL, and not the way through this package."""
+    error._render_traceback_ = lambda: [f"{type(error).__name__}: {error}"]
 
 
 def load_ipython_extension(shell: Any) -> None:

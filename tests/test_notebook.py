@@ -159,3 +159,19 @@ def test_nothing_is_lost_when_a_line_is_refused(shell, tmp_path):
         with pytest.raises(Exception, match=r"class|nowhere"):
             run(shell, cell)
     assert run(shell, "%%sqlinfer\nFROM kept")["a"].tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("SELECT predict('iriss', 1)", "did you mean 'iris'?"),
+        ("SELECT nothing FROM range(3)", 'Referenced column "nothing" not found'),
+    ],
+)
+def test_an_error_shows_what_is_wrong_with_the_sql(shell, capsys, sql, shown):
+    result = shell.run_cell(f"%%sqlinfer\n{sql}")
+    assert not result.success
+    printed = capsys.readouterr().out
+    assert shown in printed
+    assert "LINE 1" in printed
+    assert "connection.py" not in printed
