@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -32,6 +34,12 @@ class _Group(click.Group):
             # the reader of our output (head, less) has gone: nothing is wrong
             sys.stderr.close()
             sys.exit(0)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            with suppress(OSError):  # it would be tried again at exit
+                sys.stdout.close()
+            raise click.ClickException("there is no space left for the output") from error
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})

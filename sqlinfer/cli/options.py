@@ -112,7 +112,7 @@ def preparation_options(function: F) -> F:
 
 
 def chosen_format(format_: str | None) -> str:
-    return format_ or ("table" if sys.stdout.isatty() else "json")
+    return format_ or ("table" if sys.stdout is not None and sys.stdout.isatty() else "json")  # None: it is closed
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], format_: str) -> None:

@@ -21,7 +21,7 @@ _WIDTH = 30
 @contextmanager
 def progress(con: Connection) -> Iterator[None]:
     """Show a bar while a query runs that takes longer than two seconds, if somebody is looking at stderr."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         con.execute("SET enable_progress_bar = false")
         yield
         return

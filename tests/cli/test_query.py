@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -238,3 +239,15 @@ def test_a_pivot_goes_into_a_file(run, tmp_path):
     sql = "PIVOT (SELECT 'a' AS k, 1 AS v UNION ALL SELECT 'b', 2) ON k USING sum(v)"
     run("query", sql, "-o", tmp_path / "p.csv")
     assert (tmp_path / "p.csv").read_text().splitlines() == ["a,b", "1,2"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
+@pytest.mark.parametrize("command", [["list"], ["query", "FROM range(100000)"]])
+def test_an_output_that_is_full_is_an_error_and_one_that_is_closed_is_none(process, command):
+    with Path("/dev/full").open("w") as full:
+        running = process(*command, stdout=full, stderr=subprocess.PIPE)
+        assert running.communicate() == (None, "Error: there is no space left for the output\n")
+        assert running.returncode == 1
+    running = process(*command, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1))
+    assert running.communicate() == (None, "")
+    assert running.returncode == 0
