@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from sqlglot.tokens import Token, TokenType
@@ -66,7 +67,7 @@ def _may_have_a_name(column: Sequence[Token]) -> bool:
         several = word == "UNNEST" or (word == "COLUMNS" and said[i - 1 : i] != ["*"])
         if several or (depth == 0 and (star or word in ("AS", ":"))):
             return True
-    return not _is_value(column[-1], said[-1]) and not _is_operator(column[-2:-1])
+    return not _is_value(column[-1], said[-1]) and not (len(said) > 1 and _is_operator(column[-2], said[-2]))
 
 
 def _is_value(last: Token, word: str) -> bool:
@@ -74,10 +75,6 @@ def _is_value(last: Token, word: str) -> bool:
     return last.token_type in _VALUES or word in _VALUE_WORDS
 
 
-def _is_operator(token: Sequence[Token]) -> bool:
+def _is_operator(token: Token, word: str) -> bool:
     """Whether a value must follow."""
-    return any(words([t]) != [""] and t.token_type not in _VALUES and not any(map(_in_names, t.text)) for t in token)
-
-
-def _in_names(sign: str) -> bool:
-    return sign.isalnum() or sign == "_"
+    return token.token_type not in _VALUES and re.fullmatch(r"\W+", word) is not None

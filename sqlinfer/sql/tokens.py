@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import ClassVar, TypeVar
 
 import sqlglot
@@ -40,9 +40,9 @@ class Dialect(DuckDB):
             """Nothing: DuckDB runs the statement, whether sqlglot can parse it or not."""
 
 
-def remembering(function: Callable[[str], T]) -> Callable[[str], T]:
+def remembering(function: Callable[[str], T], most: int = _REMEMBERED) -> Callable[[str], T]:
     """One text is asked again and again, with other parameters; a long one holds values, and once is often enough."""
-    remembered = lru_cache(_REMEMBERED)(function)
+    remembered = lru_cache(most)(function)
 
     @wraps(function)
     def read(sql: str) -> T:
@@ -51,6 +51,7 @@ def remembering(function: Callable[[str], T]) -> Callable[[str], T]:
     return read
 
 
+@partial(remembering, most=1)  # calls, columns and tables are read one after the other from the same text
 def tokens_of(sql: str) -> Sequence[Token]:
     """None of a text that cannot be tokenized: DuckDB says better what is wrong with it."""
     try:

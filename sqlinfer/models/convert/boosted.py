@@ -15,7 +15,7 @@ from sqlinfer.models.convert.graph import GraphBuilder
 from sqlinfer.models.convert.original import Candidate
 from sqlinfer.models.convert.trees import Tree, add_trees, needs_sets
 
-__all__ = ["Forest", "add_answers", "answers_of_scores", "candidate"]
+__all__ = ["Forest", "add_answers", "add_label", "answers_of_scores", "candidate"]
 
 _ML_OPSET = {False: 3, True: 5}
 
@@ -158,6 +158,14 @@ def add_answers(
         one = graph.constant(np.array(1, dtype))
         return graph.add("Concat", graph.add("Sub", one, answers), answers, axis=1)
     return answers
+
+
+def add_label(graph: GraphBuilder, scores: str, classes: np.ndarray, name: str) -> None:
+    """Write the class that has the highest of the ``scores`` as the value ``name``."""
+    best = graph.add("ArgMax", scores, axis=1, keepdims=0)
+    table = classes.astype(object if classes.dtype.kind in "OUS" else np.int64).reshape(1, -1)
+    found = graph.add("ArrayFeatureExtractor", graph.constant(table), best, ml=True)
+    graph.add("Reshape", found, graph.constant(np.array([-1], np.int64)), name=name)
 
 
 def _linked(graph: GraphBuilder, link: str, sums: str, dtype: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import TensorProto
 
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.boosted import Forest, add_answers
+from sqlinfer.models.convert.boosted import Forest, add_answers, add_label
 from sqlinfer.models.convert.graph import GraphBuilder
 from sqlinfer.models.convert.sklearn.container import write
 from sqlinfer.models.convert.trees import needs_sets
@@ -81,12 +81,5 @@ def _convert(scope: Any, operator: Any, container: Any, forest: Forest) -> None:
     kind = guess_proto_type(operator.outputs[-1].type)
     graph.add("Cast", answers, name=operator.outputs[-1].full_name, to=kind or TensorProto.FLOAT)
     if classes is not None:
-        _label(graph, answers, np.asarray(classes), operator.outputs[0].full_name)
+        add_label(graph, answers, np.asarray(classes), operator.outputs[0].full_name)
     write(graph, scope, container)
-
-
-def _label(graph: GraphBuilder, scores: str, classes: np.ndarray, name: str) -> None:
-    best = graph.add("ArgMax", scores, axis=1, keepdims=0)
-    table = classes.astype(object if classes.dtype.kind in "OUS" else np.int64).reshape(1, -1)
-    found = graph.add("ArrayFeatureExtractor", graph.constant(table), best, ml=True)
-    graph.add("Reshape", found, graph.constant(np.array([-1], np.int64)), name=name)

@@ -6,12 +6,11 @@ The operators are those of https://onnx.ai/onnx/operators/index_ai_onnx_ml.html
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import onnx
 from onnx import helper
 
+from sqlinfer.models.convert.boosted import add_label
 from sqlinfer.models.convert.graph import GraphBuilder
 
 __all__ = ["classify_by_sums"]
@@ -22,9 +21,8 @@ def classify_by_sums(model: onnx.ModelProto) -> onnx.ModelProto:
     nodes: list[onnx.NodeProto] = []
     constants: list[onnx.TensorProto] = []
     for i, node in enumerate(model.graph.node):
-        known = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         graph = GraphBuilder(f"classes_{i}_")
-        if node.op_type == "TreeEnsembleClassifier" and _sums(graph, node, known):
+        if node.op_type == "TreeEnsembleClassifier" and _sums(graph, node):
             nodes += graph.nodes
             constants += graph.constants
         else:
@@ -35,8 +33,9 @@ def classify_by_sums(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _sums(graph: GraphBuilder, node: onnx.NodeProto, known: dict[str, Any]) -> bool:
+def _sums(graph: GraphBuilder, node: onnx.NodeProto) -> bool:
     """Write the classifier in ``graph``; whether it is of a form that can be. Of two classes, one may have the sums."""
+    known = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     labels = known.get("classlabels_strings") or known.get("classlabels_int64s") or []
     link, counted = known.get("post_transform", b"NONE").decode(), len(set(known["class_ids"]))
     one = len(labels) == 2 and counted == 1
@@ -65,8 +64,5 @@ def _sums(graph: GraphBuilder, node: onnx.NodeProto, known: dict[str, Any]) -> b
         graph.add("Softmax", sums, axis=1, name=scores)
     else:
         graph.add("Identity", sums, name=scores)
-    best = graph.add("ArgMax", scores, axis=1, keepdims=0)
-    table = graph.constant(np.array([labels], np.int64 if isinstance(labels[0], int) else object))
-    found = graph.add("ArrayFeatureExtractor", table, best, ml=True)
-    graph.add("Reshape", found, graph.constant(np.array([-1], np.int64)), name=label)
+    add_label(graph, scores, np.array(labels), label)
     return True
