@@ -18,17 +18,20 @@ import duckdb
 
 from sqlinfer.callers import call_for_caller
 from sqlinfer.engines import Engine, open_engine
+from sqlinfer.engines.interrupt import listening
+from sqlinfer.engines.interrupt_flag import is_interrupted
+from sqlinfer.engines.running import inside
 from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError
-from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
 from sqlinfer.models.signature import Signature
 from sqlinfer.relation import Relation
 from sqlinfer.scripts import statements
 from sqlinfer.sql.bind import Function, TypedCall
 from sqlinfer.sql.rewrite import Rewritten, rewrite
+from sqlinfer.sql.statements import is_stored
 
 __all__ = ["Connection", "attach", "connect"]
-
-RegistryLike = Registry | str | os.PathLike[str] | None
 
 
 def connect(
@@ -46,7 +49,7 @@ def connect(
     """
     con = duckdb.connect(str(path), read_only=read_only, config={"allow_unsigned_extensions": "true", **options})
     try:
-        return _face(con, registry, engine, pin=False)
+        return _face(con, registry, engine, attached=False)
     except BaseException:
         con.close()
         raise
@@ -54,12 +57,16 @@ def connect(
 
 def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto") -> Connection:
     """Give predict() to a connection that somebody else opened. What comes back is used in its place."""
-    return _face(con, registry, engine, pin=True)
+    return _face(con, registry, engine, attached=True)
 
 
-def _face(con: duckdb.DuckDBPyConnection, registry: RegistryLike, engine: str, *, pin: bool) -> Connection:
-    registry = registry if isinstance(registry, Registry) else Registry(registry)
-    return Connection(con, registry, open_engine(engine, con, registry, pin=pin))
+def _face(con: duckdb.DuckDBPyConnection, registry: RegistryLike, engine: str, *, attached: bool) -> Connection:
+    registry = Registry.of(registry)
+    opened = open_engine(engine, con, registry, attached=attached)
+    opened.prepare(con)
+    # views and macros of an earlier day find theirs; a damaged model says so when it is asked for
+    opened.offer(Function.parse(f"predict_{name}") for name in registry.names())
+    return Connection(con, registry, opened)
 
 
 class Connection:
@@ -74,8 +81,9 @@ class Connection:
         self._registry = registry
         self._engine = engine
         self._last: list[TypedCall] = []  # those in the statement whose rows are fetched
-        engine.prepare(con)
-        self._offer_defaults()
+        self._pressed = False
+        self._fetchone = con.fetchone
+        self._fetchmany = con.fetchmany
 
     @property
     def engine(self) -> str:
@@ -92,13 +100,27 @@ class Connection:
         return self._con
 
     def execute(self, query: Any, parameters: Any = None) -> Connection:
-        self._run(partial(self._con.execute, parameters=parameters), query)
+        self._run(partial(self._con.execute, parameters=parameters), query, at_once=True)
         return self
 
     def executemany(self, query: Any, parameters: Any = None) -> Connection:
         # each set of parameters may be bound anew, when others have been executed
-        self._run(partial(self._con.executemany, parameters=parameters), query, again=False)
+        self._run(partial(self._con.executemany, parameters=parameters), query, again=False, at_once=True)
         return self
+
+    @inside
+    def fetchone(self) -> tuple[Any, ...] | None:
+        try:
+            return self._fetchone()
+        except Exception as error:
+            raise self._told(error) from error
+
+    @inside
+    def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
+        try:
+            return self._fetchmany(size)
+        except Exception as error:
+            raise self._told(error) from error
 
     def sql(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
         relation: duckdb.DuckDBPyRelation = self._run(partial(self._con.sql, **options), query)
@@ -115,6 +137,15 @@ class Connection:
 
     def duplicate(self) -> Connection:
         return self.cursor()
+
+    def is_interrupted(self) -> bool:
+        """Whether the query that runs was told to end, by `interrupt` or Ctrl-C."""
+        return self._pressed or is_interrupted(self._con)
+
+    def press(self) -> None:
+        """Ctrl-C: end the query that runs, as a KeyboardInterrupt."""
+        self._pressed = True
+        self._con.interrupt()
 
     def rewritten(self, query: str) -> str:
         """The SQL that DuckDB is given for ``query``."""
@@ -137,7 +168,7 @@ class Connection:
         attribute = getattr(self._con, name)
         return self._translating(attribute) if callable(attribute) else attribute
 
-    def _run(self, method: Callable[[Any], Any], query: Any, *, again: bool = True) -> Any:
+    def _run(self, method: Callable[[Any], Any], query: Any, *, again: bool = True, at_once: bool = False) -> Any:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             text = getattr(query, "query", "")
             if not self._rewrite(text, _Models(self._registry)).calls:
@@ -145,8 +176,8 @@ class Connection:
             query = text
         *before, last = statements(self._con, query)
         for statement in before:
-            self._try(self._con.execute, [statement.text])
-        return self._try(method, [last.text], again=again and last.alone)
+            self._try(self._con.execute, [statement.text], at_once=True)
+        return self._try(method, [last.text], again=again and last.alone, at_once=at_once)
 
     def _try(
         self,
@@ -157,14 +188,16 @@ class Connection:
         reading: Sequence[TypedCall] | None = None,
         rows: frozenset[str] = frozenset(),
         again: bool = True,
+        at_once: bool = False,
     ) -> Any:
         """Run one statement, or a relation's method: ``reading`` are the calls that compute the relation, ``rows`` the
-        names of its rows. ``again``: once more in other words where it cannot be bound, and so has not run."""
-        rewritten = partial(self._rewritten, method, args, options, rows)
+        names of its rows. ``again``: once more in other words where it cannot be bound, and so has not run.
+        ``at_once``: it runs now and is not kept to be run later, as a relation is."""
+        self._engine.begin()
+        rewritten = partial(self._rewritten, method, args, options, rows, at_once)
         first, own = rewritten()
         if reading is None:
             self._last = own
-        self._engine.begin()
         calls = [*own, *(reading or [])]
         attempt: Callable[[], Any] | None = first
         failures: dict[str, BaseException] = {}
@@ -180,9 +213,16 @@ class Connection:
             failures[str(cause)] = self._translated(cause, calls)
         raise list(failures.values())[-1] from cause
 
+    @inside
     def _watched(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        with self._engine.interrupt.watching(self._con):
-            return call_for_caller(method, *args, **options)
+        self._pressed = False
+        with listening():
+            try:
+                return call_for_caller(method, *args, **options)
+            except Exception as error:
+                if self._pressed:
+                    raise KeyboardInterrupt from error
+                raise
 
     def _faced(self, result: Any, calls: Sequence[TypedCall]) -> Any:
         """What DuckDB gives, with predict() in its SQL too."""
@@ -196,22 +236,26 @@ class Connection:
         args: Sequence[Any],
         options: Mapping[str, Any],
         rows: frozenset[str],
+        at_once: bool,
         *,
         spread_rows: bool = True,
     ) -> tuple[Callable[[], Any], list[TypedCall]]:
         """What to call, and the calls in its texts, whose functions the database then has."""
-        models = _Models(self._registry)
+        pins = self._engine.pins and at_once and not any(is_stored(text) for text in args if isinstance(text, str))
+        models = _Models(self._registry, pins=pins)
         calls: list[TypedCall] = []
 
         def given(value: Any) -> Any:
             if not isinstance(value, str):
                 return value
-            rewritten = self._rewrite(value, models, rows=rows, spread_rows=spread_rows)
+            rewritten = self._rewrite(value, models, rows=rows, spread_rows=spread_rows, by_name=True)
             calls.extend(rewritten.calls)
             return rewritten.text
 
         call = partial(method, *map(given, args), **{name: given(value) for name, value in options.items()})
-        for function, model in models.read.items():
+        if any(isinstance(text, str) and "sqlinfer_models" in text.lower() for text in args):
+            self._engine.prepare(self._con)
+        for function, model in models.needed.items():
             self._engine.ensure(self._con, function, model)
         return call, calls
 
@@ -256,8 +300,17 @@ class Connection:
 
         return call
 
+    def _told(self, error: Exception) -> BaseException:
+        """What a fetch that failed raises."""
+        if self._pressed:
+            self._pressed = False
+            return KeyboardInterrupt()
+        return self._translated(error, self._last) if isinstance(error, duckdb.Error) else error
+
     def _translated(self, error: duckdb.Error, calls: list[TypedCall]) -> BaseException:
         """The error as its cause raised it, underlined in the user's own text; DuckDB's own errors stay as they are."""
+        if isinstance(error, duckdb.InvalidInputException) and _INTERRUPTED.fullmatch(str(error)):
+            return duckdb.InterruptException("INTERRUPT Error: Interrupted!")
         failure = self._engine.failure(str(error))
         if failure is not None:
             function, cause = failure
@@ -281,14 +334,9 @@ class Connection:
                 return MissingFeature.of(reference, [feature], names).at(typed.sql, typed.call.start, typed.call.end)
         return error
 
-    def _offer_defaults(self) -> None:
-        """predict_<model> for every model, so that views and macros of an earlier day find theirs."""
-        for name in self._registry.names():
-            function = Function.parse(f"predict_{name}")
-            try:
-                self._engine.ensure(self._con, function, self._registry.get(function.reference))
-            except SqlinferError:
-                continue  # a damaged model says so when it is asked for; it must not close the database to the others
+
+# What the extension says of a run that was told to end.
+_INTERRUPTED = re.compile(r"Invalid Input Error: interrupted(\n\nLINE .*)?", re.DOTALL)
 
 
 def _missing_column(message: str) -> str | None:
@@ -304,19 +352,28 @@ def _missing_column(message: str) -> str | None:
 
 
 class _Models:
-    """The registry as the rewriting of one statement sees it, which reads it once for each function."""
+    """The registry as the rewriting of one statement sees it, which reads it once for each reference. ``pins``: the
+    statement is given functions of the versions that are found now."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, pins: bool = False) -> None:
         self._registry = registry
-        self.read: dict[Function, StoredModel] = {}
+        self._pins = pins
+        self._models: dict[Reference, StoredModel] = {}
+        self.needed: dict[Function, StoredModel] = {}
 
     def has(self, name: str) -> bool:
         return bool(self._registry.aliases(name))
 
     def signature(self, function: Function) -> Signature:
-        model = self.read.get(function)
+        model = self._models.get(function.reference)
         if model is None:
-            model = self._registry.get(function.reference)
-            model.call(function.call)
-            self.read[function] = model
+            model = self._models[function.reference] = self._registry.get(function.reference)
+        model.call(function.call)
         return model.manifest.signature
+
+    def spelled(self, function: Function, *, may_pin: bool) -> Function:
+        model = self._models[function.reference]
+        if may_pin and self._pins and function.moves:
+            function = Function(function.call, function.reference, model.manifest.version)
+        self.needed[function] = model
+        return function

@@ -7,9 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from sqlinfer.connection import RegistryLike
 from sqlinfer.errors import MissingFeature
-from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
 from sqlinfer.models.sample import to_table
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import sessions
@@ -19,7 +18,7 @@ __all__ = ["Model", "load"]
 
 def load(reference: str, *, registry: RegistryLike = None) -> Model:
     """The model that ``reference`` means now: 'churn', 'churn/3' or 'churn@champion'. Raises ModelNotFound."""
-    store = registry if isinstance(registry, Registry) else Registry(registry)
+    store = Registry.of(registry)
     return Model(store.get(reference), store)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Protocol
 
 import duckdb
 
-from sqlinfer.engines.arrow import ENGINE_ID, ArrowEngine
-from sqlinfer.engines.interrupt import Interrupt
+from sqlinfer.engines.arrow import HOME, ArrowEngine
 from sqlinfer.engines.native import NativeEngine
 from sqlinfer.errors import EngineError, OtherRegistry
 from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.runtime.libraries import EXTENSION_FILE
 from sqlinfer.sql.bind import Function
 
 __all__ = ["Engine", "open_engine"]
@@ -26,7 +27,13 @@ class Engine(Protocol):
     def name(self) -> str: ...
 
     @property
-    def interrupt(self) -> Interrupt: ...
+    def pins(self) -> bool:
+        """Whether a statement that runs at once is given functions of the versions that it was read with."""
+        ...
+
+    def offer(self, functions: Iterable[Function]) -> None:
+        """Let the database have what can be had of these, so that views of an earlier day find them."""
+        ...
 
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """Let the database have ``function``, running ``model``."""
@@ -45,17 +52,17 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> Engine:
-    """``auto``, ``arrow`` or ``native``; ``pin`` it when the connection is somebody else's. Raises EngineError."""
+def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, attached: bool) -> Engine:
+    """``auto``, ``arrow`` or ``native``; ``attached``: the connection is somebody else's. Raises EngineError."""
     with _opening:
-        return _open(name, con, registry, pin=pin)
+        return _open(name, con, registry, attached=attached)
 
 
 # Threads that open one database find one engine.
 _opening = threading.Lock()
 
 
-def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> Engine:
+def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, attached: bool) -> Engine:
     found = _serving(con)
     if found is not None and name not in ("auto", found):
         raise EngineError(
@@ -70,16 +77,16 @@ def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin:
         except EngineError as error:
             if name == "native":
                 raise
-            if pin:  # a user who opened the connection can do something about it
+            if attached or EXTENSION_FILE.exists():  # there is something to be done about it
                 warnings.warn(f"sqlinfer uses its slower Arrow engine here: {error}", stacklevel=5)
     if name in ("auto", "arrow"):
-        return ArrowEngine.of(con, registry, pin=pin)
+        return ArrowEngine.of(con, registry, attached=attached)
     raise EngineError(f"there is no engine {name!r}: write 'auto', 'native' or 'arrow'")
 
 
 def _serving(con: duckdb.DuckDBPyConnection) -> str | None:
     """The engine whose functions the database has already: a name in a catalog means one thing."""
-    for engine, sign in (("arrow", f"{ENGINE_ID}()"), ("native", "current_setting('sqlinfer_home')")):
+    for engine, sign in (("arrow", f"{HOME}()"), ("native", "current_setting('sqlinfer_home')")):
         with suppress(duckdb.CatalogException):
             # a cursor has a transaction of its own, which a name that is not there may abort
             con.cursor().execute(f"SELECT {sign}").fetchall()

@@ -6,176 +6,102 @@ function is made: so a model's function is typed by the model and takes what use
 
 from __future__ import annotations
 
+import atexit
 import threading
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
+from functools import cache
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from sqlinfer.engines.catalogue import CATALOGUE, catalogue, version_text
-from sqlinfer.engines.interrupt import Interrupt
+from sqlinfer.engines.udf import Udf, deciding_state, failures, resolved, udf_of
 from sqlinfer.errors import EngineError, OtherRegistry
-from sqlinfer.models.registry import Registry, StoredModel
-from sqlinfer.runtime.predictor import Predictor
-from sqlinfer.runtime.session import interrupt_runs, sessions
+from sqlinfer.models.files import FileState
+from sqlinfer.models.registry import Registry, StoredModel, observers
 from sqlinfer.sql.bind import Function
 
-__all__ = ["ENGINE_ID", "ArrowEngine"]
+__all__ = ["HOME", "ArrowEngine"]
 
-
-class _Failures:
-    """What the functions raised last: DuckDB keeps only the text. No function may hold the engine, and so the
-    connection that holds the function: such a circle through DuckDB is never freed."""
-
-    def __init__(self) -> None:
-        self._last: list[tuple[Function, BaseException]] = []
-
-    def add(self, function: Function, error: BaseException) -> None:
-        self._last = [*self._last[-15:], (function, error)]
-
-    def behind(self, message: str) -> tuple[Function, BaseException] | None:
-        failures, self._last = self._last, []
-        for function, error in failures:
-            if str(error) in message:
-                return function, error
-        return None
-
-
-class _Statements:
-    """How many have begun. One that is running keeps its models, whatever is promoted or removed meanwhile."""
-
-    begun = 0
-
-
-class _Udf:
-    """What DuckDB calls. It finds out itself what its reference means, as views and macros outlive a promotion; a model
-    is loaded when its first batch comes."""
-
-    def __init__(
-        self,
-        function: Function,
-        type: str,
-        registry: Registry,
-        failures: _Failures,
-        interrupt: Interrupt,
-        statements: _Statements,
-    ) -> None:
-        self._function = function
-        self._type = type
-        self._registry = registry
-        self._failures = failures
-        self._interrupt = interrupt
-        self._statements = statements
-        self._deciding = registry.deciding(function.reference)
-        self._lock = threading.Lock()
-        self._loaded: tuple[int, tuple[int, int], StoredModel, Predictor] | None = None
-
-    def __call__(self, *args: pa.ChunkedArray) -> pa.Array:
-        try:
-            if self._interrupt.pressed:
-                raise KeyboardInterrupt
-            return self._predictor()(*args)
-        except BaseException as error:  # a KeyboardInterrupt comes through here, too
-            self._failures.add(self._function, error)
-            raise
-
-    def _predictor(self) -> Predictor:
-        begun = self._statements.begun
-        loaded = self._loaded
-        if loaded is None or loaded[0] != begun:
-            with self._lock:
-                loaded = self._loaded = begun, *self._resolved(self._loaded)
-        return loaded[-1]
-
-    def _resolved(
-        self, loaded: tuple[int, tuple[int, int], StoredModel, Predictor] | None
-    ) -> tuple[tuple[int, int], StoredModel, Predictor]:
-        state = _state(self._deciding)
-        if loaded is not None and loaded[1] == state:
-            return loaded[1:]
-        model = self._registry.get(self._function.reference)
-        return state, model, loaded[3] if loaded is not None and loaded[2] is model else self._load(model)
-
-    def _load(self, model: StoredModel) -> Predictor:
-        call = model.call(self._function.call)
-        if call.type != self._type:
-            raise _retyped(self._function, call.type)
-        manifest = model.manifest
-        return Predictor(str(self._function.reference), manifest.signature, call, sessions.get(model), manifest.formula)
-
-
-def _state(path: Path) -> tuple[int, int]:
-    """Of a file that is replaced when it changes."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0
-    return status.st_mtime_ns, status.st_ino
-
-
-def _retyped(function: Function, type: str) -> EngineError:
-    return EngineError(
-        f"{function.name}() now answers {type}, and DuckDB changes a function's type only on the connection that made "
-        "it: open the database again"
-    )
+HOME = "sqlinfer_home"
+# Changes by hand are found after so many seconds at most.
+_LOOK_EVERY = 1.0
 
 
 class ArrowEngine:
-    """The functions of one database, shared by all its connections and cursors in this process.
+    """The functions of one database, shared by a connection and its cursors.
 
-    DuckDB calls a Python function for as long as the database has it, but keeps it alive only as long as the
-    connection that made it: the engine does so for as long as anybody has the engine.
+    They are made on a connection of the engine's own, outside of the user's transactions, and in one transaction for
+    all that a reference is called by: a statement sees the functions as they were when it was bound.
     """
 
     name = "arrow"
+    pins = True
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, con: duckdb.DuckDBPyConnection) -> None:
         self.registry = registry
-        self._types: dict[str, str] = {}
-        self._uncommitted: dict[str, int] = {}
-        self._kept: list[Callable[..., Any]] = []
-        self._lock = threading.Lock()
-        self._failures = _Failures()
-        self._statements = _Statements()
-        self.interrupt = Interrupt(interrupt_runs)
+        self._home = _home(registry)
+        self._maker = con.cursor()
+        self._made: dict[str, tuple[Udf, FileState | None]] = {}
+        self._others = _present(self._maker)  # made by an engine that was here before
+        self._provisional: dict[str, int] = {}
+        self._lock = threading.RLock()
+        self._seen = registry.state
+        self._looked = time.monotonic()
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry, *, pin: bool) -> ArrowEngine:
-        """The engine of the database that ``con`` is connected to: the one that is there, or a new one.
-
-        ``pin``: keep it for the life of the process, because connections that are not ours may go on calling it.
-        Raises EngineError when the database already answers from another registry.
-        """
-        with suppress(duckdb.CatalogException):
-            ((number,),) = con.cursor().execute(f"SELECT {ENGINE_ID}()").fetchall()
-            engine = _engines.get(number)
-            if engine is not None:
-                if engine.registry.home.resolve() != registry.home.resolve():
-                    raise OtherRegistry.of(engine.registry.home, registry.home)
-                return engine
-        engine = cls(registry)
-        engine._introduce(con.cursor() if pin else con)  # whatever becomes of a transaction that is open
-        if pin:
-            _pinned.append(engine)
+    def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry, *, attached: bool) -> ArrowEngine:
+        """``attached``: the connection is somebody else's, who may go on with it alone, and whose statements nobody
+        announces. Raises EngineError when the database already answers from another registry."""
+        engine = cls._of(con, registry)
+        if attached:
+            _lookout.keep(engine, con)
         return engine
 
+    @classmethod
+    def _of(cls, con: duckdb.DuckDBPyConnection, registry: Registry) -> ArrowEngine:
+        with suppress(duckdb.CatalogException):
+            ((home,),) = con.cursor().execute(f"SELECT {HOME}()").fetchall()
+            if home != _home(registry):
+                raise OtherRegistry.of(home, registry.home)
+            return cls._begun(registry, con)
+        engine = cls._begun(registry, con)
+        engine._introduce()
+        return engine
+
+    @classmethod
+    def _begun(cls, registry: Registry, con: duckdb.DuckDBPyConnection) -> ArrowEngine:
+        engine = cls(registry, con)
+        _engines.add(engine)
+        return engine
+
+    def offer(self, functions: Iterable[Function]) -> None:
+        """Let the database have what can be had of these."""
+        functions = [function for function in functions if function.name not in self._others]
+        with self._lock:
+            try:
+                self._replace_together(functions)
+            except duckdb.Error:  # one model may have a type that DuckDB has not
+                for function in functions:
+                    with suppress(duckdb.Error):
+                        self._replace_together([function])
+
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
-        """Let the database have ``function``, running ``model``. Raises EngineError where its type cannot change."""
-        type = model.call(function.call).type
-        if self._types.get(function.name) == type and function.name not in self._uncommitted:
+        """Let the database have ``function``, running ``model`` or, if it moves, what its reference means by now.
+        Raises EngineError where its type cannot change."""
+        made = self._made.get(function.name)
+        if made is not None and _runs(made[0], model) and function.name not in self._provisional:
             return
         with self._lock:
-            known = self._types.get(function.name)
-            if known == type and function.name in self._uncommitted:
-                self._settle(con, function, type)
-            elif known != type:
-                if known is not None:
-                    self._forget(con, function, type)
-                self._make(con, function, type)
+            if function.name in self._provisional:
+                self._settle(con, function, model)
+            elif function.moves and made is not None:
+                self._move([function])
+            elif function.name not in self._others or not self._is_present(function):
+                self._make(con, function, model)
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """What each connection or cursor needs of its own; later, while a result is being fetched."""
@@ -186,93 +112,198 @@ class ArrowEngine:
             )
 
     def begin(self) -> None:
-        """A statement is about to run: what a promotion or a removal changed holds from here on."""
-        self._statements.begun += 1
+        """A statement is about to run: what was promoted or removed holds from here on."""
+        state, now = self.registry.state, time.monotonic()
+        if state == self._seen and now - self._looked < _LOOK_EVERY:
+            return
+        self._seen, self._looked = state, now
+        for engine in list(_engines):  # one of them may have made the functions of this database
+            if engine._home == self._home:
+                engine.look()
 
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception behind an error message of DuckDB's, if one of our functions raised it."""
-        return self._failures.behind(message)
+        return failures.behind(message)
 
-    def _introduce(self, con: duckdb.DuckDBPyConnection) -> None:
-        """sqlinfer_models() reads the registry anew each time; sqlinfer_version() says what runs here."""
-        number = id(self)
-        _engines[number] = self
-        columns = "STRUCT(" + ", ".join(f"{name} {type}" for name, type in CATALOGUE.items()) + ")[]"
-        registry = self.registry
-        self._create(con, ENGINE_ID, lambda: number, [], "BIGINT", side_effects=True)
-        self._create(con, "sqlinfer_models_list", lambda: catalogue(registry), [], columns, side_effects=True)
-        self._create(con, "sqlinfer_version", version_text, [], "VARCHAR", side_effects=True)
+    def look(self) -> None:
+        """Replace the functions whose references mean something else by now."""
+        with self._lock:
+            moving = [(udf.function, state) for udf, state in self._made.values() if udf.function.moves]
+            moved = [f for f, state in moving if deciding_state(self.registry, f) != state]
+            if moved:
+                with suppress(duckdb.ConnectionException):  # the database was closed
+                    self._move(moved)
 
-    def _make(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
+    def _move(self, functions: Iterable[Function]) -> None:
+        """With all the functions of the same references."""
+        references = {function.reference for function in functions}
+        moving = [udf.function for udf, _ in self._made.values() if udf.function.moves]
+        self._replace_together([function for function in moving if function.reference in references])
+
+    def _replace_together(self, functions: Iterable[Function]) -> None:
+        """In one transaction, so that a statement sees all of them, or none."""
+        before = dict(self._made)
+        self._maker.execute("BEGIN")
         try:
-            try:
-                self._create_typed(con, function, type)
-            except _BUSY:
-                self._create_typed(con.cursor(), function, type)
-                _pinned.append(self)
+            for function in functions:
+                state = deciding_state(self.registry, function)
+                model = resolved(self.registry, function)
+                made = self._made.get(function.name)
+                if isinstance(model, StoredModel):
+                    self._replace(udf_of(function, model.call(function.call).type, self.registry, model), state)
+                elif made is not None:
+                    self._replace(udf_of(function, made[0].type, self.registry, model), state)
+            self._maker.execute("COMMIT")
+        except BaseException:
+            self._made = before
+            with suppress(duckdb.Error):
+                self._maker.execute("ROLLBACK")
+            raise
+
+    def _replace(self, udf: Udf, state: FileState | None) -> None:
+        if udf.function.name in self._made:
+            self._maker.remove_function(udf.function.name)
+        _create_typed(self._maker, udf)
+        self._made[udf.function.name] = udf, state
+
+    def _make(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
+        type = model.call(function.call).type
+        try:
+            if _in_transaction(con):
+                udf = udf_of(function, type, self.registry, model)
+                _create_typed(con, udf)
+                self._made[function.name] = udf, None
+                self._provisional[function.name] = id(con)
+            elif function.moves:
+                self._replace_together([function])
+            else:
+                self._replace(udf_of(function, type, self.registry, model), None)
+        except duckdb.ConnectionException:
+            raise  # it was closed, and DuckDB says so
+        except duckdb.CatalogException:  # another engine of this database was sooner
+            self._others[function.name] = type
         except duckdb.Error as error:
             raise EngineError(
                 f"DuckDB does not take {function.name}() → {type} ({error}); register the model again"
             ) from error
-        self._types[function.name] = type
-        if not _committed(con, function.name):
-            self._uncommitted[function.name] = id(con)
 
-    def _settle(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
+    def _settle(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """A function that was made inside a transaction went with it if that was rolled back."""
+        udf, _ = self._made[function.name]
         try:
-            self._create_typed(con.cursor(), function, type)
-            _pinned.append(self)
+            _create_typed(self._maker, udf)
         except duckdb.TransactionException as error:  # the transaction is still open
-            if self._uncommitted[function.name] == id(con):
+            if self._provisional[function.name] == id(con):
                 return
             raise EngineError(
                 f"{function.name}() was first called inside a transaction of another connection that is still open: "
                 "commit that first"
             ) from error
-        except duckdb.CatalogException:
-            pass  # it was committed
-        del self._uncommitted[function.name]
+        except duckdb.CatalogException:  # it was committed
+            self._others[function.name] = udf.type
+            del self._made[function.name]
+        del self._provisional[function.name]
+        self.ensure(con, function, model)
 
-    def _create_typed(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
-        udf = _Udf(function, type, self.registry, self._failures, self.interrupt, self._statements)
-        self._create(con, function.name, _variadic(udf), None, type, type="arrow", null_handling="special")
+    def _is_present(self, function: Function) -> bool:
+        self._others = _present(self._maker)
+        return function.name in self._others
 
-    def _create(
-        self, con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., Any], *how: Any, **options: Any
-    ) -> None:
-        create: Any = con.create_function
-        create(name, function, *how, **options)
-        self._kept.append(function)
-
-    def _forget(self, con: duckdb.DuckDBPyConnection, function: Function, type: str) -> None:
-        try:
-            con.remove_function(function.name)
-        except duckdb.Error as error:
-            raise _retyped(function, type) from error
+    def _introduce(self) -> None:
+        """sqlinfer_models() reads the registry anew each time; sqlinfer_version() says what runs here."""
+        columns = "STRUCT(" + ", ".join(f"{name} {type}" for name, type in CATALOGUE.items()) + ")[]"
+        _create(self._maker, HOME, _tell_home(self._home), [], "VARCHAR")
+        _create(self._maker, "sqlinfer_models_list", _list_models(self._home), [], columns, side_effects=True)
+        _create(self._maker, "sqlinfer_version", version_text, [], "VARCHAR", side_effects=True)
 
 
-def _committed(con: duckdb.DuckDBPyConnection, name: str) -> bool:
-    """Whether other connections have the function."""
-    try:
-        con.cursor().execute(f'PREPARE known AS SELECT "{name}"($1)')
-    except duckdb.CatalogException:
+def _runs(udf: Udf, model: StoredModel) -> bool:
+    own = udf.model
+    if not isinstance(own, StoredModel):
         return False
-    return True
+    return own is model or (own.manifest.digest == model.manifest.digest and own.folder == model.folder)
 
 
-def _variadic(udf: _Udf) -> Callable[..., pa.Array]:
-    # DuckDB reads the signature of a function, not of an object's __call__
-    def function(*args: pa.ChunkedArray) -> pa.Array:
-        return udf(*args)
+def _home(registry: Registry) -> str:
+    return str(registry.home.expanduser().absolute().resolve())
 
-    return function
+
+@cache
+def _tell_home(home: str) -> Callable[[], str]:
+    return lambda: home
+
+
+@cache
+def _list_models(home: str) -> Callable[[], list[dict[str, Any]]]:
+    return lambda: catalogue(Registry(home))
+
+
+def _create_typed(con: duckdb.DuckDBPyConnection, udf: Udf) -> None:
+    _create(con, udf.function.name, udf.call, None, udf.type, type="arrow", null_handling="special")
+
+
+def _create(con: duckdb.DuckDBPyConnection, name: str, function: Callable[..., Any], *how: Any, **options: Any) -> None:
+    create: Any = con.create_function
+    create(name, function, *how, **options)
+
+
+def _present(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The typed functions that the database has, with their types."""
+    rows = con.execute(
+        "SELECT function_name, return_type FROM duckdb_functions() WHERE function_type = 'scalar' AND "
+        "(function_name LIKE 'predict%' OR function_name LIKE 'infer%')"
+    ).fetchall()
+    return dict(rows)
+
+
+def _in_transaction(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the user has begun one; a result that is being fetched ends no more than by the statement to come."""
+    first, second = (con.execute("SELECT txid_current()").fetchall() for _ in range(2))
+    return first == second
 
 
 # DuckDB 2 does nothing else on a connection while a result is being fetched.
 _BUSY: tuple[type[duckdb.Error], ...] = (
     (duckdb.ResourceInUseException,) if hasattr(duckdb, "ResourceInUseException") else ()
 )
-ENGINE_ID = "sqlinfer_engine_id"
-_engines: weakref.WeakValueDictionary[int, ArrowEngine] = weakref.WeakValueDictionary()
-_pinned: list[ArrowEngine] = []
+_engines: weakref.WeakSet[ArrowEngine] = weakref.WeakSet()
+
+
+class _Lookout:
+    """Keeps the engines of other people's connections for as long as these live, and sees what changes meanwhile: at
+    once where this process changes it, else soon."""
+
+    _EVERY = 0.05
+
+    def __init__(self) -> None:
+        self._kept: dict[int, ArrowEngine] = {}
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def keep(self, engine: ArrowEngine, con: duckdb.DuckDBPyConnection) -> None:
+        number = id(engine)
+        self._kept[number] = engine
+        weakref.finalize(con, self._kept.pop, number, None).atexit = False
+        observers.add(self._look)
+        if self._thread is None or not self._thread.is_alive():  # a thread does not live on in a forked child
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Before the interpreter goes: nothing may be amid a call of DuckDB's then."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(1)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._EVERY if self._kept else 1):
+            self._look()
+
+    def _look(self) -> None:
+        for engine in list(self._kept.values()):
+            with suppress(duckdb.Error):
+                engine.begin()
+
+
+_lookout = _Lookout()
+atexit.register(_lookout.close)

@@ -7,21 +7,21 @@ function later. It is therefore loaded again, under the next of its names, when 
 from __future__ import annotations
 
 import ctypes
-import os
 import re
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from sqlinfer import errors
-from sqlinfer.engines.interrupt import Interrupt
 from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferError
-from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.registry import Registry, StoredModel, default_home
 from sqlinfer.runtime.libraries import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
 
@@ -44,7 +44,7 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     (r"is no image that can be read", errors.FeatureError),
     (r"^model '[^']*' failed", errors.ModelFailed),
     (r"cannot load '", errors.InvalidModel),
-    (r"open the database again$", errors.EngineError),
+    (r"open the database again$|^sqlinfer_\w+ (cannot be changed|is '.*', which enable_external_access)", EngineError),
     (r"model\.json|aliases\.json|register the model again$", errors.RegistryError),
 ]
 
@@ -63,12 +63,13 @@ class NativeEngine:
     """The extension's functions in one database, shared by all its connections and cursors in this process."""
 
     name = "native"
+    pins = False  # the extension sees to it that a statement sees one version
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self.interrupt = Interrupt(ctypes.CDLL(str(extension_path())).sqlinfer_interrupt)
         self._types: dict[str, str] = {}
         self._loads = 0
+        self._refused: dict[str, str] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -76,27 +77,19 @@ class NativeEngine:
         """Load the extension, unless the database has it. Raises EngineError with the reason and the fix."""
         con = con.cursor()  # what the caller's connection is amid, a transaction or a result, goes on
         path = extension_path()
-        library = onnxruntime_library()
         engine = cls(registry)
-        home = str(registry.home.expanduser().absolute())
+        home = registry.home.expanduser().absolute()
         try:
-            with _environment("SQLINFER_HOME", home):
+            with _configured(con, home, onnxruntime_library(), operators_library()):
                 con.execute(f"LOAD {_text(path)}")
-            engine._set_up(con, home, library)
+            _require_home(con, home)
+            engine._types = _registered(con)
         except duckdb.Error as error:
             raise EngineError(f"DuckDB does not load the extension: {_reason(error)}") from error
         return engine
 
-    def _set_up(self, con: duckdb.DuckDBPyConnection, home: str, library: Path) -> None:
-        setting = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
-        current = setting[0][0] if setting else None
-        if current and Path(current).resolve() != Path(home).resolve() and _registered(con):
-            raise OtherRegistry.of(current, home)
-        con.execute(f"SET GLOBAL sqlinfer_home = {_text(home)}")
-        con.execute(f"SET GLOBAL sqlinfer_onnxruntime = {_text(library)}")
-        if operators := operators_library():
-            con.execute(f"SET GLOBAL sqlinfer_operators = {_text(operators)}")
-        self._types = _registered(con)
+    def offer(self, functions: Iterable[Function]) -> None:
+        """Nothing: the extension has offered them when it was loaded."""
 
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """Let the database have ``function``; which version it means, the extension looks up itself."""
@@ -106,8 +99,11 @@ class NativeEngine:
         with self._lock:
             if function.name in self._types:
                 return
-            self._load_again(con.cursor())  # not in the caller's transaction, which may be rolled back
+            con = con.cursor()  # not in the caller's transaction, which may be rolled back
+            if self._refused.get(function.name) != model.manifest.digest:
+                self._load_again(con, function)
             if function.name not in self._types:
+                self._refused[function.name] = model.manifest.digest  # there is no use in asking again
                 _require_readable(con, function)
                 raise EngineError(
                     f"the extension does not offer {function.name}() → {type}; open the database again, or use "
@@ -129,26 +125,36 @@ class NativeEngine:
                 return None, kind(text)
         return None
 
-    def _load_again(self, con: duckdb.DuckDBPyConnection) -> None:
+    def _load_again(self, con: duckdb.DuckDBPyConnection, function: Function) -> None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
+                con.execute(f"LOAD {_text(_copy(Path(folder), self._next_name(con)))}")
+            self._types = _registered(con)
+        except duckdb.Error as error:
+            raise EngineError(
+                f"{function.name}() was registered after this database was opened, and DuckDB does not load the "
+                f"extension again ({_reason(error)}): open the database again"
+            ) from error
+
+    def _next_name(self, con: duckdb.DuckDBPyConnection) -> str:
         while self._loads < _MOST_LOADS:
             self._loads += 1
             name = f"sqlinfer_{self._loads}"
             loaded = con.execute(
                 "SELECT count(*) FROM duckdb_extensions() WHERE loaded AND extension_name = ?", [name]
-            ).fetchone()
-            if loaded == (0,):
-                break
-        else:
-            raise EngineError("too many models were registered since the database was opened: open it again")
-        with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
-            copy = Path(folder) / f"{name}.duckdb_extension"
-            try:
-                copy.symlink_to(extension_path())
-            except OSError:
-                shutil.copy(extension_path(), copy)
-            with _environment("SQLINFER_HOME", str(self.registry.home.absolute())):
-                con.execute(f"LOAD {_text(copy)}")
-        self._types = _registered(con)
+            ).fetchall()
+            if loaded == [(0,)]:
+                return name
+        raise EngineError("too many models were registered since the database was opened: open it again")
+
+
+def _copy(folder: Path, name: str) -> Path:
+    copy = folder / f"{name}.duckdb_extension"
+    try:
+        copy.symlink_to(extension_path())
+    except OSError:
+        shutil.copy(extension_path(), copy)
+    return copy
 
 
 def _require_readable(con: duckdb.DuckDBPyConnection, function: Function) -> None:
@@ -170,21 +176,40 @@ def _registered(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
 
 
 @contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """The extension reads its registry from the environment while it is being loaded."""
-    with _environment_lock:
-        before = os.environ.get(name)
-        os.environ[name] = value
-        try:
-            yield
-        finally:
-            with suppress(KeyError):
-                del os.environ[name]
-            if before is not None:
-                os.environ[name] = before
+def _configured(
+    con: duckdb.DuckDBPyConnection, home: Path, onnxruntime: Path, operators: Path | None
+) -> Iterator[None]:
+    """Tell the extension where models and libraries are before this database loads it: no SQL can then say otherwise.
+    The database is known by a function that no other has."""
+    configure = ctypes.CDLL(str(extension_path())).sqlinfer_configure
+    configure.argtypes, configure.restype = [ctypes.c_char_p] * 4, None
+    marker = f"sqlinfer_loads_{uuid.uuid4().hex}"
+    create: Any = con.create_function
+    create(marker, _nothing, [], "BOOLEAN")
+    configure(
+        marker.encode(), *(None if path is None else str(path).encode() for path in (home, onnxruntime, operators))
+    )
+    try:
+        yield
+    finally:
+        configure(marker.encode(), None, None, None)
+        con.remove_function(marker)
 
 
-_environment_lock = threading.Lock()
+def _nothing() -> bool:
+    return True
+
+
+def _require_home(con: duckdb.DuckDBPyConnection, home: Path) -> None:
+    """Whoever loaded the extension before may have said where its models are. Raises OtherRegistry."""
+    ((own,),) = con.execute("SELECT current_setting('sqlinfer_home')").fetchall()
+    if own is None and not _registered(con):  # it was loaded by plain SQL, which said nothing
+        con.execute(f"SET GLOBAL sqlinfer_home = {_text(home)}")
+        con.execute(f"SET GLOBAL sqlinfer_onnxruntime = {_text(onnxruntime_library())}")
+    elif own is None:
+        own = default_home().absolute()
+    if own is not None and Path(own).resolve() != home.resolve():
+        raise OtherRegistry.of(own, home)
 
 
 def _text(value: object) -> str:

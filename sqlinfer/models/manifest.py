@@ -56,12 +56,14 @@ The fields, in the order in which they are written:
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlinfer.errors import RegistryError
+from sqlinfer.models.files import read_plain
 from sqlinfer.models.formula import Formula
 from sqlinfer.models.signature import (
     Batch,
@@ -79,6 +81,7 @@ from sqlinfer.models.soundness import require_sound, require_types
 __all__ = ["FORMAT", "Manifest", "Proof", "Source"]
 
 FORMAT = 1
+_MOST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,8 @@ class Manifest:
     signature: Signature
     proof: Proof
     formula: Formula | None = None
+    digest: str = ""
+    """Of all that the file says: its sha256; empty for a manifest that was not read from one."""
 
     def to_json(self) -> str:
         signature = self.signature
@@ -146,7 +151,8 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """Raises RegistryError for a file that is missing, damaged, or of a format that this version does not know."""
         try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
+            content = read_plain(path, _MOST_BYTES)
+            fields = json.loads(content.decode())
         except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
             raise RegistryError(f"{path} cannot be read ({error}); register the model again") from error
         found = fields.get("format") if isinstance(fields, dict) else None
@@ -156,7 +162,7 @@ class Manifest:
                 "upgrade sqlinfer, or register the model again"
             )
         try:
-            return cls._from_json(fields)
+            return replace(cls._from_json(fields), digest=hashlib.sha256(content).hexdigest())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RegistryError(f"{path} is damaged ({error!r}); register the model again") from error
 

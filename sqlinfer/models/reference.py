@@ -49,4 +49,4 @@ def check_name(name: str) -> str:
 
 def is_name(text: str) -> bool:
     """Whether it is a name in that spelling, and not merely something that lies in the folder of models."""
-    return bool(re.fullmatch(_NAME, text, re.ASCII)) and text == text.lower()
+    return bool(re.fullmatch(_NAME, text, re.ASCII)) and text == text.lower() and text not in RESERVED

@@ -5,18 +5,20 @@
     <home>/models/churn/1/model.json
 
 A version is written beside its place and renamed into it, and never changes afterwards. Readers never lock.
-A number that was removed is not given again: an empty file ``3.removed`` remembers it.
+A number that was removed is not given again: an empty file ``churn/3.removed`` remembers it, and, where the whole
+model was removed, the number in the file ``churn.removed``. What a writer that was killed leaves behind begins with a
+dot, and the next writer takes it away.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import operator
 import os
 import re
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ from pathlib import Path
 from typing import IO
 
 from sqlinfer.errors import BadReference, ModelNotFound, RegistryError, SqlinferError
+from sqlinfer.models.files import FileState, read_intact, read_plain, state_of
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.reference import DEFAULT, Reference, check_name, is_name
 from sqlinfer.models.signature import Call, TextPreparation
@@ -33,12 +36,14 @@ try:
 except ImportError:  # Windows: writers of one model then rely on the rename alone
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["Registry", "StoredModel", "default_home"]
+__all__ = ["Registry", "RegistryLike", "StoredModel", "default_home"]
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "model.json"
 ALIASES_FILE = "aliases.json"
+LOCK_FILE = ".lock"
 _MOST_VERSIONS = 2**31
+_MOST_BYTES_OF_ALIASES = 1 << 20
 _VERSION = re.compile("[1-9][0-9]{0,8}")
 
 
@@ -63,21 +68,15 @@ class StoredModel:
         beside = (f.prepare for f in self.manifest.signature.features if isinstance(f.prepare, TextPreparation))
         return {self.onnx: self.manifest.sha256, **{self.folder / p.tokenizer: p.sha256 for p in beside}}
 
+    def file(self, name: str) -> bytes:
+        """The content of one of the files: what it was when it was proven. Raises RegistryError."""
+        path = self.folder / name
+        return read_intact(path, self.files[path])
+
     def require_intact(self) -> None:
-        """Read all of the files: each is what it was when it was proven. Raises RegistryError."""
-        for path, sha256 in self.files.items():
-            try:
-                with path.open("rb") as file:
-                    found = hashlib.file_digest(file, "sha256").hexdigest()
-            except OSError as error:
-                raise RegistryError(
-                    f"{path} cannot be read ({error.strerror or error}); register the model again"
-                ) from error
-            if found != sha256:
-                raise RegistryError(
-                    f"{path} is not the file that was registered (its sha256 is {found[:12]}…, not {sha256[:12]}…); "
-                    "register the model again"
-                )
+        """Read all of the files. Raises RegistryError where one is not what it was when it was proven."""
+        for path in self.files:
+            self.file(path.name)
 
     def call(self, name: str) -> Call:
         """How the model answers predict, predict_proba or infer. Raises ModelNotFound where it has no such answer."""
@@ -92,18 +91,24 @@ class Registry:
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
         self.home = Path(home).expanduser() if home is not None else default_home()
-        self._manifests: dict[Path, tuple[int, StoredModel]] = {}
+        self._manifests: dict[Path, tuple[FileState, StoredModel]] = {}
+
+    @classmethod
+    def of(cls, registry: RegistryLike) -> Registry:
+        """A registry as it is, or that of a folder; None is the default one."""
+        return registry if isinstance(registry, Registry) else cls(registry)
 
     def __repr__(self) -> str:
         return f"Registry({str(self.home)!r})"
 
     def names(self) -> list[str]:
-        try:
-            return sorted(p.name for p in self._models.iterdir() if is_name(p.name) and self.versions(p.name))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise RegistryError(f"the registry {self.home} cannot be read: {error}") from error
+        """The models that have a version; `damaged` has those whose folder cannot be read."""
+        found = []
+        for name in self._folders():
+            with suppress(RegistryError):
+                if self.versions(name):
+                    found.append(name)
+        return found
 
     def versions(self, name: str) -> list[int]:
         return sorted(int(p.name) for p in self._entries(name) if _VERSION.fullmatch(p.name) and p.is_dir())
@@ -111,12 +116,12 @@ class Registry:
     def aliases(self, name: str) -> dict[str, int]:
         path = self._models / name / ALIASES_FILE
         try:
-            aliases = json.loads(path.read_text(encoding="utf-8"))
+            aliases = json.loads(read_plain(path, _MOST_BYTES_OF_ALIASES).decode())
             for alias, version in aliases.items():
                 if type(version) is not int or not 0 < version < _MOST_VERSIONS:
                     raise TypeError(f"{alias} is {str(version)[:40]}")
             return dict(aliases)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
             raise RegistryError(
@@ -146,8 +151,8 @@ class Registry:
         folder = self._models / found.name / str(found.version)
         path = folder / MANIFEST_FILE
         try:
-            changed = path.stat().st_mtime_ns
-        except FileNotFoundError:
+            state = state_of(path)
+        except (FileNotFoundError, NotADirectoryError):
             self._require(found.name)
             if folder.is_dir():
                 raise RegistryError(
@@ -157,10 +162,10 @@ class Registry:
         except OSError as error:
             raise RegistryError(f"{path} cannot be read ({error})") from error
         known = self._manifests.get(path)
-        if known is None or known[0] != changed:
+        if known is None or known[0] != state:
             # a copied folder is the model that it is called
             manifest = replace(Manifest.read(path), name=found.name, version=int(folder.name))
-            known = changed, StoredModel(folder, manifest)
+            known = state, StoredModel(folder, manifest)
             self._manifests[path] = known
         return known[1]
 
@@ -176,12 +181,15 @@ class Registry:
     def damaged(self) -> dict[str, SqlinferError]:
         """What cannot be read, and why: versions (churn/3), and models (churn) whose aliases cannot."""
         found: dict[str, SqlinferError] = {}
-        for name in self.names():
+        for name in self._folders():
+            versions: list[int] = []
             try:
-                self.aliases(name)
+                versions = self.versions(name)
+                if versions:
+                    self.aliases(name)
             except RegistryError as error:
                 found[name] = error
-            for version in self.versions(name):
+            for version in versions:
                 try:
                     self.get(Reference(name, version))
                 except (RegistryError, ModelNotFound) as error:
@@ -194,8 +202,7 @@ class Registry:
         """Store a new version; ``describe`` is given its number. The first version becomes the default."""
         folder = self._models / check_name(name)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with self._writing(folder):
+            with self._writing(folder, make=True):
                 aliases = self.aliases(name)
                 version = self._next_version(name)
                 place = folder / str(version)
@@ -257,7 +264,7 @@ class Registry:
         folder = self._models / asked.name
         with self._changing(asked.name):
             if asked.version is None:
-                self._discard(folder)
+                self._discard_model(asked.name)
                 return
             if asked.version not in self.versions(asked.name):
                 raise ModelNotFound.version(asked.name, asked.version, self.versions(asked.name))
@@ -268,45 +275,83 @@ class Registry:
                     f"sqlinfer alias {asked.name} {pointing[0]} VERSION"
                 )
             if pointing:
-                self._discard(folder)
+                self._discard_model(asked.name)
                 return
             (folder / f"{asked.version}.removed").touch()
             self._discard(folder / str(asked.version))
 
     @property
+    def state(self) -> FileState | None:
+        """Another one after each change that a writer has made; changes by hand may not show in it."""
+        try:
+            return state_of(self._models)
+        except OSError:
+            return None
+
+    @property
     def _models(self) -> Path:
         return self.home / "models"
 
-    def _entries(self, name: str) -> list[Path]:
+    def _folders(self) -> list[str]:
+        """What is called as a model may be called."""
         try:
-            return list((self._models / name).iterdir())
-        except (FileNotFoundError, NotADirectoryError):
+            return sorted(p.name for p in self._models.iterdir() if is_name(p.name))
+        except FileNotFoundError:
             return []
         except OSError as error:
             raise RegistryError(f"the registry {self.home} cannot be read: {error}") from error
 
+    def _entries(self, name: str) -> list[Path]:
+        folder = self._models / name
+        try:
+            return list(folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise RegistryError(f"the model {name!r} cannot be read ({error}); mend or remove {folder}") from error
+
     def _require(self, name: str) -> None:
-        if not (self._models / name).is_dir():
+        if not self.versions(name):
             raise ModelNotFound.name(name, self.names(), self.home)
 
     def _next_version(self, name: str) -> int:
         numbers = [p.name.removesuffix(".removed") for p in self._entries(name)]
-        return max((int(n) for n in numbers if _VERSION.fullmatch(n)), default=0) + 1
+        return max((int(n) for n in (*numbers, self._last_removed(name)) if _VERSION.fullmatch(n)), default=0) + 1
+
+    def _last_removed(self, name: str) -> str:
+        """The highest number that a model of that name had when it was removed as a whole."""
+        try:
+            return read_plain(self._removed(name), 100).decode().strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def _removed(self, name: str) -> Path:
+        return self._models / f"{name}.removed"
 
     def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
-        path = self._models / name / ALIASES_FILE
-        draft = path.with_name(f".aliases-{os.getpid()}")
-        try:
-            _write(draft, (json.dumps(dict(sorted(aliases.items()))) + "\n").encode())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        content = json.dumps(dict(sorted(aliases.items()))) + "\n"
+        draft = self._models / name / f".aliases-{os.getpid()}"
+        _replace(draft, self._models / name / ALIASES_FILE, content.encode())
+        self._touch()
+
+    def _discard_model(self, name: str) -> None:
+        draft = self._models / name / ".draft-removed"
+        _replace(draft, self._removed(name), f"{self._next_version(name) - 1}\n".encode())
+        self._discard(self._models / name)
 
     def _discard(self, folder: Path) -> None:
         # One rename takes it out of sight whole; a reader that has the files open goes on reading them.
-        trash = Path(tempfile.mkdtemp(prefix=".removed-", dir=self._models))
-        folder.rename(trash / folder.name)
+        trash = self._models / f".removed-{uuid.uuid4().hex}"
+        folder.rename(trash)
         shutil.rmtree(trash, ignore_errors=True)
+        self._touch()
+
+    def _touch(self) -> None:
+        """Let `state` become another one, and tell who waits for that in this process."""
+        with suppress(OSError):  # the folder may be another user's
+            os.utime(self._models)
+        for observer in tuple(observers):
+            observer()
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[None]:
@@ -316,18 +361,64 @@ class Registry:
         except OSError as error:
             if isinstance(error, RegistryError):
                 raise
+            self._require(name)  # somebody else may have removed it meanwhile
             raise RegistryError(f"the registry {self.home} cannot be changed: {error}") from error
 
     @contextmanager
-    def _writing(self, folder: Path) -> Iterator[None]:
-        with (folder / ".lock").open("wb") as lock:
-            _lock(lock)
-            yield
+    def _writing(self, folder: Path, *, make: bool = False) -> Iterator[None]:
+        """One writer of a model at a time; ``make`` its folder where there is none."""
+        while True:
+            if make:
+                folder.mkdir(parents=True, exist_ok=True)
+            with _open_lock(folder / LOCK_FILE) as lock:
+                _lock(lock)
+                if not _is_still(lock, folder / LOCK_FILE):
+                    continue  # the model was removed while this waited
+                self._sweep(folder)
+                yield
+                return
+
+    def _sweep(self, folder: Path) -> None:
+        """Take away what writers left that were killed: none but the holder of the lock has a draft, and nobody needs
+        what was removed."""
+        drafts = (p for p in folder.iterdir() if p.name.startswith((".draft-", ".aliases-")))
+        trash = (p for p in self._models.iterdir() if p.name.startswith(".removed-"))
+        for path in (*drafts, *trash):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    path.unlink()
+
+
+# Called after each change that this process makes to a registry.
+observers: set[Callable[[], None]] = set()
+RegistryLike = Registry | str | os.PathLike[str] | None
+
+
+def _open_lock(path: Path) -> IO[bytes]:
+    # a pipe that somebody put there would wait for its other end
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0), 0o644), "wb")
+
+
+def _is_still(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: IO[bytes]) -> None:
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _replace(draft: Path, path: Path, content: bytes) -> None:
+    try:
+        _write(draft, content)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from sqlinfer.connection import RegistryLike
 from sqlinfer.errors import BadReference
 from sqlinfer.model import Model
 from sqlinfer.models.axes import Layout
@@ -20,7 +19,7 @@ from sqlinfer.models.convert.pickled import load_pickle
 from sqlinfer.models.convert.saved import is_saved
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import RESERVED, Reference, check_name
-from sqlinfer.models.registry import Registry
+from sqlinfer.models.registry import Registry, RegistryLike
 from sqlinfer.models.sample import Sample
 from sqlinfer.proof import Difference
 from sqlinfer.registration.estimators import prove_estimator, prove_saved
@@ -74,7 +73,7 @@ def register(
     name = check_name(name)
     if name in RESERVED:
         raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
-    store = registry if isinstance(registry, Registry) else Registry(registry)
+    store = Registry.of(registry)
     limits = Limits.of(time_limit, memory_limit)
     wishes = Wishes(
         tuple(features or ()),
@@ -110,7 +109,7 @@ def _is_pickle(path: Path, trusted: bool) -> bool:
 def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:
     """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed, and
     RegistryError when the files have."""
-    store = registry if isinstance(registry, Registry) else Registry(registry)
+    store = Registry.of(registry)
     model = store.get(reference)
     manifest = model.manifest
     model.require_intact()

@@ -73,7 +73,7 @@ def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes) -> Opene
     except (LookupError, AttributeError, TypeError, ValueError) as error:
         if not isinstance(error, SqlinferError) and path.is_file():
             step("loading it into ONNX Runtime")
-            Session(path, name)  # a node that lacks what its operator has: this says which
+            Session(path.read_bytes(), name)  # a node that lacks what its operator has: this says which
         raise
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +33,10 @@ __all__ = ["Predictor"]
 _BYTES_PER_RUN = 4 << 20
 # Between runs an interrupted query stops.
 _SECONDS_PER_RUN = 0.25
+# How many rows show what a row costs.
+_FIRST_ROWS = 16
+
+T = TypeVar("T")
 
 
 class Predictor:
@@ -45,9 +53,8 @@ class Predictor:
         self._sums = Sums(formula, DTYPES[signature.inputs[0].dtype].numpy) if formula else None
         self._outputs = list(dict.fromkeys(call.outputs))
         self._plans: dict[tuple[pa.DataType, ...], Plan] = {}
-        # By the number of the thread, not in a threading.local: DuckDB's threads are new ones to Python at each call.
-        self._memos: dict[int, Memo] = {}
-        self._recent: dict[int, Recent] = {}
+        self._memos = _PerThread(Memo)
+        self._recent = _PerThread(Recent)
 
     def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
         """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
@@ -101,7 +108,7 @@ class Predictor:
         if not len(columns[0]):
             answers = pa.nulls(0, answer_type(self.signature, self.call))
         else:
-            recent = self._recent.setdefault(threading.get_ident(), Recent())
+            recent = self._recent.here()
             try:
                 answers = recent.score(keys(columns), lambda rows: self._run_prepared(plan, columns, rows))
             except UnreadableImage as error:
@@ -127,11 +134,7 @@ class Predictor:
     def _score(self, group: Group) -> pa.Array:
         if group.rows is not None:
             return self._run(group)
-        thread = threading.get_ident()
-        memo = self._memos.get(thread)
-        if memo is None:
-            memo = self._memos[thread] = Memo()
-        return memo.score(group, self._run)
+        return self._memos.here().score(group, self._run)
 
     def _run_all(self, groups: Sequence[Group], rows: int) -> list[pa.Array]:
         """Many small runs: several threads with a run each are done sooner than several threads in one run."""
@@ -140,8 +143,9 @@ class Predictor:
         with self.session.shared(rows) as threads:
             if threads == 1:
                 return [self._run(group) for group in groups]
+            contexts = [copy_context() for _ in groups]
             with ThreadPoolExecutor(threads) as pool:
-                return list(pool.map(self._run, groups))
+                return list(pool.map(lambda context, group: context.run(self._run, group), contexts, groups))
 
     def _run(self, group: Group) -> pa.Array:
         parts = []
@@ -152,13 +156,14 @@ class Predictor:
         return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
 
     def _slices(self, group: Group) -> Iterator[tuple[dict[str, np.ndarray], int]]:
-        limit = self._rows_per_run(group)
-        if group.count <= limit:
-            yield group.feeds, group.count
-            return
-        for start in range(0, group.count, limit):
-            stop = min(start + limit, group.count)
-            yield {name: feed[start:stop] for name, feed in group.feeds.items()}, stop - start
+        start = 0
+        while start < group.count:
+            rows = min(self._rows_per_run(group), group.count - start)
+            if rows == group.count:
+                yield group.feeds, rows
+            else:
+                yield {name: feed[start : start + rows] for name, feed in group.feeds.items()}, rows
+            start += rows
 
     def _rows_per_run(self, group: Group) -> int:
         batch = self.signature.batch
@@ -169,9 +174,28 @@ class Predictor:
         tokens = [group.feeds[f.tensor].shape[1] for f in self.signature.features if f.type == "VARCHAR" and f.prepare]
         if tokens:
             limit = min(limit, max(1, TOKENS_PER_RUN // max(1, *tokens)))
-        if self.session.seconds_per_row:
-            limit = min(limit, max(1, int(_SECONDS_PER_RUN / self.session.seconds_per_row)))
+        seconds = self.session.seconds_per_row
+        limit = min(limit, max(1, int(_SECONDS_PER_RUN / seconds)) if seconds else _FIRST_ROWS)
         return min(limit, batch.most or limit)
+
+
+class _PerThread(Generic[T]):
+    """One for each thread that has asked lately. By the number of the thread, not in a threading.local: DuckDB's
+    threads are new ones to Python at each call."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._most = 2 * (os.cpu_count() or 1) + 2
+        self._by_thread: OrderedDict[int, T] = OrderedDict()
+
+    def here(self) -> T:
+        thread = threading.get_ident()
+        found = self._by_thread.get(thread)
+        if found is None:
+            found = self._by_thread[thread] = self._make()
+            while len(self._by_thread) > self._most:
+                self._by_thread.popitem(last=False)
+        return found
 
 
 def _one_array(arg: pa.ChunkedArray | pa.Array) -> pa.Array:

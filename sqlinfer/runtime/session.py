@@ -13,7 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,10 +21,11 @@ import numpy as np
 import onnxruntime as ort
 
 from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryError
-from sqlinfer.models.registry import StoredModel
+from sqlinfer.models.registry import MODEL_FILE, StoredModel
+from sqlinfer.runtime.ending import run_options
 from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_library
 
-__all__ = ["Session", "SessionCache", "interrupt_runs", "mistaken_output", "sessions"]
+__all__ = ["Session", "SessionCache", "mistaken_output", "sessions"]
 
 T = TypeVar("T")
 # What its errors speak of when it does not open a model with the operators of the native extension.
@@ -37,23 +38,13 @@ _FATAL_ONLY = 4  # everything else comes back as an exception
 _HEAVY_SECONDS = 0.002
 
 
-# Of all runs: what ends one ends all.
-_run_options = ort.RunOptions()
-_run_options.log_severity_level = _FATAL_ONLY
-
-
-def interrupt_runs(pressed: bool) -> None:
-    """End the runs that go on, and those that begin, until ``pressed`` is False again."""
-    _run_options.terminate = pressed
-
-
-def _open(source: bytes | str, threads: int) -> ort.InferenceSession:
+def _open(content: bytes, threads: int) -> ort.InferenceSession:
     """Trees are computed by the native extension, where it is there and knows their form; an operator that ONNX Runtime
     has not, by the library that was named for it."""
     libraries = [EXTENSION_FILE] if EXTENSION_FILE.exists() else []
     while True:
         try:
-            return _opened(source, threads, libraries)
+            return _opened(content, threads, libraries)
         except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
             if EXTENSION_FILE in libraries and re.search(_OWN, str(error)):
                 libraries.remove(EXTENSION_FILE)
@@ -68,7 +59,7 @@ def _open(source: bytes | str, threads: int) -> ort.InferenceSession:
             libraries.append(library)
 
 
-def _opened(source: bytes | str, threads: int, operators: Sequence[Path]) -> ort.InferenceSession:
+def _opened(content: bytes, threads: int, operators: Sequence[Path]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -77,24 +68,39 @@ def _opened(source: bytes | str, threads: int, operators: Sequence[Path]) -> ort
     for library in operators:
         options.register_custom_ops_library(str(library))
     # without a GPU there is nothing to fall back from; it would print, and try the same again
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+    return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
 
 
 class Session:
     """A loaded model. ``run`` may be called from any thread."""
 
-    def __init__(self, source: Path | bytes, name: str, files: Mapping[str, bytes] | None = None) -> None:
-        """``files``: what lies beside a graph that is not stored yet."""
+    def __init__(self, content: bytes, name: str, files: Mapping[str, bytes] | None = None) -> None:
+        """Of a graph that is not stored yet; ``files``: what lies beside it. Raises InvalidModel."""
+        kept = dict(files or {})
+        self._load(content, name, kept.__getitem__, lambda: content)
+
+    @classmethod
+    def of(cls, model: StoredModel) -> Session:
+        """Of files as they were when they were registered. Raises RegistryError, InvalidModel."""
+        session = cls.__new__(cls)
+        session._load(model.file(MODEL_FILE), model.manifest.name, model.file, lambda: model.file(MODEL_FILE))
+        return session
+
+    def _load(
+        self, content: bytes, name: str, file: Callable[[str], bytes], content_again: Callable[[], bytes]
+    ) -> None:
         self.name = name
-        self._files = files
+        self.file = file
+        self._content_again = content_again
         self._made: dict[str, Any] = {}
-        self._source = source if isinstance(source, bytes) else str(source)
-        self._wide: ort.InferenceSession | None = None
+        self._making = threading.RLock()
         self._lock = threading.Lock()
         self._running = 0
+        self._runs = 0
+        # What a row has cost lately; 0 before the first run.
         self.seconds_per_row = 0.0
         try:
-            self._narrow = _open(self._source, 1)
+            self._narrow = _open(content, 1)
         except MissingExtra:
             raise
         except Exception as error:
@@ -115,39 +121,54 @@ class Session:
         return {output.name: output.shape for output in self._narrow.get_outputs()}
 
     def run(self, outputs: list[str], feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
-        """The outputs by name. Raises ModelFailed with what ONNX Runtime said."""
-        alone = self._running == 0
+        """The outputs by name. Raises ModelFailed with what ONNX Runtime said, Interrupted."""
         heavy = self.seconds_per_row * rows > _HEAVY_SECONDS
-        session = self._widened() if alone and heavy else self._narrow
-        self._running += 1
-        started = time.perf_counter()
-        try:
-            result: list[np.ndarray] = session.run(outputs, feeds, _run_options)
-        except Exception as error:
-            raise ModelFailed(f"model {self.name!r} failed: {brief(error)}") from error
-        finally:
-            self._running -= 1
-        seconds = (time.perf_counter() - started) / max(rows, 1)
-        self.seconds_per_row = seconds if not self.seconds_per_row else 0.9 * self.seconds_per_row + 0.1 * seconds
+        with self._counted() as running, run_options() as options:
+            session = self._widened() if running == 1 and heavy else self._narrow
+            started = time.perf_counter()
+            try:
+                result: list[np.ndarray] = session.run(outputs, feeds, options)
+            except Exception as error:
+                raise ModelFailed(f"model {self.name!r} failed: {brief(error)}") from error
+        self._learn((time.perf_counter() - started) / max(rows, 1), rows)
         return result
 
-    def file(self, name: str) -> bytes:
-        """The content of a file beside the graph. Raises RegistryError."""
-        if self._files is not None:
-            return self._files[name]
-        path = Path(str(self._source)).parent / name
+    def _learn(self, seconds: float, rows: int) -> None:
+        """The first runs cost more than they should; later ones are averaged. In short runs the call costs more than
+        the rows, so they count less; and a thread that was put aside in the middle of a run does not count for all of
+        that time. As in the native engine."""
+        before, runs = self.seconds_per_row, self._runs
+        self._runs += 1
+        if runs == 0:
+            self.seconds_per_row = seconds
+        elif runs < 4:
+            self.seconds_per_row = min(before, seconds)
+        else:
+            weight = 0.1 * min(rows / 512, 1)
+            self.seconds_per_row = (1 - weight) * before + weight * min(seconds, 4 * before)
+
+    @contextmanager
+    def _counted(self) -> Iterator[int]:
+        """How many runs go on, with this one."""
+        with self._lock:
+            self._running += 1
+            running = self._running
         try:
-            return path.read_bytes()
-        except OSError as error:
-            raise RegistryError(f"{path} cannot be read ({error}); register the model again") from error
+            yield running
+        finally:
+            with self._lock:
+                self._running -= 1
 
     def once(self, what: str, make: Callable[[], T]) -> T:
         """What is made once for this model and kept as long as it is loaded."""
-        with self._lock:
-            if what not in self._made:
-                self._made[what] = make()
-            made: T = self._made[what]
-        return made
+        made = self._made.get(what)
+        if made is None:
+            with self._making:
+                made = self._made.get(what)
+                if made is None:
+                    made = self._made[what] = make()
+        found: T = made
+        return found
 
     @contextmanager
     def shared(self, rows: int) -> Iterator[int]:
@@ -155,43 +176,55 @@ class Session:
         Within, each run keeps to its own thread."""
         pays = not self.seconds_per_row or self.seconds_per_row * rows > _HEAVY_SECONDS
         threads = (os.cpu_count() or 1) if pays and self._running == 0 else 1
-        self._running += threads > 1
-        try:
+        if threads == 1:
+            yield 1
+            return
+        with self._counted():
             yield threads
-        finally:
-            self._running -= threads > 1
 
     def _widened(self) -> ort.InferenceSession:
+        """The same graph for all cores; what runs is what was verified, so only of a file that is still the same."""
         cores = os.cpu_count() or 1
         if cores == 1:
             return self._narrow
-        if self._wide is None:
-            with self._lock:
-                if self._wide is None:
-                    self._wide = _open(self._source, cores)
-        return self._wide
+        wide: ort.InferenceSession = self.once("wide", lambda: self._opened_wide(cores))
+        return wide
+
+    def _opened_wide(self, cores: int) -> ort.InferenceSession:
+        with suppress(RegistryError):
+            return _open(self._content_again(), cores)
+        return self._narrow
 
 
 class SessionCache:
-    """The sessions of this process, the least recently used dropped first."""
+    """The sessions of this process, the least recently used dropped first. Two models may be loaded at once."""
 
     def __init__(self, most: int = 32) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[tuple[str, str], Session] = OrderedDict()
+        self._slots: OrderedDict[tuple[Path, str], _Slot] = OrderedDict()
 
     def get(self, model: StoredModel) -> Session:
         """Raises RegistryError where the files are not those that were registered, InvalidModel."""
-        key = str(model.onnx), model.manifest.sha256
+        # all that is known of a model is in its manifest: what makes its tensors, too
+        key = model.folder, model.manifest.digest
         with self._lock:
-            session = self._sessions.get(key)
-            if session is None:
-                model.require_intact()
-                session = self._sessions[key] = Session(model.onnx, model.manifest.name)
-            self._sessions.move_to_end(key)
-            while len(self._sessions) > self._most:
-                self._sessions.popitem(last=False)
-            return session
+            slot = self._slots.setdefault(key, _Slot())
+            self._slots.move_to_end(key)
+            while len(self._slots) > self._most:
+                self._slots.popitem(last=False)
+        with slot.lock:
+            if slot.session is None:
+                slot.session = Session.of(model)
+            return slot.session
+
+
+class _Slot:
+    __slots__ = ("lock", "session")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.session: Session | None = None
 
 
 sessions = SessionCache()

@@ -16,15 +16,24 @@ __all__ = ["Function", "TypedCall", "bind"]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One typed SQL function: a call (predict, predict_proba, infer) of what a reference means."""
+    """One typed SQL function: a call (predict, predict_proba, infer) of what a reference means. ``pinned``: of the
+    version that it meant when a statement was read."""
 
     call: str
     reference: Reference
+    pinned: int | None = None
 
     @property
     def name(self) -> str:
-        """``predict_churn``, ``predict_churn/3``, ``predict_churn@champion``; ``predict_proba(churn)`` …"""
-        return f"predict_{self.reference}" if self.call == "predict" else f"{self.call}({self.reference})"
+        """``predict_churn``, ``predict_churn/3``, ``predict_churn@champion``; ``predict_proba(churn)`` …;
+        ``predict_churn#3`` where it is pinned."""
+        name = f"predict_{self.reference}" if self.call == "predict" else f"{self.call}({self.reference})"
+        return name if self.pinned is None else f"{name}#{self.pinned}"
+
+    @property
+    def moves(self) -> bool:
+        """Whether it may mean another version later."""
+        return self.pinned is None and self.reference.version is None
 
     @classmethod
     def parse(cls, name: str) -> Function:
@@ -37,14 +46,16 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class TypedCall:
-    """``sql`` is the user's own text, and ``arguments`` spans of it, each with what to put around it. ``by_name``: the
-    arguments were spread from a row or from the columns in scope, so that DuckDB says which of them it cannot find."""
+    """``sql`` is the user's own text, and ``arguments`` spans of it, each with what to put around it; ``names``: what
+    the features are called that they are for, if the user named them or their row. ``by_name``: the arguments were
+    spread from a row or from the columns in scope, so that DuckDB says which of them it cannot find."""
 
     function: Function
     call: SqlCall
     sql: str
     arguments: list[tuple[str, Argument | None]]
     by_name: bool = False
+    names: tuple[str, ...] = ()
 
 
 def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]) -> TypedCall:
@@ -60,19 +71,21 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
         ordered = list(_in_order(call, function, signature))
         if ordered != list(arguments) and any("?" in sql[a.start : a.end] for a in arguments):
             return TypedCall(function, call, sql, _as_struct(arguments))
-        return TypedCall(function, call, sql, [("{}", argument) for argument in ordered])
+        return TypedCall(function, call, sql, [("{}", argument) for argument in ordered], names=tuple(names))
     if len(arguments) == 1:
         (only,) = arguments
         text = sql[only.start : only.end]
         if only.kind == "star":
-            return TypedCall(function, call, sql, [(quoted(name), None) for name in names], by_name=True)
+            return TypedCall(function, call, sql, [(quoted(name), None) for name in names], True, tuple(names))
         row = None
         if only.kind == "row":
             row = text.removesuffix("*").rstrip().removesuffix(".").rstrip()
         elif only.kind == "name" and len(names) > 1 and is_row(text.strip('"')):
             row = f"({text})"
         if row is not None:
-            return TypedCall(function, call, sql, [(f"{row}.{quoted(name)}", None) for name in names], by_name=True)
+            return TypedCall(
+                function, call, sql, [(f"{row}.{quoted(name)}", None) for name in names], True, tuple(names)
+            )
     counted = not any(argument.kind in ("unpack", "star", "row") for argument in arguments)
     if counted and len(arguments) != 1 and len(arguments) != len(names):
         raise FeatureCount.of(str(function.reference), len(arguments), names)

@@ -32,6 +32,10 @@ class Models(Protocol):
         """Raises ModelNotFound."""
         ...
 
+    def spelled(self, function: Function, *, may_pin: bool) -> Function:
+        """What a call of ``function`` is written as, which the database must then have."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
@@ -41,24 +45,33 @@ class Rewritten:
     calls: list[TypedCall]
 
 
-def rewrite(sql: str, models: Models, *, rows: frozenset[str] = frozenset(), spread_rows: bool = True) -> Rewritten:
+def rewrite(
+    sql: str,
+    models: Models,
+    *,
+    rows: frozenset[str] = frozenset(),
+    spread_rows: bool = True,
+    by_name: bool = False,
+) -> Rewritten:
     """Raises SqlinferError with the place underlined.
 
     ``rows``: tables that the text may name besides its own, lower case. ``spread_rows``: read a table's columns one by
-    one where a row is given (``predict('m', t)``), not the whole row.
+    one where a row is given (``predict('m', t)``), not the whole row. ``by_name``: features that the user gave by name
+    go to DuckDB by name, for a model that may be another version, with other features, when the text is bound.
     """
     calls = find_calls(sql)
     if not calls:
         return Rewritten(sql, [])
-    return _Rewriting(sql, models, rows, spread_rows).run(calls)
+    return _Rewriting(sql, models, rows, spread_rows, by_name).run(calls)
 
 
 class _Rewriting:
-    def __init__(self, sql: str, models: Models, rows: frozenset[str], spread_rows: bool) -> None:
+    def __init__(self, sql: str, models: Models, rows: frozenset[str], spread_rows: bool, by_name: bool) -> None:
         self.sql = sql
         self.models = models
         self.rows = rows
         self.spread_rows = spread_rows
+        self.by_name = by_name
         self.typed: list[TypedCall] = []
         self.nameless = nameless_columns(sql)
         self.changed = 0  # where the last call ends whose text has become another
@@ -109,7 +122,12 @@ class _Rewriting:
             around if argument is None else around.replace("{}", self._splice(argument.start, argument.end, call.inner))
             for around, argument in typed.arguments
         ]
-        text = f"{_spelled(call, function)}({', '.join(rendered)})"
+        # what the user calls predict_churn() may be a macro of that name
+        spelled = self.models.spelled(function, may_pin=call.function in GENERIC)
+        if self.by_name and typed.names and spelled.pinned is None:
+            fields = zip(typed.names, rendered, strict=True)
+            rendered = ["{" + ", ".join(f"{quoted(name)}: {value}" for name, value in fields) + "}"]
+        text = f"{_spelled(call, spelled)}({', '.join(rendered)})"
         if text != self.sql[call.start : call.end]:
             self.changed = call.end
         return text

@@ -11,7 +11,7 @@ from sqlglot.tokens import Token, TokenType
 
 from sqlinfer.sql.tokens import Dialect, matching, remembering, tokens_of, words
 
-__all__ = ["relation_names", "split_statements"]
+__all__ = ["is_stored", "relation_names", "split_statements"]
 
 
 def split_statements(sql: str) -> list[str]:
@@ -30,6 +30,20 @@ def relation_names(sql: str) -> frozenset[str]:
         if tree
         for node in tree.find_all(*relations)
     ) - {""}
+
+
+@remembering
+def is_stored(sql: str) -> bool:
+    """Whether DuckDB keeps what a statement in ``sql`` says, to run it later: a view, a macro, an index, a generated
+    column, a prepared statement."""
+    return any(_is_stored(words(statement)) for statement in _statements(tokens_of(sql)))
+
+
+def _is_stored(said: Sequence[str]) -> bool:
+    if said[:1] != ["CREATE"]:
+        return said[:1] in (["ALTER"], ["PREPARE"])
+    is_table = "TABLE" in said[1:4]
+    return not is_table or "AS" not in said or ("(" in said and said.index("(") < said.index("AS"))
 
 
 def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:

@@ -111,7 +111,7 @@ def test_an_alias_is_not_a_version_to_remove(store):
 
 def test_a_model_is_removed_with_all_its_versions(store, home):
     store.remove("m")
-    assert store.names() == [] and files(home) == []
+    assert store.names() == [] and files(home) == ["models/m.removed"]
     for reference in ("m", "m/1"):
         with pytest.raises(ModelNotFound, match=r"the registry .* is empty"):
             store.get(reference)

@@ -1,38 +1,36 @@
-//! Ctrl-C, told by a program that sees it, or seen by a handler of signals: the stable API does not show a function that
-//! its query was cancelled, and one amid a large join would go on for hours.
+//! Whether a query was told to end. The stable API does not show that to a function, and one amid a large join, or a
+//! run of a model, would go on for hours.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::{Error, Result};
 
-static PRESSED: AtomicBool = AtomicBool::new(false);
-static SIGNALS: AtomicUsize = AtomicUsize::new(0);
-
-pub fn set(pressed: bool) {
-    PRESSED.store(pressed, Ordering::Relaxed);
-}
-
-/// May be called by a handler of signals.
-pub fn signalled() {
-    SIGNALS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// What one query sees: a signal that came before it is not for it.
+/// The flag of the connection that a query runs on.
 #[derive(Clone, Copy)]
-pub struct Watch(usize);
+pub struct Interrupt(Option<&'static AtomicBool>);
 
-impl Watch {
-    pub fn new() -> Watch {
-        Watch(SIGNALS.load(Ordering::Relaxed))
+impl Interrupt {
+    /// Of a host that does not show one.
+    pub const NONE: Interrupt = Interrupt(None);
+
+    /// # Safety
+    /// The flag must be valid for as long as this and its copies are used.
+    pub unsafe fn at(flag: *mut bool) -> Interrupt {
+        // SAFETY: promised by the caller; whoever writes it elsewhere writes an atomic, too.
+        Interrupt(Some(unsafe { AtomicBool::from_ptr(flag) }))
     }
 
-    /// An error while Ctrl-C is pressed, or once the signal has come.
+    pub fn is_set(self) -> bool {
+        self.0.is_some_and(|flag| flag.load(Ordering::Relaxed))
+    }
+
     pub fn check(self) -> Result<()> {
-        match PRESSED.load(Ordering::Relaxed) || SIGNALS.load(Ordering::Relaxed) != self.0 {
-            true => Err(Error("interrupted".to_string())),
-            false => Ok(()),
-        }
+        if self.is_set() { Err(interrupted()) } else { Ok(()) }
     }
+}
+
+pub fn interrupted() -> Error {
+    Error("interrupted".to_string())
 }
 
 #[cfg(test)]
@@ -40,10 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_ends_what_had_begun() {
-        let before = Watch::new();
-        assert!(before.check().is_ok());
-        signalled();
-        assert!(before.check().is_err() && Watch::new().check().is_ok());
+    fn a_flag_ends_what_looks_at_it() {
+        let mut flag = false;
+        // SAFETY: the flag outlives the interrupt.
+        let interrupt = unsafe { Interrupt::at(&mut flag) };
+        assert!(interrupt.check().is_ok() && Interrupt::NONE.check().is_ok());
+        if let Some(flag) = interrupt.0 {
+            flag.store(true, Ordering::Relaxed);
+        }
+        assert_eq!(interrupt.check(), Err(interrupted()));
     }
 }

@@ -9,12 +9,14 @@ use serde_json::Value;
 
 use super::convert::StandIn;
 use super::error::{Error, Result, no_answer};
+use super::files::{digest, read_plain, unreadable};
 use super::formula::{Formula, FormulaFields};
 use super::prepare::Prepare;
 use super::sqltype::SqlType;
 use super::tensor::Dtype;
 
 const FORMAT: u64 = 1;
+const MOST_BYTES: u64 = 1 << 28;
 /// A fixed batch is filled up.
 const MOST_ROWS: usize = 100_000_000;
 
@@ -157,16 +159,17 @@ pub struct Manifest {
     pub formula: Option<Formula>,
     /// The folder that holds model.onnx.
     pub folder: PathBuf,
+    /// Of all that is said here: the sha256 of the file.
+    pub digest: String,
 }
 
 impl Manifest {
     pub fn read(path: &Path) -> Result<Manifest> {
         let shown = path.display();
         let again = "register the model again";
-        let text =
-            std::fs::read_to_string(path).map_err(|e| Error(format!("{shown} cannot be read ({e}); {again}")))?;
+        let text = read_plain(path, MOST_BYTES).map_err(|e| unreadable(path, &e))?;
         let damaged = |e: &dyn std::fmt::Display| Error(format!("{shown} is damaged ({e}); {again}"));
-        let value: Value = serde_json::from_str(&text).map_err(|e| damaged(&e))?;
+        let value: Value = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
         let format = value.get("format").and_then(Value::as_u64);
         if format != Some(FORMAT) {
             let found = value.get("format").map_or("none".to_string(), Value::to_string);
@@ -176,7 +179,8 @@ impl Manifest {
         }
         let file: File = serde_json::from_value(value).map_err(|e| damaged(&e))?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
-        Manifest::from_file(file, folder).map_err(|e| damaged(&e))
+        let manifest = Manifest::from_file(file, folder).map_err(|e| damaged(&e))?;
+        Ok(Manifest { digest: digest(&text), ..manifest })
     }
 
     fn from_file(file: File, folder: PathBuf) -> Result<Manifest> {
@@ -208,6 +212,7 @@ impl Manifest {
             batch: file.batch,
             formula,
             folder,
+            digest: String::new(),
         };
         manifest.check()?;
         Ok(manifest)

@@ -6,6 +6,7 @@ pub mod cells;
 pub mod column;
 pub mod convert;
 pub mod error;
+pub mod files;
 mod float;
 mod formula;
 pub mod half;

@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::answers::{Answers, Decoder};
 use super::column::{Column, Rows};
 use super::error::{Error, Result};
-use super::interrupt::Watch;
+use super::interrupt::Interrupt;
 use super::memo::Memo;
 use super::pack::{Packed, Packer};
 use super::plan::Plan;
 use super::prepare::{Prepare, TOKENS_PER_RUN};
-use super::session::{Session, session};
+use super::session::{Runner, Runs, Session, session};
 use super::sqltype::SqlType;
 use super::tensor::Tensor;
-use crate::ffi::onnxruntime::{Feed, Runtime};
+use crate::ffi::onnxruntime::Feed;
 
 /// An image model must not take a whole vector of rows at once: inputs of 4 MiB make activations of hundreds.
 const BYTES_PER_RUN: usize = 4 << 20;
@@ -69,25 +69,25 @@ pub struct State {
     pub(super) session: Arc<Session>,
     pub(super) packer: Packer,
     pub(super) memo: Arc<Mutex<Memo>>,
-    watch: Watch,
+    runs: Runs,
 }
 
 impl State {
     /// Loads the model, if it is not loaded yet.
-    pub fn new(predictor: Arc<Predictor>, runtime: &'static Runtime) -> Result<State> {
+    pub fn new(predictor: Arc<Predictor>, runner: &Runner, interrupt: Interrupt) -> Result<State> {
         let manifest = &predictor.plan.manifest;
-        let session = session(runtime, &predictor.plan.model, manifest.onnx(), &manifest.sha256)?;
+        let session = session(runner, &predictor.plan.model, manifest)?;
         let memo = shared_memo(&session, &predictor.outputs);
         let mut packer = Packer::new(&predictor.plan);
         if manifest.is_prepared() {
-            packer.preparers = session.preparers(manifest)?;
+            packer.preparers = session.preparers()?;
         }
-        Ok(State { packer, session, memo, predictor, watch: Watch::new() })
+        Ok(State { packer, session, memo, predictor, runs: Runs::new(runner, interrupt)? })
     }
 
     /// Score `rows` rows of the arguments.
     pub fn score(&mut self, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
-        self.watch.check()?;
+        self.runs.interrupt.check()?;
         if self.predictor.plan.manifest.is_prepared() {
             return self.score_prepared(arguments, rows, sink);
         }
@@ -197,7 +197,7 @@ impl State {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < count {
-            self.watch.check()?;
+            self.runs.interrupt.check()?;
             let rows = self.rows_per_run(tensors, count).min(count - start);
             parts.push((start, self.run_slice(tensors, start, rows)?));
             start += rows;
@@ -212,11 +212,11 @@ impl State {
             let last = (start + rows - 1) as u32;
             let places: Vec<u32> = (start as u32..last + 1).chain(std::iter::repeat(last)).take(fixed).collect();
             let full: Vec<Packed> = tensors.iter().map(|tensor| tensor.pick(&places)).collect();
-            let mut answers = self.session.run(&self.feeds(&full, 0, fixed), &outputs, fixed)?;
+            let mut answers = self.session.run(&self.feeds(&full, 0, fixed), &outputs, fixed, &self.runs)?;
             answers.iter_mut().for_each(|tensor| tensor.truncate(rows));
             return Ok(answers);
         }
-        self.session.run(&self.feeds(tensors, start, rows), &outputs, rows)
+        self.session.run(&self.feeds(tensors, start, rows), &outputs, rows, &self.runs)
     }
 
     fn feeds<'a>(&'a self, tensors: &'a [Packed], start: usize, rows: usize) -> Vec<Feed<'a>> {

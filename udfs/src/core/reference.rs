@@ -59,6 +59,14 @@ pub fn is_name(text: &str) -> bool {
     first && text.len() <= 63 && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
+/// predict_label() and predict_proba() are functions of our own, for every model.
+const RESERVED: [&str; 2] = ["label", "proba"];
+
+/// Whether it is the one spelling of a name, and not merely something that lies in the folder of models.
+pub fn is_stored_name(text: &str) -> bool {
+    is_name(text) && !text.bytes().any(|b| b.is_ascii_uppercase()) && !RESERVED.contains(&text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

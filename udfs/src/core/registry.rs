@@ -11,41 +11,23 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
-
-use sha2::{Digest, Sha256};
 
 use super::error::{Error, Result, no_alias, no_model, no_version};
+use super::files::{FileState, read_plain, state_of};
 use super::manifest::Manifest;
-use super::reference::{Pointer, Reference, is_name};
+use super::reference::{Pointer, Reference, is_stored_name};
 
-/// Read a file of a model: it is what it was when the model was proven.
-pub fn require_intact(path: &Path, sha256: &str) -> Result<()> {
-    let mut digest = Sha256::new();
-    let read = fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut digest));
-    read.map_err(|reason| unreadable(path, &reason))?;
-    let found: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    if found == sha256 {
-        return Ok(());
-    }
-    let short = |text: &str| text.chars().take(12).collect::<String>();
-    Err(Error(format!(
-        "{} is not the file that was registered (its sha256 is {}…, not {}…); register the model again",
-        path.display(),
-        short(&found),
-        short(sha256)
-    )))
-}
+const MOST_BYTES_OF_ALIASES: u64 = 1 << 20;
+const MOST_VERSIONS: u64 = 1 << 31;
+/// Manifests that are kept; those of versions that were removed are not missed.
+const MOST_KNOWN: usize = 4096;
 
-pub fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Error {
-    Error(format!("{} cannot be read ({reason}); register the model again", path.display()))
-}
-
+#[derive(Clone)]
 pub struct Registry {
     pub home: PathBuf,
 }
 
-type Known = HashMap<PathBuf, (SystemTime, Arc<Manifest>)>;
+type Known = HashMap<PathBuf, (FileState, Arc<Manifest>)>;
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
 impl Registry {
@@ -59,16 +41,24 @@ impl Registry {
         Registry { home: home.unwrap_or_else(|| PathBuf::from(".sqlinfer")) }
     }
 
+    /// The models that have a version; one whose folder cannot be read says so when it is asked for.
     pub fn names(&self) -> Result<Vec<String>> {
-        let mut names: Vec<String> = self.entries(&self.models())?.into_iter().filter(|n| is_name(n)).collect();
-        names.retain(|name| self.models().join(name).is_dir());
+        let unreadable = |e| Error(format!("the registry {} cannot be read: {e}", self.home.display()));
+        let entries = entries(&self.models()).map_err(unreadable)?;
+        let mut names: Vec<String> = entries.into_iter().filter(|name| is_stored_name(name)).collect();
+        names.retain(|name| self.versions(name).is_ok_and(|versions| !versions.is_empty()));
         names.sort_unstable();
         Ok(names)
     }
 
     pub fn versions(&self, name: &str) -> Result<Vec<u64>> {
         let folder = self.models().join(name);
-        let mut versions: Vec<u64> = self.entries(&folder)?.iter().filter_map(|n| n.parse().ok()).collect();
+        let unreadable = |e| {
+            let shown = folder.display();
+            Error(format!("the model '{name}' cannot be read ({e}); mend or remove {shown}"))
+        };
+        let entries = entries(&folder).map_err(unreadable)?;
+        let mut versions: Vec<u64> = entries.iter().filter_map(|entry| version(entry)).collect();
         versions.retain(|version| folder.join(version.to_string()).is_dir());
         versions.sort_unstable();
         Ok(versions)
@@ -82,53 +72,67 @@ impl Registry {
                 path.display()
             ))
         };
-        match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|e| damaged(&e)),
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(BTreeMap::new()),
-            Err(e) => Err(damaged(&e)),
+        let aliases: BTreeMap<String, u64> = match read_plain(&path, MOST_BYTES_OF_ALIASES) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|e| damaged(&e))?,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => BTreeMap::new(),
+            Err(e) => return Err(damaged(&e)),
+        };
+        match aliases.iter().find(|(_, version)| !(1..MOST_VERSIONS).contains(*version)) {
+            Some((alias, version)) => Err(damaged(&format!("{alias} is {version}"))),
+            None => Ok(aliases),
         }
+    }
+
+    /// The version that a reference means now.
+    pub fn resolve(&self, reference: &Reference) -> Result<u64> {
+        let name = &reference.name;
+        let alias = match &reference.pointer {
+            Pointer::Version(version) => return Ok(*version),
+            Pointer::Alias(alias) => alias,
+        };
+        let aliases = self.aliases(name)?;
+        if let Some(version) = aliases.get(alias) {
+            return Ok(*version);
+        }
+        self.require(name)?;
+        let existing: Vec<String> = aliases.into_keys().collect();
+        Err(no_alias(name, alias, &existing))
     }
 
     /// What a reference means now.
     pub fn get(&self, reference: &Reference) -> Result<Arc<Manifest>> {
-        let name = &reference.name;
-        let version = match &reference.pointer {
-            Pointer::Version(version) => *version,
-            Pointer::Alias(alias) => {
-                let aliases = self.aliases(name)?;
-                match aliases.get(alias) {
-                    Some(version) => *version,
-                    None => {
-                        self.require(name)?;
-                        let existing: Vec<String> = aliases.into_keys().collect();
-                        return Err(no_alias(name, alias, &existing));
-                    }
-                }
-            }
-        };
+        self.version(&reference.name, self.resolve(reference)?)
+    }
+
+    pub fn version(&self, name: &str, version: u64) -> Result<Arc<Manifest>> {
         let folder = self.models().join(name).join(version.to_string());
         let path = folder.join("model.json");
-        let Ok(changed) = fs::metadata(&path).and_then(|facts| facts.modified()) else {
-            self.require(name)?;
-            if folder.is_dir() {
-                return Err(Error(format!(
-                    "{} is missing: the version is damaged; remove it and register again",
-                    path.display()
-                )));
+        let state = match state_of(&path) {
+            Ok(state) => state,
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                self.require(name)?;
+                if folder.is_dir() {
+                    return Err(Error(format!(
+                        "{} is missing: the version is damaged; remove it and register again",
+                        path.display()
+                    )));
+                }
+                return Err(no_version(name, version, &self.versions(name)?));
             }
-            return Err(no_version(name, version, &self.versions(name)?));
+            Err(e) => return Err(Error(format!("{} cannot be read ({e})", path.display()))),
         };
+        if let Some(manifest) = known(&path, state) {
+            return Ok(manifest);
+        }
+        // a copied folder is the model that it is called
+        let manifest = Arc::new(Manifest { name: name.to_string(), version, ..Manifest::read(&path)? });
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.get_or_insert_with(HashMap::new);
-        match known.get(&path) {
-            Some((then, manifest)) if *then == changed => Ok(manifest.clone()),
-            _ => {
-                // a copied folder is the model that it is called
-                let manifest = Arc::new(Manifest { name: name.clone(), version, ..Manifest::read(&path)? });
-                known.insert(path, (changed, manifest.clone()));
-                Ok(manifest)
-            }
+        if known.len() >= MOST_KNOWN {
+            known.clear();
         }
+        known.insert(path, (state, manifest.clone()));
+        Ok(manifest)
     }
 
     /// Every version that can be read, with the aliases that point to it.
@@ -136,9 +140,8 @@ impl Registry {
         let mut all = Vec::new();
         for name in self.names()? {
             let aliases = self.aliases(&name).unwrap_or_default();
-            for version in self.versions(&name)? {
-                let reference = Reference { name: name.clone(), pointer: Pointer::Version(version) };
-                if let Ok(manifest) = self.get(&reference) {
+            for version in self.versions(&name).unwrap_or_default() {
+                if let Ok(manifest) = self.version(&name, version) {
                     let mine = aliases.iter().filter(|(_, v)| **v == version);
                     all.push((manifest, mine.map(|(alias, _)| alias.clone()).collect()));
                 }
@@ -152,23 +155,31 @@ impl Registry {
     }
 
     fn require(&self, name: &str) -> Result<()> {
-        if self.models().join(name).is_dir() {
+        if !self.versions(name)?.is_empty() {
             return Ok(());
         }
         Err(no_model(name, &self.names()?, &self.home.display().to_string()))
     }
+}
 
-    fn entries(&self, folder: &Path) -> Result<Vec<String>> {
-        let unreadable = |e| Error(format!("the registry {} cannot be read: {e}", self.home.display()));
-        match fs::read_dir(folder) {
-            Ok(entries) => {
-                let names = entries.map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()));
-                names.collect::<std::io::Result<_>>().map_err(unreadable)
-            }
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
-            Err(e) => Err(unreadable(e)),
-        }
+fn known(path: &Path, state: FileState) -> Option<Arc<Manifest>> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (then, manifest) = known.as_ref()?.get(path)?;
+    (*then == state).then(|| manifest.clone())
+}
+
+/// The names in a folder; none where there is no folder.
+fn entries(folder: &Path) -> std::io::Result<Vec<String>> {
+    match fs::read_dir(folder) {
+        Ok(entries) => entries.map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned())).collect(),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(Vec::new()),
+        Err(e) => Err(e),
     }
+}
+
+fn version(entry: &str) -> Option<u64> {
+    let written = (1..=9).contains(&entry.len()) && entry.bytes().all(|byte| byte.is_ascii_digit());
+    (written && !entry.starts_with('0')).then(|| entry.parse().ok())?
 }
 
 fn expanded(text: &str) -> PathBuf {

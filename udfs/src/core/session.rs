@@ -10,20 +10,42 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::error::{Error, Result, brief, model_failed};
+use super::files::read_intact;
+use super::interrupt::{Interrupt, interrupted};
 use super::manifest::Manifest;
 use super::prepare::{Preparer, preparers};
-use super::registry::require_intact;
 use super::tensor::Tensor;
-use crate::ffi::onnxruntime::{Feed, Graph, Runtime};
+use crate::ffi::onnxruntime::{Feed, Graph, RunOptions, Runtime};
+use crate::ffi::watchdog::Watched;
 
 /// A run that takes longer gains more from more threads than it loses by waking them.
 const HEAVY_NANOS: f64 = 2e6;
 const MOST_SESSIONS: usize = 32;
 
+/// What models are opened and run with.
+#[derive(Clone)]
+pub struct Runner {
+    pub runtime: &'static Runtime,
+    /// A library of operators that ONNX Runtime itself has not.
+    pub operators: Option<PathBuf>,
+}
+
+/// What the runs of one query have in common: what ends them.
+pub struct Runs {
+    pub interrupt: Interrupt,
+    options: RunOptions,
+}
+
+impl Runs {
+    pub fn new(runner: &Runner, interrupt: Interrupt) -> Result<Runs> {
+        Ok(Runs { interrupt, options: runner.runtime.run_options().map_err(Error)? })
+    }
+}
+
 pub struct Session {
     name: String,
-    path: PathBuf,
-    runtime: &'static Runtime,
+    manifest: Arc<Manifest>,
+    runner: Runner,
     narrow: Graph,
     wide: OnceLock<Option<Graph>>,
     running: AtomicUsize,
@@ -33,14 +55,17 @@ pub struct Session {
 }
 
 impl Session {
-    fn open(runtime: &'static Runtime, name: &str, path: PathBuf) -> Result<Session> {
-        let narrow = Graph::open(runtime, &path, 1).map_err(|reason| {
+    /// Of the files as they were registered.
+    fn open(runner: &Runner, name: &str, manifest: Arc<Manifest>) -> Result<Session> {
+        let content = read_intact(&manifest.onnx(), &manifest.sha256)?;
+        let runtime = runner.runtime;
+        let narrow = Graph::open(runtime, &content, 1, runner.operators.as_deref()).map_err(|reason| {
             Error(format!("ONNX Runtime {} cannot load '{name}': {}", runtime.version(), brief(&reason)))
         })?;
         Ok(Session {
             name: name.to_string(),
-            path,
-            runtime,
+            manifest,
+            runner: runner.clone(),
             narrow,
             wide: OnceLock::new(),
             running: AtomicUsize::new(0),
@@ -57,24 +82,28 @@ impl Session {
     }
 
     /// What reads the model's texts and images; loaded once.
-    pub fn preparers(&self, manifest: &Manifest) -> Result<Arc<[Option<Preparer>]>> {
+    pub fn preparers(&self) -> Result<Arc<[Option<Preparer>]>> {
         let mut known = self.preparers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref() {
             return Ok(known.clone());
         }
-        let loaded: Arc<[Option<Preparer>]> = preparers(manifest)?.into();
+        let loaded: Arc<[Option<Preparer>]> = preparers(&self.manifest)?.into();
         *known = Some(loaded.clone());
         Ok(loaded)
     }
 
     /// The outputs by name, each with `rows` rows.
-    pub fn run(&self, feeds: &[Feed], outputs: &[&std::ffi::CStr], rows: usize) -> Result<Vec<Tensor>> {
+    pub fn run(&self, feeds: &[Feed], outputs: &[&std::ffi::CStr], rows: usize, runs: &Runs) -> Result<Vec<Tensor>> {
         let heavy = self.nanos_per_row().is_some_and(|nanos| nanos * rows as f64 > HEAVY_NANOS);
         let _running = Running::new(&self.running);
         let alone = self.running.load(Ordering::Relaxed) == 1;
         let graph = if heavy && alone { self.widened() } else { &self.narrow };
         let started = Instant::now();
-        let tensors = graph.run(feeds, outputs).map_err(|reason| model_failed(&self.name, &reason))?;
+        let watched = Watched::new(runs.interrupt, &runs.options);
+        let tensors = graph.run(feeds, outputs, &runs.options).map_err(|reason| {
+            if runs.interrupt.is_set() { interrupted() } else { model_failed(&self.name, &reason) }
+        })?;
+        drop(watched);
         self.learn(started.elapsed().as_nanos() as f64 / rows.max(1) as f64, rows);
         match tensors.iter().find(|tensor| tensor.rows() != rows) {
             Some(odd) => {
@@ -97,10 +126,15 @@ impl Session {
         Running::new(&self.running)
     }
 
+    /// The same graph for all cores; what runs is what was verified, so only of a file that is still the same.
     fn widened(&self) -> &Graph {
         let open = || {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            if cores > 1 { Graph::open(self.runtime, &self.path, cores).ok() } else { None }
+            if cores == 1 {
+                return None;
+            }
+            let content = read_intact(&self.manifest.onnx(), &self.manifest.sha256).ok()?;
+            Graph::open(self.runner.runtime, &content, cores, self.runner.operators.as_deref()).ok()
         };
         self.wide.get_or_init(open).as_ref().unwrap_or(&self.narrow)
     }
@@ -137,7 +171,8 @@ impl Drop for Running<'_> {
     }
 }
 
-type Key = (PathBuf, String);
+/// Where a model lies, what its manifest says, and what it is opened with.
+type Key = (PathBuf, String, Option<PathBuf>);
 
 /// Each model is loaded once, and two models can be loaded at the same time.
 #[derive(Default)]
@@ -149,9 +184,9 @@ struct Slot {
 static SLOTS: Mutex<Option<HashMap<Key, Arc<Slot>>>> = Mutex::new(None);
 static CLOCK: AtomicU64 = AtomicU64::new(0);
 
-/// The session of a model file: the one that is there, or a new one. The least recently used are dropped.
-pub fn session(runtime: &'static Runtime, name: &str, path: PathBuf, sha256: &str) -> Result<Arc<Session>> {
-    let key = (path.clone(), sha256.to_string());
+/// The session of a model: the one that is there, or a new one. The least recently used are dropped.
+pub fn session(runner: &Runner, name: &str, manifest: &Arc<Manifest>) -> Result<Arc<Session>> {
+    let key = (manifest.folder.clone(), manifest.digest.clone(), runner.operators.clone());
     let slot = {
         let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
         let slots = slots.get_or_insert_with(HashMap::new);
@@ -168,8 +203,7 @@ pub fn session(runtime: &'static Runtime, name: &str, path: PathBuf, sha256: &st
     if let Some(session) = session.as_ref() {
         return Ok(session.clone());
     }
-    require_intact(&path, sha256)?;
-    let opened = Arc::new(Session::open(runtime, name, path)?);
+    let opened = Arc::new(Session::open(runner, name, manifest.clone())?);
     *session = Some(opened.clone());
     Ok(opened)
 }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::onnxruntime::Runtime;
 use crate::core::error::{Error, Result};
+use crate::core::session::Runner;
 
 pub const SETTING: &str = "sqlinfer_onnxruntime";
 pub const OPERATORS_SETTING: &str = "sqlinfer_operators";
@@ -14,29 +15,28 @@ const OPERATORS_VARIABLE: &str = "SQLINFER_OPERATORS";
 
 static LOADED: Mutex<Option<&'static Runtime>> = Mutex::new(None);
 
-/// The shared libraries that a connection names.
-#[derive(Clone, Default)]
+/// The shared libraries of a database.
+#[derive(Clone)]
 pub struct Libraries {
-    pub onnxruntime: Option<String>,
+    onnxruntime: Option<String>,
     /// Operators that ONNX Runtime itself has not.
-    pub operators: Option<String>,
+    operators: Option<PathBuf>,
 }
 
-/// The runtime of this process: the first that was found stays. Models that are opened from now on may use the
-/// operators that are named.
-pub fn runtime(libraries: &Libraries) -> Result<&'static Runtime> {
-    let runtime = loaded(libraries.onnxruntime.as_deref())?;
-    let variable = std::env::var_os(OPERATORS_VARIABLE).filter(|place| !place.is_empty());
-    if let Some(operators) = libraries.operators.as_ref().map(PathBuf::from).or(variable.map(PathBuf::from)) {
-        runtime.use_operators(operators);
+impl Libraries {
+    /// As they were named; where they were not, the environment may name them.
+    pub fn of(onnxruntime: Option<String>, operators: Option<String>) -> Libraries {
+        let variable = || std::env::var_os(OPERATORS_VARIABLE).filter(|place| !place.is_empty());
+        Libraries { onnxruntime, operators: operators.map(PathBuf::from).or_else(|| variable().map(PathBuf::from)) }
     }
-    Ok(runtime)
-}
 
-/// End the runs that go on, and those that begin, until `pressed` is false again.
-pub fn interrupt(pressed: bool) {
-    if let Some(runtime) = *LOADED.lock().unwrap_or_else(PoisonError::into_inner) {
-        runtime.interrupt(pressed);
+    /// The ONNX Runtime of this process: the first that was found stays.
+    pub fn runtime(&self) -> Result<&'static Runtime> {
+        loaded(self.onnxruntime.as_deref())
+    }
+
+    pub fn runner(&self) -> Result<Runner> {
+        Ok(Runner { runtime: self.runtime()?, operators: self.operators.clone() })
     }
 }
 
@@ -49,6 +49,17 @@ fn loaded(setting: Option<&str>) -> Result<&'static Runtime> {
     let opened = Runtime::open(&path)
         .map_err(|reason| Error(format!("ONNX Runtime at {} cannot be loaded: {reason}", path.display())))?;
     Ok(loaded.insert(Box::leak(Box::new(opened))))
+}
+
+/// ONNX Runtime 1.32 writes a device id into the user's cache and looks up a host when a model runs, unless this variable
+/// is set before it is loaded; what a user has set stays.
+pub fn switch_telemetry_off() {
+    const TELEMETRY: &str = "ORT_DISABLE_TELEMETRY";
+    if std::env::var_os(TELEMETRY).is_none() {
+        // SAFETY: when an extension is loaded no query runs yet that would read the environment on another thread; the
+        // Python package sets the variable itself, before it has threads.
+        unsafe { std::env::set_var(TELEMETRY, "1") };
+    }
 }
 
 fn find(setting: Option<&str>) -> Result<PathBuf> {

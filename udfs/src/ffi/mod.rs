@@ -6,4 +6,4 @@ pub mod duckdb;
 pub mod library;
 pub mod onnxruntime;
 pub mod operators;
-mod signals;
+pub mod watchdog;

@@ -2,9 +2,8 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr;
-use std::sync::{Mutex, PoisonError};
 
 use libloading::Library;
 use ort_sys::{
@@ -26,14 +25,11 @@ pub struct Runtime {
     own_operators: bool,
     env: *mut OrtEnv,
     cpu: *mut OrtMemoryInfo,
-    /// Of all runs: what ends one ends all.
-    run: *mut OrtRunOptions,
     version: String,
-    operators: Mutex<Option<PathBuf>>,
 }
 
 // SAFETY: the environment and the memory info are made once and only read afterwards; ONNX Runtime allows that from
-// any thread, as it allows setting the flag of run options that are in use.
+// any thread.
 unsafe impl Send for Runtime {}
 // SAFETY: as above.
 unsafe impl Sync for Runtime {}
@@ -68,31 +64,50 @@ impl Runtime {
         let status =
             unsafe { (api.CreateEnv)(OrtLoggingLevel::ORT_LOGGING_LEVEL_FATAL, c"sqlinfer".as_ptr(), &mut env) };
         check(api, status)?;
+        if std::env::var_os("ORT_DISABLE_TELEMETRY").is_none_or(|set| set != "0") {
+            // SAFETY: the environment is valid. A runtime without telemetry says so, and has nothing to switch off.
+            let _ = check(api, unsafe { (api.DisableTelemetryEvents)(env) });
+        }
         // SAFETY: the out-pointer is valid.
         let status = unsafe {
             (api.CreateCpuMemoryInfo)(OrtAllocatorType::OrtArenaAllocator, OrtMemType::OrtMemTypeDefault, &mut cpu)
         };
         check(api, status)?;
-        let mut run = ptr::null_mut();
+        Ok(Runtime { api, own_operators: whole, env, cpu, version })
+    }
+
+    pub fn run_options(&'static self) -> Result<RunOptions, String> {
+        let mut options = ptr::null_mut();
         // SAFETY: the out-pointer is valid.
-        check(api, unsafe { (api.CreateRunOptions)(&mut run) })?;
-        Ok(Runtime { api, own_operators: whole, env, cpu, run, version, operators: Mutex::new(None) })
+        check(self.api, unsafe { (self.api.CreateRunOptions)(&mut options) })?;
+        Ok(RunOptions { api: self.api, options })
     }
+}
 
-    /// Runs end with an error, also those that go on already, as long as `pressed` is the last that was said.
-    pub fn interrupt(&self, pressed: bool) {
-        let set = if pressed { self.api.RunOptionsSetTerminate } else { self.api.RunOptionsUnsetTerminate };
-        // SAFETY: the options live for ever; runs look at this flag of theirs while it changes.
-        let _ = check(self.api, unsafe { set(self.run) });
+/// What the runs of one query have in common.
+pub struct RunOptions {
+    api: &'static OrtApi,
+    options: *mut OrtRunOptions,
+}
+
+// SAFETY: ONNX Runtime allows one set of options for several runs, and setting their flag while they are in use.
+unsafe impl Send for RunOptions {}
+// SAFETY: as above.
+unsafe impl Sync for RunOptions {}
+
+impl Drop for RunOptions {
+    fn drop(&mut self) {
+        // SAFETY: the options are ours and are released once.
+        unsafe { (self.api.ReleaseRunOptions)(self.options) };
     }
+}
 
-    /// Let models that are opened later use the operators of a library.
-    pub fn use_operators(&self, library: PathBuf) {
-        *self.operators.lock().unwrap_or_else(PoisonError::into_inner) = Some(library);
-    }
-
-    fn operators(&self) -> Option<PathBuf> {
-        self.operators.lock().unwrap_or_else(PoisonError::into_inner).clone()
+impl RunOptions {
+    /// Runs with these options end with an error, also those that go on already, until this is taken back.
+    pub fn terminate(&self, now: bool) {
+        let set = if now { self.api.RunOptionsSetTerminate } else { self.api.RunOptionsUnsetTerminate };
+        // SAFETY: the options are alive; runs look at this flag of theirs while it changes.
+        let _ = check(self.api, unsafe { set(self.options) });
     }
 }
 
@@ -184,17 +199,22 @@ impl Drop for Options<'_> {
 }
 
 impl Graph {
-    /// Without our own operators where they refuse a node, and with those of the library that was named where the graph
-    /// has operators that are not ONNX Runtime's.
-    pub fn open(runtime: &'static Runtime, path: &Path, threads: usize) -> Result<Graph, String> {
+    /// The graph of a model file. Without our own operators where they refuse a node, and with those of the library that
+    /// was named where the graph has operators that are not ONNX Runtime's.
+    pub fn open(
+        runtime: &'static Runtime,
+        content: &[u8],
+        threads: usize,
+        operators: Option<&Path>,
+    ) -> Result<Graph, String> {
         let (mut own, mut named) = (runtime.own_operators, None);
         loop {
-            let opened = Graph::open_with(runtime, path, threads, named.as_deref(), own);
+            let opened = Graph::open_with(runtime, content, threads, named, own);
             let Err(reason) = opened else { return opened };
             if own && names_own(&reason) {
                 own = false;
             } else if named.is_none() && reason.contains(STRANGE) {
-                named = Some(runtime.operators().ok_or_else(|| format!("{reason}. {NO_OPERATORS}"))?);
+                named = Some(operators.ok_or_else(|| format!("{reason}. {NO_OPERATORS}"))?);
             } else {
                 return Err(reason);
             }
@@ -203,13 +223,12 @@ impl Graph {
 
     fn open_with(
         runtime: &'static Runtime,
-        path: &Path,
+        content: &[u8],
         threads: usize,
         operators: Option<&Path>,
         own_operators: bool,
     ) -> Result<Graph, String> {
         let api = runtime.api;
-        let path = CString::new(path.as_os_str().as_encoded_bytes()).map_err(|e| e.to_string())?;
         let mut options = ptr::null_mut();
         // SAFETY: the out-pointer is valid.
         check(api, unsafe { (api.CreateSessionOptions)(&mut options) })?;
@@ -241,13 +260,17 @@ impl Graph {
             unsafe { operators::register(api, options.1) }?;
         }
         let mut session = ptr::null_mut();
-        // SAFETY: environment, path and options are valid; the out-pointer too.
-        check(api, unsafe { (api.CreateSession)(runtime.env, path.as_ptr().cast(), options.1, &mut session) })?;
+        // SAFETY: environment, content and options are valid; the out-pointer too. ONNX Runtime copies what it keeps.
+        let status = unsafe {
+            let (bytes, length) = (content.as_ptr().cast(), content.len());
+            (api.CreateSessionFromArray)(runtime.env, bytes, length, options.1, &mut session)
+        };
+        check(api, status)?;
         Ok(Graph { runtime, session })
     }
 
     /// The outputs by name, copied out of ONNX Runtime's memory.
-    pub fn run(&self, feeds: &[Feed], outputs: &[&CStr]) -> Result<Vec<Tensor>, String> {
+    pub fn run(&self, feeds: &[Feed], outputs: &[&CStr], options: &RunOptions) -> Result<Vec<Tensor>, String> {
         let runtime = self.runtime;
         let inputs = feeds.iter().map(|feed| Value::of(runtime, feed)).collect::<Result<Vec<_>, _>>()?;
         let input_names: Vec<*const c_char> = feeds.iter().map(|feed| feed.name.as_ptr()).collect();
@@ -258,7 +281,7 @@ impl Graph {
         let status = unsafe {
             (runtime.api.Run)(
                 self.session,
-                runtime.run,
+                options.options,
                 input_names.as_ptr(),
                 input_values.as_ptr(),
                 inputs.len(),

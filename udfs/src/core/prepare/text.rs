@@ -5,10 +5,10 @@ use tokenizers::Tokenizer;
 use super::super::column::{Column, Rows};
 use super::super::convert::{Place, stand_in, texts};
 use super::super::error::{Error, Result};
+use super::super::files::{read_intact, unreadable};
 use super::super::manifest::{Feature, Manifest, NullPolicy};
 use super::super::pack::{Group, Packed};
 use super::super::plan::{Kind, Reader};
-use super::super::registry::{require_intact, unreadable};
 use super::super::tensor::{self, Buffer};
 use super::TextFields;
 
@@ -30,8 +30,8 @@ pub struct Texts {
 impl Texts {
     pub fn open(manifest: &Manifest, feature: &Feature, fields: &TextFields) -> Result<Texts> {
         let path = manifest.folder.join(&fields.tokenizer);
-        require_intact(&path, &fields.sha256)?;
-        let tokenizer = Tokenizer::from_file(&path).map_err(|reason| unreadable(&path, &reason))?;
+        let content = read_intact(&path, &fields.sha256)?;
+        let tokenizer = Tokenizer::from_bytes(content).map_err(|reason| unreadable(&path, &reason))?;
         let input = |name: &Option<String>| match name {
             Some(name) => manifest.input_number(name).map(Some),
             None => Ok(None),

@@ -1,18 +1,22 @@
 //! `sqlinfer_models()` and `sqlinfer_version()`.
 
 use std::ffi::{CStr, c_void};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libduckdb_sys::*;
 
 use super::context::{Binding, Context};
+use super::instance::Instance;
 use super::types::{LogicalType, c_text};
 use super::{dropped, guard};
 use crate::core::column::Entry;
 use crate::core::error::{Error, Result};
+use crate::core::manifest::Manifest;
+use crate::core::registry::Registry;
 use crate::core::sqltype::{Plain, SqlType};
 use crate::ffi::cpu;
-use crate::ffi::library::{Libraries, runtime};
+use crate::ffi::library::Libraries;
 
 pub const COLUMNS: [(&str, &str); 8] = [
     ("name", "VARCHAR"),
@@ -44,9 +48,14 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
             unsafe { duckdb_bind_add_result_column(info, c_text(name).as_ptr(), logical.0) };
         }
         let mut context = std::ptr::null_mut();
-        // SAFETY: the info is valid and the out-pointer too.
-        unsafe { duckdb_table_function_get_client_context(info, &mut context) };
-        let listing = Listing { rows: rows(&Context(context))?, next: AtomicUsize::new(0) };
+        // SAFETY: the info is valid and the out-pointer too; the extra info is the instance that was registered.
+        let instance = unsafe {
+            duckdb_table_function_get_client_context(info, &mut context);
+            duckdb_bind_get_extra_info(info).cast::<Arc<Instance>>().as_ref()
+        };
+        let instance = instance.ok_or_else(|| Error("no instance".to_string()))?;
+        let taken = instance.take(&Context(context))?;
+        let listing = Listing { rows: rows(&taken.registry)?, next: AtomicUsize::new(0) };
         // SAFETY: DuckDB takes the data over and drops it once.
         unsafe { duckdb_bind_set_bind_data(info, Box::into_raw(Box::new(listing)).cast(), Some(drop_listing)) };
         Ok(())
@@ -62,8 +71,8 @@ unsafe extern "C" fn drop_listing(data: *mut c_void) {
     unsafe { dropped::<Listing>(data) };
 }
 
-fn rows(context: &Context) -> Result<Vec<Row>> {
-    let row = |(manifest, aliases): (std::sync::Arc<crate::core::manifest::Manifest>, Vec<String>)| {
+fn rows(registry: &Registry) -> Result<Vec<Row>> {
+    let row = |(manifest, aliases): (Arc<Manifest>, Vec<String>)| {
         let features: Vec<String> = manifest.features.iter().map(|f| format!("{} {}", f.name, f.sql_type)).collect();
         Row {
             version: manifest.version as i64,
@@ -78,17 +87,25 @@ fn rows(context: &Context) -> Result<Vec<Row>> {
             ],
         }
     };
-    Ok(context.registry().all()?.into_iter().map(row).collect())
+    Ok(registry.all()?.into_iter().map(row).collect())
 }
 
 pub unsafe extern "C" fn init(info: duckdb_init_info) {
-    // SAFETY: the bind data is the Listing that `bind` set; every execution starts again, on one thread.
-    unsafe {
-        if let Some(listing) = duckdb_init_get_bind_data(info).cast::<Listing>().as_ref() {
-            listing.next.store(0, Ordering::Relaxed);
+    let _ = guard(|| {
+        // SAFETY: the bind data is the Listing that `bind` set; every execution starts again, on one thread.
+        unsafe {
+            if let Some(listing) = duckdb_init_get_bind_data(info).cast::<Listing>().as_ref() {
+                listing.next.store(0, Ordering::Relaxed);
+            }
+            duckdb_init_set_max_threads(info, 1);
         }
-        duckdb_init_set_max_threads(info, 1);
-    }
+        Ok(())
+    });
+}
+
+pub unsafe extern "C" fn drop_instance(data: *mut c_void) {
+    // SAFETY: the data is the instance that was registered, and DuckDB drops it once.
+    unsafe { dropped::<Arc<Instance>>(data) };
 }
 
 pub unsafe extern "C" fn execute(info: duckdb_function_info, output: duckdb_data_chunk) {
@@ -145,10 +162,14 @@ unsafe fn write_list(vector: duckdb_vector, row: usize, texts: &[String]) {
 
 /// The text of sqlinfer_version() is made when the call is bound, where the settings are known.
 pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
-    let _ = guard(|| {
-        // SAFETY: DuckDB calls with a valid info.
-        let context = unsafe { Binding::new(info) }.context();
-        let text = Box::new(version(&context.libraries()));
+    let result = guard(|| {
+        // SAFETY: DuckDB calls with a valid info; the extra info is the instance that was registered.
+        let (context, instance) = unsafe {
+            let instance = duckdb_scalar_function_bind_get_extra_info(info).cast::<Arc<Instance>>();
+            (Binding::new(info).context(), instance.as_ref().ok_or_else(|| Error("no instance".to_string()))?)
+        };
+        instance.was_bound();
+        let text = Box::new(version(&instance.take(&context)?.libraries));
         // SAFETY: DuckDB takes the text over, copies it by `copy_text` and drops it by `drop_text`.
         unsafe {
             duckdb_scalar_function_set_bind_data(info, Box::into_raw(text).cast(), Some(drop_text));
@@ -156,6 +177,10 @@ pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
         }
         Ok(())
     });
+    if let Err(error) = result {
+        // SAFETY: the info is valid for the time of the callback.
+        unsafe { duckdb_scalar_function_bind_set_error(info, c_text(&error.0).as_ptr()) };
+    }
 }
 
 unsafe extern "C" fn drop_text(data: *mut c_void) {
@@ -184,7 +209,7 @@ pub unsafe extern "C" fn execute_version(info: duckdb_function_info, input: duck
 fn version(libraries: &Libraries) -> String {
     // SAFETY: the text is static.
     let host = unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy();
-    let onnx = match runtime(libraries) {
+    let onnx = match libraries.runtime() {
         Ok(runtime) => {
             format!("ONNX Runtime {} (CPU kernels: {})", runtime.version(), cpu::vectors().to_string_lossy())
         }

@@ -1,11 +1,14 @@
 //! What DuckDB tells of the query that is bound: settings, arguments, constants.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use libduckdb_sys::*;
 
+use super::instance::holds;
 use super::types::{LogicalType, c_text, owned_text};
-use crate::core::registry::Registry;
+use crate::core::interrupt::Interrupt;
 use crate::core::sqltype::Given;
-use crate::ffi::library::{self, Libraries};
 
 pub const HOME: &str = "sqlinfer_home";
 
@@ -24,21 +27,109 @@ impl Drop for Context {
 impl Context {
     /// A setting's text; None when it is not set.
     pub fn setting(&self, name: &str) -> Option<String> {
+        self.value(name)?.text().filter(|text| !text.is_empty())
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
         if self.0.is_null() {
             return None;
         }
         let name = c_text(name);
         // SAFETY: context and name are valid; the value that comes back is ours.
         let value = unsafe { duckdb_client_context_get_config_option(self.0, name.as_ptr(), std::ptr::null_mut()) };
-        Value(value).text().filter(|text| !text.is_empty())
+        Some(Value(value))
     }
 
-    pub fn registry(&self) -> Registry {
-        Registry::open(self.setting(HOME).as_deref())
+    /// Whether SQL may reach files that nobody named.
+    pub fn may_reach_outside(&self) -> bool {
+        self.setting("enable_external_access").as_deref() != Some("false")
     }
 
-    pub fn libraries(&self) -> Libraries {
-        Libraries { onnxruntime: self.setting(library::SETTING), operators: self.setting(library::OPERATORS_SETTING) }
+    /// Whether SQL may reach this place all the same.
+    pub fn may_reach(&self, place: &Path) -> bool {
+        let folders = self.value("allowed_directories").map(|value| value.texts()).unwrap_or_default();
+        let paths = self.value("allowed_paths").map(|value| value.texts()).unwrap_or_default();
+        holds(&folders, place) || paths.iter().any(|path| Path::new(path) == place)
+    }
+
+    /// Of the connection; another one has another number, in the same database.
+    pub fn connection(&self) -> u64 {
+        if self.0.is_null() {
+            return 0;
+        }
+        // SAFETY: the context is valid.
+        unsafe { duckdb_client_context_get_connection_id(self.0) }
+    }
+
+    /// What interrupting the connection sets.
+    ///
+    /// # Safety
+    /// The connection must outlive the interrupt, which a query of its own does.
+    pub unsafe fn interrupt(&self, flag: Option<InterruptFlag>) -> Interrupt {
+        match (flag, self.inside()) {
+            // SAFETY: the flag was found there in a context of the same program; it lives as long as its connection.
+            (Some(InterruptFlag(offset)), Some(inside)) => unsafe { Interrupt::at(inside.add(offset).cast::<bool>()) },
+            _ => Interrupt::NONE,
+        }
+    }
+
+    /// DuckDB's own object: all that the wrapper holds is a reference to it.
+    fn inside(&self) -> Option<*mut u8> {
+        // SAFETY: a wrapper that is not null holds a reference.
+        let inside = unsafe { self.0.cast::<*mut u8>().as_ref() }.copied();
+        inside.filter(|inside| !inside.is_null() && inside.align_offset(size_of::<usize>()) == 0)
+    }
+}
+
+/// How far into its object DuckDB keeps the flag that interrupting a connection sets. The stable API can set it and cannot
+/// show it: where it is, is found by setting it, on a connection of our own.
+#[derive(Clone, Copy)]
+pub struct InterruptFlag(usize);
+
+impl InterruptFlag {
+    /// The object begins with two shared pointers and this flag, and is far larger.
+    const LOOKED_AT: usize = 64;
+
+    /// None where it is not found beyond doubt; queries then end between batches only.
+    pub fn find(connection: duckdb_connection, context: &Context) -> Option<InterruptFlag> {
+        let inside = context.inside()?;
+        let bytes = || -> Option<[u8; InterruptFlag::LOOKED_AT]> {
+            let mut bytes = [0; InterruptFlag::LOOKED_AT];
+            readable(inside, &mut bytes).then_some(bytes)
+        };
+        let before = bytes()?;
+        // SAFETY: the connection is valid; it runs nothing, and the next query begins without the flag.
+        unsafe { duckdb_interrupt(connection) };
+        let after = bytes()?;
+        let mut changed = (0..InterruptFlag::LOOKED_AT).filter(|i| before[*i] != after[*i]);
+        let found = changed.next().filter(|i| (before[*i], after[*i]) == (0, 1))?;
+        if changed.next().is_some() {
+            return None;
+        }
+        // SAFETY: connection and text are valid, no result is asked for.
+        unsafe { duckdb_query(connection, c"SELECT 1".as_ptr(), std::ptr::null_mut()) };
+        // SAFETY: the byte has just been read.
+        let is_taken_back = unsafe { AtomicU8::from_ptr(inside.add(found)) }.load(Ordering::Relaxed) == 0;
+        is_taken_back.then_some(InterruptFlag(found))
+    }
+}
+
+/// Read memory that may not be there: the system says so, where a plain read would end the process.
+fn readable(from: *const u8, bytes: &mut [u8]) -> bool {
+    let mut ends = [0; 2];
+    // SAFETY: the array has room for both ends of the pipe.
+    if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    let length = bytes.len() as isize;
+    // SAFETY: the system checks what it is to read, and `bytes` has room for what it writes; a pipe holds this much.
+    unsafe {
+        let whole = libc::write(ends[1], from.cast(), bytes.len()) == length
+            && libc::read(ends[0], bytes.as_mut_ptr().cast(), bytes.len()) == length;
+        ends.iter().for_each(|end| {
+            libc::close(*end);
+        });
+        whole
     }
 }
 
@@ -63,6 +154,20 @@ impl Value {
                 return None;
             }
             Some(owned_text(duckdb_get_varchar(self.0)))
+        }
+    }
+
+    /// The texts of a list; none for anything else.
+    pub fn texts(&self) -> Vec<String> {
+        // SAFETY: the value is valid if it is not null; its type is looked at only, and belongs to it.
+        unsafe {
+            if self.0.is_null() || duckdb_is_null_value(self.0) {
+                return Vec::new();
+            }
+            if duckdb_get_type_id(duckdb_get_value_type(self.0)) != DUCKDB_TYPE_DUCKDB_TYPE_LIST {
+                return Vec::new();
+            }
+            (0..duckdb_get_list_size(self.0)).filter_map(|i| Value(duckdb_get_list_child(self.0, i)).text()).collect()
         }
     }
 }

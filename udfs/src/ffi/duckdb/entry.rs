@@ -1,18 +1,37 @@
 //! Where DuckDB enters. The file's name decides the symbol: sqlinfer.duckdb_extension, and, to register what is new in
 //! the folder of models on a database that has the extension already, sqlinfer_1 … sqlinfer_255.
 
-use std::ffi::c_char;
+use std::ffi::{CStr, c_char};
 
 use libduckdb_sys::{duckdb_extension_access, duckdb_extension_info};
 
-use crate::core::interrupt;
-use crate::ffi::{cpu, library};
+use super::guard;
+use super::instance::{Given, give};
+use crate::ffi::cpu;
 
-/// Called by the Python package when Ctrl-C is pressed, and once more, with false, when the query has ended.
+/// Called by the Python package before it lets a database load the extension: where models and libraries are; null for
+/// what is not said. It is for the database that has a function of the name `marker`, and for no other that happens to
+/// load the extension at the same time. With nulls alone it is taken back.
+///
+/// # Safety
+/// The texts must be null or NUL-terminated; `marker` must not be null.
 #[unsafe(no_mangle)]
-pub extern "C" fn sqlinfer_interrupt(pressed: bool) {
-    interrupt::set(pressed);
-    library::interrupt(pressed);
+pub unsafe extern "C" fn sqlinfer_configure(
+    marker: *const c_char,
+    home: *const c_char,
+    onnxruntime: *const c_char,
+    operators: *const c_char,
+) {
+    let text = |text: *const c_char| {
+        // SAFETY: promised by the caller.
+        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+    };
+    let given = [home, onnxruntime, operators].map(text);
+    let said = given.iter().any(Option::is_some).then_some(Given(given));
+    let _ = guard(|| {
+        give(text(marker).unwrap_or_default(), said);
+        Ok(())
+    });
 }
 
 /// The vectors that trees and linear models are computed with, for the Python package; static text.

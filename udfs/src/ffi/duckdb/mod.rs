@@ -4,6 +4,7 @@ mod catalogue;
 mod context;
 mod entry;
 mod input;
+mod instance;
 mod output;
 mod scalar;
 mod table;
@@ -13,16 +14,17 @@ use std::collections::HashSet;
 use std::ffi::{CStr, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::Arc;
 
 use libduckdb_sys::*;
 
-use self::context::{Context, HOME};
+use self::context::{Context, HOME, InterruptFlag, Value};
+use self::instance::{Given, Instance};
 use self::scalar::Function;
 use self::types::{LogicalType, c_text, owned_text};
-use super::{library, signals};
+use super::library;
 use crate::core::error::{Error, Result};
 use crate::core::reference::{DEFAULT, Pointer, Reference};
-use crate::core::registry::Registry;
 use crate::core::sqltype::SqlType;
 
 /// What predict('model', …) takes by position on a host that refuses names; rows and lists can be of any width.
@@ -64,9 +66,8 @@ unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_acce
         // SAFETY: promised by the caller; the database is lent for the time of the call.
         let database = unsafe { (*access).get_database.and_then(|get| get(info).as_ref()) };
         let Some(database) = database else { return Ok(false) };
-        let connection = Connection::open(*database)?;
-        register(&connection)?;
-        signals::watch();
+        library::switch_telemetry_off();
+        register(&Connection::open(*database)?)?;
         Ok(true)
     });
     result.unwrap_or_else(|error| {
@@ -122,19 +123,33 @@ impl Connection {
         }
         names
     }
+
+    /// What our functions in this database share; the connection has it from one of them.
+    fn instance(&self) -> Option<Arc<Instance>> {
+        // SAFETY: connection and query are valid, no result is asked for.
+        unsafe { duckdb_query(self.0, c"SELECT sqlinfer_version()".as_ptr(), ptr::null_mut()) };
+        Instance::last_bound()
+    }
 }
 
 fn register(connection: &Connection) -> Result<()> {
-    register_setting(connection, HOME, "folder of the models of sqlinfer");
-    register_setting(connection, library::SETTING, "path of libonnxruntime, which sqlinfer runs models with");
-    let operators = "path of a library of operators that ONNX Runtime itself has not";
-    register_setting(connection, library::OPERATORS_SETTING, operators);
     let known = connection.functions();
+    let given = instance::given(&known);
+    let instance = match known.contains("sqlinfer_version").then(|| connection.instance()).flatten() {
+        Some(instance) => instance,
+        None => Arc::new(Instance::new(given.clone(), InterruptFlag::find(connection.0, &connection.context()))),
+    };
+    let Given([home, onnxruntime, operators]) = given.unwrap_or_default();
+    register_setting(connection, HOME, "folder of the models of sqlinfer", home);
+    let description = "path of libonnxruntime, which sqlinfer runs models with";
+    register_setting(connection, library::SETTING, description, onnxruntime);
+    let description = "path of a library of operators that ONNX Runtime itself has not";
+    register_setting(connection, library::OPERATORS_SETTING, description, operators);
     if !known.contains("sqlinfer_models") {
-        register_models(connection)?;
+        register_models(connection, &instance)?;
     }
     if !known.contains("sqlinfer_version") {
-        register_version(connection)?;
+        register_version(connection, &instance)?;
     }
     for (name, call, sql_type) in [
         ("predict", "predict", "DOUBLE"),
@@ -143,15 +158,16 @@ fn register(connection: &Connection) -> Result<()> {
     ] {
         if !known.contains(name) {
             let sql_type = SqlType::parse(sql_type)?;
-            let function = Function { name: name.to_string(), call, sql_type, reference: None };
+            let function =
+                Function { name: name.to_string(), call, sql_type, reference: None, instance: instance.clone() };
             register_function(connection, function, Arity::UpTo(MOST_POSITIONS))?;
         }
     }
     // A folder that cannot be read says so when a model is asked for; it must not keep the extension from loading.
-    let registry = connection.context().registry();
-    for function in typed(&registry).unwrap_or_default() {
-        if !known.contains(&function.0.name) {
-            register_function(connection, function.0, function.1)?;
+    for (function, arity) in typed(&instance).unwrap_or_default() {
+        if !known.contains(&function.name) {
+            // nor may a model whose type this DuckDB has not
+            let _ = register_function(connection, function, arity);
         }
     }
     Ok(())
@@ -167,7 +183,8 @@ enum Arity {
 }
 
 /// The typed functions of all models: one for each call of each alias and version.
-fn typed(registry: &Registry) -> Result<Vec<(Function, Arity)>> {
+fn typed(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
+    let registry = instance.registry();
     let mut functions = Vec::new();
     for name in registry.names()? {
         let aliases = registry.aliases(&name).unwrap_or_default().into_keys().map(Pointer::Alias);
@@ -186,16 +203,18 @@ fn typed(registry: &Registry) -> Result<Vec<(Function, Arity)>> {
                 };
                 let sql_type = answer.sql_type.clone();
                 let reference = Some(reference.clone());
-                functions.push((Function { name, call, sql_type, reference }, arity));
+                functions.push((Function { name, call, sql_type, reference, instance: instance.clone() }, arity));
             }
         }
     }
     Ok(functions)
 }
 
-fn register_setting(connection: &Connection, name: &str, description: &str) {
+fn register_setting(connection: &Connection, name: &str, description: &str, value: Option<String>) {
     let text = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
     let (name, description) = (c_text(name), c_text(description));
+    // SAFETY: the text is copied.
+    let value = value.map(|value| Value(unsafe { duckdb_create_varchar(c_text(&value).as_ptr()) }));
     // SAFETY: all arguments are valid and copied; the option is ours and is destroyed once. A setting that is there
     // already is refused, and stays.
     unsafe {
@@ -203,15 +222,20 @@ fn register_setting(connection: &Connection, name: &str, description: &str) {
         duckdb_config_option_set_name(option, name.as_ptr());
         duckdb_config_option_set_type(option, text.0);
         duckdb_config_option_set_description(option, description.as_ptr());
+        if let Some(value) = &value {
+            duckdb_config_option_set_default_value(option, value.0);
+        }
         duckdb_register_config_option(connection.0, option);
         duckdb_destroy_config_option(&mut option);
     }
 }
 
-fn register_models(connection: &Connection) -> Result<()> {
-    // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once.
+fn register_models(connection: &Connection, instance: &Arc<Instance>) -> Result<()> {
+    // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once. It owns its extra info.
     let state = unsafe {
         let mut function = duckdb_create_table_function();
+        let extra = Box::into_raw(Box::new(instance.clone()));
+        duckdb_table_function_set_extra_info(function, extra.cast(), Some(catalogue::drop_instance));
         duckdb_table_function_set_name(function, c"sqlinfer_models".as_ptr());
         duckdb_table_function_set_bind(function, Some(catalogue::bind));
         duckdb_table_function_set_init(function, Some(catalogue::init));
@@ -223,11 +247,13 @@ fn register_models(connection: &Connection) -> Result<()> {
     registered(state, "sqlinfer_models")
 }
 
-fn register_version(connection: &Connection) -> Result<()> {
+fn register_version(connection: &Connection, instance: &Arc<Instance>) -> Result<()> {
     let text = LogicalType::of(&catalogue::text_type())?;
-    // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once.
+    // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once. It owns its extra info.
     let state = unsafe {
         let mut function = duckdb_create_scalar_function();
+        let extra = Box::into_raw(Box::new(instance.clone()));
+        duckdb_scalar_function_set_extra_info(function, extra.cast(), Some(catalogue::drop_instance));
         duckdb_scalar_function_set_name(function, c"sqlinfer_version".as_ptr());
         duckdb_scalar_function_set_return_type(function, text.0);
         duckdb_scalar_function_set_bind(function, Some(catalogue::bind_version));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use libduckdb_sys::*;
 
-use super::context::Binding;
+use super::context::{Binding, Context};
 use super::input::column;
+use super::instance::{Instance, Taken, Versions};
 use super::output::Output;
 use super::types::c_text;
 use super::{dropped, guard};
@@ -16,7 +17,6 @@ use crate::core::plan::{Form, Plan};
 use crate::core::predictor::{Predictor, State};
 use crate::core::reference::Reference;
 use crate::core::sqltype::{Given, Plain, SqlType};
-use crate::ffi::library::{Libraries, runtime};
 
 /// A function as it was registered: DuckDB fixes its type then.
 #[derive(Clone)]
@@ -26,17 +26,27 @@ pub struct Function {
     pub sql_type: SqlType,
     /// The model; None for functions whose first argument names it.
     pub reference: Option<Reference>,
+    pub instance: Arc<Instance>,
 }
 
 /// What binding hands to the threads that run the call.
 #[derive(Clone)]
 struct Bound {
     /// None while a macro is defined or a statement prepared: the types of the arguments are known where it is called.
-    predictor: Option<Arc<Predictor>>,
+    call: Option<Ready>,
     sql_type: SqlType,
     /// The arguments' types; fields that are not read have a type that is not read.
     given: Vec<Given>,
-    libraries: Libraries,
+}
+
+/// A call whose model is known.
+#[derive(Clone)]
+struct Ready {
+    predictor: Arc<Predictor>,
+    taken: Arc<Taken>,
+    instance: Arc<Instance>,
+    /// Those of the statement that the call is in.
+    versions: Arc<Versions>,
 }
 
 pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
@@ -76,7 +86,7 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
     let mut given = binding.given().ok_or_else(|| subquery(&function.name))?;
     let sql_type = function.sql_type.clone();
     if !given.iter().all(Given::is_known) {
-        return Ok(Bound { predictor: None, sql_type, given: Vec::new(), libraries: Libraries::default() });
+        return Ok(Bound { call: None, sql_type, given: Vec::new() });
     }
     let reference = match &function.reference {
         Some(reference) => reference.clone(),
@@ -86,7 +96,11 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
             Reference::parse(&text.ok_or_else(|| reference_not_constant(&function.name))?)?
         }
     };
-    let manifest = context.registry().get(&reference)?;
+    let instance = function.instance.clone();
+    let taken = instance.take(&context)?;
+    let versions = instance.statement(context.connection());
+    let version = versions.of(&taken.registry, &reference)?;
+    let manifest = taken.registry.version(&reference.name, version)?;
     let call = manifest.call(function.call)?;
     check_type(function, &reference, call)?;
     let plan = Plan::new(&reference.to_string(), manifest.clone(), &given)?;
@@ -97,8 +111,8 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
             }
         }
     }
-    let predictor = Predictor::new(plan, function.call, &function.sql_type)?;
-    Ok(Bound { predictor: Some(Arc::new(predictor)), sql_type, given, libraries: context.libraries() })
+    let predictor = Arc::new(Predictor::new(plan, function.call, &function.sql_type)?);
+    Ok(Bound { call: Some(Ready { predictor, taken, instance, versions }), sql_type, given })
 }
 
 /// The model's answer must fit the type that the function was registered with.
@@ -141,9 +155,14 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
         // SAFETY: the bind data is the Bound that `bind` set.
         let bound = unsafe { duckdb_scalar_function_init_get_bind_data(info).cast::<Bound>().as_ref() };
         let unbound = || Error("the call was not bound".to_string());
-        let bound = bound.ok_or_else(unbound)?;
-        let predictor = bound.predictor.clone().ok_or_else(unbound)?;
-        let state = State::new(predictor, runtime(&bound.libraries)?)?;
+        let call = bound.and_then(|bound| bound.call.as_ref()).ok_or_else(unbound)?;
+        call.versions.close();
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the info is valid, and the out-pointer too.
+        unsafe { duckdb_scalar_function_init_get_client_context(info, &mut context) };
+        // SAFETY: DuckDB drops the state with the query, which its connection outlives.
+        let interrupt = unsafe { Context(context).interrupt(call.instance.interrupt_flag) };
+        let state = State::new(call.predictor.clone(), &call.taken.libraries.runner()?, interrupt)?;
         // SAFETY: DuckDB takes the state over and drops it by `drop_state`.
         unsafe {
             duckdb_scalar_function_init_set_state(info, Box::into_raw(Box::new(state)).cast(), Some(drop_state));

@@ -1,0 +1,149 @@
+"""The Python functions that DuckDB calls on the Arrow engine, one for each call of each version of a model.
+
+DuckDB may call a function for as long as any connection to its database lives, keeps it alive no longer than the
+connection that made it, and does not say when a database is gone. So they are kept as long as the process, and
+shared by all databases: there are no more of them than there are versions in use. What is large, the model and its
+buffers, is not theirs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import duckdb
+import pyarrow as pa
+
+from sqlinfer.engines.interrupt import deferred
+from sqlinfer.engines.running import everywhere, here
+from sqlinfer.errors import SqlinferError
+from sqlinfer.models.files import FileState, state_of
+from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.runtime.ending import Interrupted, ended_by
+from sqlinfer.runtime.predictor import Predictor
+from sqlinfer.runtime.session import sessions
+from sqlinfer.sql.bind import Function
+
+__all__ = ["Udf", "deciding_state", "failures", "resolved", "udf_of"]
+
+
+class _Failures:
+    """What functions raised lately: DuckDB keeps only the text, which is the same for whoever caused it."""
+
+    _MOST = 64
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_text: dict[str, tuple[Function, BaseException]] = {}
+
+    def add(self, function: Function, error: BaseException) -> None:
+        with self._lock:
+            text = f"{type(error).__name__}: {error}"
+            self._by_text.pop(text, None)
+            self._by_text[text] = function, error.with_traceback(None)
+            while len(self._by_text) > self._MOST:
+                del self._by_text[next(iter(self._by_text))]
+
+    def behind(self, message: str) -> tuple[Function, BaseException] | None:
+        """A copy of what was raised: whoever gets it may say where in its own SQL that was."""
+        said = message.partition("Python exception occurred while executing the UDF: ")[2]
+        with self._lock:
+            found = self._by_text.get(said) or self._by_text.get(said.partition("\n\nAt:\n")[0])
+        return (found[0], _copied(found[1])) if found else None
+
+
+def _copied(error: BaseException) -> BaseException:
+    copy = type(error).__new__(type(error), *error.args)
+    copy.args = error.args
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error.__cause__
+    return copy
+
+
+failures = _Failures()
+
+
+class Udf:
+    """``model``: what answers, or why nothing does. DuckDB binds a function when it binds a statement, so a statement
+    goes on with it, whatever an engine puts in its place meanwhile."""
+
+    def __init__(self, function: Function, type: str, model: StoredModel | SqlinferError) -> None:
+        self.function = function
+        self.type = type
+        self.model = model
+        self.call = _variadic(self)
+
+    def __call__(self, *args: pa.ChunkedArray) -> pa.Array:
+        asked = here()
+        token = ended_by.set(asked.is_interrupted if asked is not None else _all_interrupted)
+        try:
+            if isinstance(self.model, SqlinferError):
+                raise _copied(self.model)
+            with deferred():
+                return predictor_of(self.model, self.function)(*args)
+        except Interrupted:
+            error: BaseException = duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+            failures.add(self.function, error)
+            raise error from None
+        except BaseException as error:  # a KeyboardInterrupt comes through here, too
+            failures.add(self.function, error)
+            raise
+        finally:
+            ended_by.reset(token)
+
+
+def _all_interrupted() -> bool:
+    """On a thread of DuckDB's, which works for one of those that are inside."""
+    asked = [running for running in everywhere() if running.engine == "arrow"]
+    return bool(asked) and all(running.is_interrupted() for running in asked)
+
+
+def predictor_of(model: StoredModel, function: Function) -> Predictor:
+    """The model's own, for as long as it is loaded. Raises RegistryError, InvalidModel."""
+    session, manifest = sessions.get(model), model.manifest
+    label = str(function.reference)
+
+    def opened() -> Predictor:
+        return Predictor(label, manifest.signature, model.call(function.call), session, manifest.formula)
+
+    return session.once(f"{function.call}({label})", opened)
+
+
+def resolved(registry: Registry, function: Function) -> StoredModel | SqlinferError:
+    """What a function answers with now, or why it cannot."""
+    try:
+        model = registry.get(function.reference)
+        model.call(function.call)
+    except SqlinferError as error:
+        return error
+    return model
+
+
+def deciding_state(registry: Registry, function: Function) -> FileState | None:
+    """Of the file that is another one when the reference means another model."""
+    try:
+        return state_of(registry.deciding(function.reference))
+    except OSError:
+        return None
+
+
+_kept: dict[tuple[str, ...], Udf] = {}
+_keeping = threading.Lock()
+
+
+def udf_of(function: Function, type: str, registry: Registry, model: StoredModel | SqlinferError) -> Udf:
+    """The one of this process."""
+    what = (str(model.folder), model.manifest.digest) if isinstance(model, StoredModel) else ("", str(model))
+    key = (str(registry.home.absolute()), function.name, type, *what)
+    with _keeping:
+        if key not in _kept:
+            _kept[key] = Udf(function, type, model)
+        return _kept[key]
+
+
+def _variadic(udf: Udf) -> Callable[..., pa.Array]:
+    # DuckDB reads the signature of a function, not of an object's __call__
+    def function(*args: pa.ChunkedArray) -> pa.Array:
+        return udf(*args)
+
+    return function
