@@ -1,5 +1,6 @@
 """Your trained model becomes a SQL function inside DuckDB."""
 
+import sqlinfer.telemetry  # noqa: F401  (before anything loads ONNX Runtime)
 from sqlinfer.connection import Connection, attach, connect
 from sqlinfer.errors import SqlinferError
 from sqlinfer.model import Model, load

@@ -24,8 +24,12 @@ from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryErr
 from sqlinfer.models.registry import MODEL_FILE, StoredModel
 from sqlinfer.runtime.ending import run_options
 from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_library
+from sqlinfer.telemetry import is_off
 
 __all__ = ["Session", "SessionCache", "mistaken_output", "sessions"]
+
+if is_off():  # also where it was loaded before this package was
+    ort.disable_telemetry_events()
 
 T = TypeVar("T")
 # What its errors speak of when it does not open a model with the operators of the native extension.
