@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from sqlinfer import types
 from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature
 from sqlinfer.models.signature import Feature, Signature
-from sqlinfer.runtime.decimals import doubles
+from sqlinfer.runtime.decimals import floats
 from sqlinfer.runtime.nested import Cells, cells, same_shape
 from sqlinfer.runtime.nulls import apply_nulls, filled, narrow
 from sqlinfer.types import DTYPES, ElementType
@@ -217,12 +217,13 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
     if not types.is_numeric(arrow):
         raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, _cast(feature, arrow))
     if element.dtype == "bool" and pa.types.is_decimal(arrow):
-        return lambda array: doubles(array) != 0
+        return lambda array: floats(array, np.dtype(np.float64)) != 0
     if element.is_float:
         if pa.types.is_floating(arrow) or pa.types.is_integer(arrow):
             return lambda array: array.to_numpy(zero_copy_only=False)
         if pa.types.is_decimal128(arrow):
-            return doubles
+            single = element.numpy == np.float32 and element.dtype != "float16"
+            return partial(floats, dtype=np.dtype(np.float32 if single else np.float64))
         return lambda array: array.cast(pa.float64()).to_numpy(zero_copy_only=False)
 
     def exact(array: pa.Array) -> np.ndarray:

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::column::{Column, Data, Rows, Wide};
+use super::decimal::{Rounding, unsigned};
 use super::half::{bf16_from_f32, f16_from_f64};
 use super::sqltype::Number;
 use super::tensor::{Buffer, Texts};
@@ -71,10 +72,10 @@ impl Unsigned {
 
 impl Source for Signed {
     fn f32(self) -> f32 {
-        self.value() as f32
+        Rounding::new(0, 128).f32(self.value())
     }
     fn f64(self) -> f64 {
-        self.value() as f64
+        Rounding::new(0, 128).f64(self.value())
     }
     fn exact(self) -> Option<i128> {
         Some(self.value())
@@ -83,10 +84,10 @@ impl Source for Signed {
 
 impl Source for Unsigned {
     fn f32(self) -> f32 {
-        self.value() as f32
+        unsigned(self.value()) as f32
     }
     fn f64(self) -> f64 {
-        self.value() as f64
+        unsigned(self.value())
     }
     fn exact(self) -> Option<i128> {
         i128::try_from(self.value()).ok()
@@ -126,14 +127,16 @@ fn copy<S: Copy, N: Source>(
     place: Place,
 ) -> Result<(), Misfit> {
     let Place { buffer, start, width, at } = place;
-    let unit = 10f64.powi(scale as i32);
-    let single = |x: S| if scale == 0 { read(x).f32() } else { (read(x).f64() / unit) as f32 };
+    let rounding = Rounding::new(scale, 8 * size_of::<S>());
+    let whole = |x: S| read(x).exact().unwrap_or(0); // what has a scale is whole
+    let single = |x: S| if scale == 0 { read(x).f32() } else { rounding.f32(whole(x)) };
+    let double = |x: S| if scale == 0 { read(x).f64() } else { rounding.f64(whole(x)) };
     match buffer {
         Buffer::F32(out) if scale == 0 => each(source, rows, &mut out[start..], width, at, |x| read(x).f32()),
         Buffer::F32(out) => each(source, rows, &mut out[start..], width, at, single),
         Buffer::F64(out) if scale == 0 => each(source, rows, &mut out[start..], width, at, |x| read(x).f64()),
-        Buffer::F64(out) => each(source, rows, &mut out[start..], width, at, |x| read(x).f64() / unit),
-        Buffer::F16(out) => each(source, rows, &mut out[start..], width, at, |x| f16_from_f64(read(x).f64() / unit)),
+        Buffer::F64(out) => each(source, rows, &mut out[start..], width, at, double),
+        Buffer::F16(out) => each(source, rows, &mut out[start..], width, at, |x| f16_from_f64(double(x))),
         Buffer::Bf16(out) => each(source, rows, &mut out[start..], width, at, |x| bf16_from_f32(single(x))),
         Buffer::Bool(out) => each(source, rows, &mut out[start..], width, at, |x| u8::from(read(x).f64() != 0.0)),
         Buffer::I8(out) => integers(source, read, column, rows, scale, &mut out[start..], width, at)?,

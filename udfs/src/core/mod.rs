@@ -5,6 +5,7 @@ mod beside;
 pub mod cells;
 pub mod column;
 pub mod convert;
+pub mod decimal;
 pub mod error;
 pub mod files;
 mod float;

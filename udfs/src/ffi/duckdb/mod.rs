@@ -23,6 +23,7 @@ use self::instance::{Given, Instance};
 use self::scalar::Function;
 use self::types::{LogicalType, c_text, owned_text};
 use super::library;
+use crate::core::decimal::round_in_parts;
 use crate::core::error::{Error, Result};
 use crate::core::reference::{DEFAULT, Pointer, Reference};
 use crate::core::sqltype::SqlType;
@@ -67,6 +68,7 @@ unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_acce
         let database = unsafe { (*access).get_database.and_then(|get| get(info).as_ref()) };
         let Some(database) = database else { return Ok(false) };
         library::switch_telemetry_off();
+        round_in_parts(is_duckdb_1());
         register(&Connection::open(*database)?)?;
         Ok(true)
     });
@@ -323,7 +325,11 @@ fn registered(state: duckdb_state, name: &str) -> Result<()> {
 
 /// DuckDB 2 refuses `f(b := x)` where a function has parameters without names; DuckDB 1 takes it for `f(x)`.
 fn refuses_names() -> bool {
+    !is_duckdb_1()
+}
+
+fn is_duckdb_1() -> bool {
     // SAFETY: the text is static.
     let version = unsafe { CStr::from_ptr(duckdb_library_version()) };
-    !version.to_bytes().starts_with(b"v1.")
+    version.to_bytes().starts_with(b"v1.")
 }
