@@ -7,7 +7,6 @@ import json
 import platform
 import re
 import shlex
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from sqlinfer.models.reference import RESERVED
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.signature import Signature
 from sqlinfer.runtime.operators import Lack, lacking
+from sqlinfer.temporary import temporary_folder
 from sqlinfer.worker import Limits, worker
 
 __all__ = ["doctor"]
@@ -99,7 +99,7 @@ def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Signature | 
     Returns which of the ways was accepted, what came of it, and why the file was refused before.
     """
     refusal = None
-    with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
+    with temporary_folder() as folder:
         for about, way in _WAYS.items():
             try:
                 stored = sqlinfer.register(_model_name(path), path, registry=folder, **limits, **way)

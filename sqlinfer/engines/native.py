@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import re
 import shutil
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
@@ -24,6 +23,7 @@ from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferE
 from sqlinfer.models.registry import Registry, StoredModel, default_home
 from sqlinfer.runtime.libraries import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
+from sqlinfer.temporary import temporary_folder
 
 __all__ = ["NativeEngine", "extension_path"]
 
@@ -127,8 +127,8 @@ class NativeEngine:
 
     def _load_again(self, con: duckdb.DuckDBPyConnection, function: Function) -> None:
         try:
-            with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
-                con.execute(f"LOAD {_text(_copy(Path(folder), self._next_name(con)))}")
+            with temporary_folder() as folder:
+                con.execute(f"LOAD {_text(_copy(folder, self._next_name(con)))}")
             self._types = _registered(con)
         except duckdb.Error as error:
             raise EngineError(

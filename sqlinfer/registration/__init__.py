@@ -6,7 +6,6 @@ A model is stored only when SQL answers what the original answers on the sample 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from sqlinfer.proof import Difference
 from sqlinfer.registration.estimators import prove_estimator, prove_saved
 from sqlinfer.registration.files import prove_file
 from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, proof_table, prove
+from sqlinfer.temporary import temporary_folder
 from sqlinfer.worker import Limits, worker
 
 __all__ = ["register", "verify"]
@@ -89,12 +89,12 @@ def register(
         model, is_path = load_pickle(Path(model), trust=trust), False
     rows = None if sample is None else Sample.of(sample, list(features) if features else None)
     # A model that fails its proof was never there: it is proven in a registry that is thrown away.
-    with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
+    with temporary_folder() as folder:
         if is_path:
             few = rows and rows.spread(PROVEN_ROWS)
-            worker.call(prove_path, name, Path(model), few, wishes, folder, about=str(model), limits=limits)
+            worker.call(prove_path, name, Path(model), few, wishes, str(folder), about=str(model), limits=limits)
         else:
-            prove_estimator(name, model, rows, wishes, folder)
+            prove_estimator(name, model, rows, wishes, str(folder))
         proven = Registry(folder).get(name)
         files = {file.name: file.read_bytes() for file in proven.files}
     stored = store.add(name, lambda version: replace(proven.manifest, version=version), files, promote=promote)

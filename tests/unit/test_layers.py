@@ -14,7 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What a part may import from is what stands on a line above it, or beside it on its own.
 LAYERS = [
-    ("version", "errors", "types", "telemetry", "worker", "callers"),
+    ("version", "errors", "types", "telemetry", "temporary", "worker", "callers"),
     ("models", "proof"),
     ("sql", "runtime"),
     ("engines",),

@@ -7,9 +7,7 @@ compared in single precision. CatBoost's own ONNX files register as any .onnx fi
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.convert.trees import Tree
 from sqlinfer.models.sample import Sample
+from sqlinfer.temporary import temporary_folder
 from sqlinfer.version import __version__
 
 __all__ = ["open_original"]
@@ -101,8 +100,8 @@ def _forest(model: Any, loss: str, classifier: bool) -> Forest:
 
 
 def _described(model: Any) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(prefix="sqlinfer-") as folder:
-        path = Path(folder) / "model.json"
+    with temporary_folder() as folder:
+        path = folder / "model.json"
         model.save_model(str(path), format="json")
         described: dict[str, Any] = json.loads(path.read_text())
     return described
