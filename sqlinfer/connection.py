@@ -241,8 +241,8 @@ class Connection:
         spread_rows: bool = True,
     ) -> tuple[Callable[[], Any], list[TypedCall]]:
         """What to call, and the calls in its texts, whose functions the database then has."""
-        pins = self._engine.pins and at_once and not any(is_stored(text) for text in args if isinstance(text, str))
-        models = _Models(self._registry, pins=pins)
+        stored = not at_once or any(is_stored(text) for text in args if isinstance(text, str))
+        models = _Models(self._registry, takes_names=self._engine.takes_names and not stored)
         calls: list[TypedCall] = []
 
         def given(value: Any) -> Any:
@@ -352,12 +352,12 @@ def _missing_column(message: str) -> str | None:
 
 
 class _Models:
-    """The registry as the rewriting of one statement sees it, which reads it once for each reference. ``pins``: the
-    statement is given functions of the versions that are found now."""
+    """The registry as the rewriting of one statement sees it, which reads it once for each reference. ``takes_names``:
+    functions may be told the names of their arguments by their own."""
 
-    def __init__(self, registry: Registry, *, pins: bool = False) -> None:
+    def __init__(self, registry: Registry, *, takes_names: bool = False) -> None:
         self._registry = registry
-        self._pins = pins
+        self._takes_names = takes_names
         self._models: dict[Reference, StoredModel] = {}
         self.needed: dict[Function, StoredModel] = {}
 
@@ -371,9 +371,9 @@ class _Models:
         model.call(function.call)
         return model.manifest.signature
 
-    def spelled(self, function: Function, *, may_pin: bool) -> Function:
+    def spelled(self, function: Function, names: tuple[str, ...]) -> Function:
         model = self._models[function.reference]
-        if may_pin and self._pins and function.moves:
-            function = Function(function.call, function.reference, model.manifest.version)
+        if names and self._takes_names:
+            function = Function(function.call, function.reference, names)
         self.needed[function] = model
         return function

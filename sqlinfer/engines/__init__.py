@@ -27,8 +27,8 @@ class Engine(Protocol):
     def name(self) -> str: ...
 
     @property
-    def pins(self) -> bool:
-        """Whether a statement that runs at once is given functions of the versions that it was read with."""
+    def takes_names(self) -> bool:
+        """Whether the functions of a statement that runs at once may have the names of their arguments in theirs."""
         ...
 
     def offer(self, functions: Iterable[Function]) -> None:

@@ -39,7 +39,7 @@ class ArrowEngine:
     """
 
     name = "arrow"
-    pins = True
+    takes_names = True  # a STRUCT costs DuckDB more to hand over than its columns do
 
     def __init__(self, registry: Registry, con: duckdb.DuckDBPyConnection) -> None:
         self.registry = registry

@@ -63,7 +63,7 @@ class NativeEngine:
     """The extension's functions in one database, shared by all its connections and cursors in this process."""
 
     name = "native"
-    pins = False  # the extension sees to it that a statement sees one version
+    takes_names = False  # a STRUCT costs nothing there
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry

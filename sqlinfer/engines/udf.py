@@ -9,14 +9,14 @@ buffers, is not theirs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import duckdb
 import pyarrow as pa
 
 from sqlinfer.engines.interrupt import deferred
 from sqlinfer.engines.running import everywhere, here
-from sqlinfer.errors import SqlinferError
+from sqlinfer.errors import MissingFeature, SqlinferError
 from sqlinfer.models.files import FileState, state_of
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.ending import Interrupted, ended_by
@@ -80,7 +80,7 @@ class Udf:
             if isinstance(self.model, SqlinferError):
                 raise _copied(self.model)
             with deferred():
-                return predictor_of(self.model, self.function)(*args)
+                return predictor_of(self.model, self.function)(*self._in_order(self.model, args))
         except Interrupted:
             error: BaseException = duckdb.InterruptException("INTERRUPT Error: Interrupted!")
             failures.add(self.function, error)
@@ -90,6 +90,17 @@ class Udf:
             raise
         finally:
             ended_by.reset(token)
+
+    def _in_order(self, model: StoredModel, args: tuple[pa.ChunkedArray, ...]) -> Sequence[pa.ChunkedArray]:
+        """The arguments in the order of the model's features."""
+        if not self.function.names:
+            return args
+        features = model.manifest.signature.feature_names
+        given = {name.lower(): arg for name, arg in zip(self.function.names, args, strict=True)}
+        missing = [name for name in features if name.lower() not in given]
+        if missing:
+            raise MissingFeature.of(str(self.function.reference), missing, features)
+        return [given[name.lower()] for name in features]
 
 
 def _all_interrupted() -> bool:

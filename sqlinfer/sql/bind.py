@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature
 from sqlinfer.models.reference import Reference
@@ -16,24 +18,24 @@ __all__ = ["Function", "TypedCall", "bind"]
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One typed SQL function: a call (predict, predict_proba, infer) of what a reference means. ``pinned``: of the
-    version that it meant when a statement was read."""
+    """One typed SQL function: a call (predict, predict_proba, infer) of what a reference means. ``names``: those of the
+    features that it is given, in their order, whichever order a version has."""
 
     call: str
     reference: Reference
-    pinned: int | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """``predict_churn``, ``predict_churn/3``, ``predict_churn@champion``; ``predict_proba(churn)`` …;
-        ``predict_churn#3`` where it is pinned."""
+        ``predict_churn#0f9c12ab`` of named features."""
         name = f"predict_{self.reference}" if self.call == "predict" else f"{self.call}({self.reference})"
-        return name if self.pinned is None else f"{name}#{self.pinned}"
+        return f"{name}#{_digest(self.names)}" if self.names else name
 
     @property
     def moves(self) -> bool:
         """Whether it may mean another version later."""
-        return self.pinned is None and self.reference.version is None
+        return self.reference.version is None
 
     @classmethod
     def parse(cls, name: str) -> Function:
@@ -42,6 +44,11 @@ class Function:
             call, _, reference = name[:-1].partition("(")
             return cls(call, Reference.parse(reference))
         return cls("predict", Reference.parse(name.removeprefix("predict_")))
+
+
+@lru_cache(maxsize=512)
+def _digest(names: tuple[str, ...]) -> str:
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,9 @@ class Models(Protocol):
         """Raises ModelNotFound."""
         ...
 
-    def spelled(self, function: Function, *, may_pin: bool) -> Function:
-        """What a call of ``function`` is written as, which the database must then have."""
+    def spelled(self, function: Function, names: tuple[str, ...]) -> Function:
+        """What a call of ``function`` is written as, which the database must then have; ``names``: those of the
+        features that it is given."""
         ...
 
 
@@ -123,8 +124,8 @@ class _Rewriting:
             for around, argument in typed.arguments
         ]
         # what the user calls predict_churn() may be a macro of that name
-        spelled = self.models.spelled(function, may_pin=call.function in GENERIC)
-        if self.by_name and typed.names and spelled.pinned is None:
+        spelled = self.models.spelled(function, typed.names if call.function in GENERIC else ())
+        if self.by_name and typed.names and not spelled.names:
             fields = zip(typed.names, rendered, strict=True)
             rendered = ["{" + ", ".join(f"{quoted(name)}: {value}" for name, value in fields) + "}"]
         text = f"{_spelled(call, spelled)}({', '.join(rendered)})"
