@@ -86,9 +86,10 @@ def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, atta
 
 def _serving(con: duckdb.DuckDBPyConnection) -> str | None:
     """The engine whose functions the database has already: a name in a catalog means one thing."""
-    for engine, sign in (("arrow", f"{HOME}()"), ("native", "current_setting('sqlinfer_home')")):
+    signs = {"arrow": f"SELECT {HOME}()", "native": "SELECT 1 FROM duckdb_settings() WHERE name = 'sqlinfer_home'"}
+    for engine, sign in signs.items():
         with suppress(duckdb.CatalogException):
             # a cursor has a transaction of its own, which a name that is not there may abort
-            con.cursor().execute(f"SELECT {sign}").fetchall()
-            return engine
+            if con.cursor().execute(sign).fetchall():
+                return engine
     return None

@@ -202,14 +202,28 @@ def _nothing() -> bool:
 
 def _require_home(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     """Whoever loaded the extension before may have said where its models are. Raises OtherRegistry."""
-    ((own,),) = con.execute("SELECT current_setting('sqlinfer_home')").fetchall()
+    ((own,),) = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
+    own = own or None
     if own is None and not _registered(con):  # it was loaded by plain SQL, which said nothing
-        con.execute(f"SET GLOBAL sqlinfer_home = {_text(home)}")
-        con.execute(f"SET GLOBAL sqlinfer_onnxruntime = {_text(onnxruntime_library())}")
+        own = _set_home(con, home)
     elif own is None:
         own = default_home().absolute()
     if own is not None and Path(own).resolve() != home.resolve():
         raise OtherRegistry.of(own, home)
+
+
+def _set_home(con: duckdb.DuckDBPyConnection, home: Path) -> Path:
+    """Where its models are from now on, or, if they were asked for already, where they were then."""
+    settings = {"sqlinfer_home": home, "sqlinfer_onnxruntime": onnxruntime_library()}
+    for name, value in settings.items():
+        con.execute(f"SET GLOBAL {name} = {_text(value)}")
+    try:
+        con.execute("SELECT sqlinfer_version()").fetchall()
+    except duckdb.Error:
+        for name in settings:
+            con.execute(f"RESET GLOBAL {name}")
+        return default_home().absolute()
+    return home
 
 
 def _text(value: object) -> str:
