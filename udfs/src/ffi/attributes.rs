@@ -5,7 +5,7 @@ use std::ptr;
 
 use ort_sys::{ONNXTensorElementDataType as Element, OrtAllocator, OrtApi, OrtKernelInfo, OrtStatusPtr, OrtValue};
 
-use super::onnxruntime::{check, facts};
+use super::onnxruntime::{check, facts, product};
 use crate::core::linear::Linear;
 use crate::core::trees::{Ensemble, Flat, Named, Number};
 
@@ -208,7 +208,7 @@ impl Attributes {
         let mut data = ptr::null_mut();
         // SAFETY: the value is a tensor and the out-pointer valid.
         let status = unsafe { (self.api.GetTensorMutableData)(tensor, &mut data) };
-        let count: usize = shape.iter().product();
+        let count = product(&shape).ok()?;
         if !self.given(status) || element != T::ELEMENT || count == 0 {
             return None;
         }

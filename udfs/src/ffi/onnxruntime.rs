@@ -379,7 +379,7 @@ impl Value {
             return Err("an output is not a tensor".to_string());
         }
         let (shape, element) = facts(api, self.raw)?;
-        let count = shape.iter().product();
+        let count = product(&shape)?;
         let data = match element {
             Element::ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING => Buffer::Text(self.texts(count)?),
             _ => self.numbers(element, count)?,
@@ -456,7 +456,17 @@ pub fn facts(api: &OrtApi, tensor: *const OrtValue) -> Result<(Vec<usize>, Eleme
         first.into_iter().chain([last])
     };
     statuses.into_iter().map(|status| check(api, status)).collect::<Vec<_>>().into_iter().collect::<Result<(), _>>()?;
-    Ok((shape.into_iter().map(|axis| usize::try_from(axis).unwrap_or(0)).collect(), element))
+    let lengths: Result<Vec<usize>, _> = shape.iter().map(|length| usize::try_from(*length)).collect();
+    Ok((lengths.map_err(|_| format!("a tensor of shape {shape:?}"))?, element))
+}
+
+/// How many values a tensor of this shape has.
+pub fn product(shape: &[usize]) -> Result<usize, String> {
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    let product = shape.iter().try_fold(1usize, |product, length| product.checked_mul(*length));
+    product.ok_or_else(|| format!("a tensor of shape {shape:?} has more values than can be counted"))
 }
 
 fn element(buffer: &Buffer) -> Element {

@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ort_sys::{
@@ -18,7 +19,7 @@ use ort_sys::{
 
 use super::attributes::{Attributes, Precision};
 use super::cpu;
-use super::onnxruntime::{check, facts, supports};
+use super::onnxruntime::{check, facts, product, supports};
 use crate::core::linear::Linear;
 use crate::core::trees::{Answer, Ensemble, Kernel};
 
@@ -30,6 +31,7 @@ pub const NAMES: [&str; 2] = ["TreeEnsemble", "LinearRegressor"];
 const FORM: u32 = 17;
 /// Rows that one thread of a pool takes at a time.
 const ROWS_PER_TASK: usize = 512;
+const INTERNAL: &str = "sqlinfer: an internal error";
 
 /// Called by ONNX Runtime for `SessionOptions.register_custom_ops_library`.
 ///
@@ -312,8 +314,11 @@ unsafe extern "system" fn create<S: Standard>(
 }
 
 unsafe extern "system" fn destroy<C>(node: *mut c_void) {
-    // SAFETY: made by `create` for the same computation, and given back once.
-    drop(unsafe { Box::from_raw(node.cast::<Node<C>>()) });
+    let _ = guarded(|| {
+        // SAFETY: made by `create` for the same computation, and given back once.
+        drop(unsafe { Box::from_raw(node.cast::<Node<C>>()) });
+        Ok(())
+    });
 }
 
 unsafe extern "system" fn compute<C: Computation>(node: *mut c_void, context: *mut OrtKernelContext) -> OrtStatusPtr {
@@ -343,7 +348,7 @@ unsafe fn run<C: Computation>(node: &Node<C>, context: *mut OrtKernelContext) ->
     if width < computation.features() {
         return Err(format!("it looks at {} features, given are {width}", computation.features()));
     }
-    let shape = [count as i64, targets as i64];
+    let shape = [count, targets].map(|length| i64::try_from(length).unwrap_or(i64::MAX));
     let mut output = ptr::null_mut();
     // SAFETY: the node has an output; shape and out-pointer are valid.
     check(api, unsafe { (api.KernelContext_GetOutput)(context, 0, shape.as_ptr(), shape.len(), &mut output) })?;
@@ -352,26 +357,31 @@ unsafe fn run<C: Computation>(node: &Node<C>, context: *mut OrtKernelContext) ->
     check(api, unsafe { (api.GetTensorMutableData)(input.cast_mut(), &mut rows) })?;
     // SAFETY: as above.
     check(api, unsafe { (api.GetTensorMutableData)(output, &mut answers) })?;
-    if count == 0 || targets == 0 {
+    let (values, wanted) = (product(&[count, width])?, product(&[count, targets])?);
+    if wanted == 0 {
         return Ok(());
     }
-    // SAFETY: the tensors hold as many values of these types, at an alignment of 64 bytes, and do not overlap.
+    // SAFETY: the tensors hold as many values of these types, at an alignment of 64 bytes, and do not overlap; of no
+    // values the address may be null.
     let (rows, answers) = unsafe {
-        (
-            std::slice::from_raw_parts(rows.cast::<C::Input>(), count * width),
-            std::slice::from_raw_parts_mut(answers.cast::<C::Output>(), count * targets),
-        )
+        let rows = if values == 0 { &[][..] } else { std::slice::from_raw_parts(rows.cast::<C::Input>(), values) };
+        (rows, std::slice::from_raw_parts_mut(answers.cast::<C::Output>(), wanted))
     };
     if count <= ROWS_PER_TASK {
         cpu::widest(Scoring { computation, rows, width, answers });
         return Ok(());
     }
-    let tasks = Tasks { computation, width, rows, answers: answers.as_mut_ptr() };
+    let tasks =
+        Tasks { computation, count, width, rows, answers: answers.as_mut_ptr(), failed: AtomicBool::new(false) };
     let total = count.div_ceil(ROWS_PER_TASK);
     // SAFETY: the tasks outlive the call, which returns when all of them are done.
     check(api, unsafe {
         (api.KernelContext_ParallelFor)(context, task::<C>, total, 0, ptr::from_ref(&tasks).cast_mut().cast())
-    })
+    })?;
+    match tasks.failed.into_inner() {
+        true => Err(INTERNAL.to_string()),
+        false => Ok(()),
+    }
 }
 
 struct Scoring<'a, C: Computation> {
@@ -391,27 +401,36 @@ impl<C: Computation> cpu::Work for Scoring<'_, C> {
 /// The rows of a run, in parts that the threads of the session take.
 struct Tasks<'a, C: Computation> {
     computation: &'a C,
+    count: usize,
     width: usize,
     rows: &'a [C::Input],
     answers: *mut C::Output,
+    /// Some answers were not written.
+    failed: AtomicBool,
 }
 
 unsafe extern "C" fn task<C: Computation>(tasks: *mut c_void, number: usize) {
-    // SAFETY: `run` passes these tasks, which are alive; they are only read.
+    // SAFETY: `run` passes these tasks, which are alive; but for the flag they are only read.
     let tasks = unsafe { &*tasks.cast::<Tasks<C>>() };
-    let (computation, width, targets) = (tasks.computation, tasks.width, tasks.computation.targets());
-    let first = number * ROWS_PER_TASK;
-    let count = ROWS_PER_TASK.min(tasks.rows.len() / width.max(1) - first);
-    let rows = &tasks.rows[first * width..(first + count) * width];
-    // SAFETY: the rows of a task are its own, and the answers have room for all of them.
-    let answers = unsafe { std::slice::from_raw_parts_mut(tasks.answers.add(first * targets), count * targets) };
-    // indices are in bounds by construction; should one not be, that must not unwind into ONNX Runtime
-    let _ = catch_unwind(AssertUnwindSafe(|| cpu::widest(Scoring { computation, rows, width, answers })));
+    let scored = guarded(|| {
+        let Tasks { computation, width, .. } = *tasks;
+        let targets = computation.targets();
+        let first = number * ROWS_PER_TASK;
+        let count = ROWS_PER_TASK.min(tasks.count - first);
+        let rows = &tasks.rows[first * width..(first + count) * width];
+        // SAFETY: the rows of a task are its own, and the answers have room for all `tasks.count` of them.
+        let answers = unsafe { std::slice::from_raw_parts_mut(tasks.answers.add(first * targets), count * targets) };
+        cpu::widest(Scoring { computation, rows, width, answers });
+        Ok(())
+    });
+    if scored.is_err() {
+        tasks.failed.store(true, Ordering::Relaxed);
+    }
 }
 
 /// No panic may leave a callback.
 fn guarded<R>(work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err("sqlinfer: an internal error".to_string()))
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(INTERNAL.to_string()))
 }
 
 fn status(api: &OrtApi, reason: &str) -> OrtStatusPtr {

@@ -10,6 +10,9 @@ use super::word::{ROWS, Word};
 /// Values that are searched at once.
 const TOGETHER: usize = 8;
 
+/// The sums of a tile of rows stay in the caches.
+const MOST_TARGETS: usize = 10_000;
+
 /// An ensemble made ready: its nodes tested in bytes, or in pairs of bytes where a feature has many splits.
 pub struct Kernel<T> {
     layout: Width<T>,
@@ -28,6 +31,9 @@ enum Width<T> {
 impl<T: Number> Kernel<T> {
     /// None for an ensemble that is better walked.
     pub fn of(ensemble: &Ensemble<T>) -> Option<Kernel<T>> {
+        if ensemble.targets > MOST_TARGETS {
+            return None;
+        }
         let layout = match Layout::of(ensemble) {
             Some(narrow) => Width::Narrow(narrow),
             None => Width::Wide(Layout::of(ensemble)?),
@@ -114,11 +120,13 @@ fn rank<T: Number, W: Word>(reading: &Reading<T>, rows: &[T], width: usize, rank
 /// A search waits for its own comparisons; several of them wait together.
 #[inline(always)]
 fn places<T: Number>(ascending: &[T], values: &[T]) -> [usize; TOGETHER] {
-    let mut below = [0; TOGETHER];
+    let mut below = [0usize; TOGETHER];
     let mut step = ascending.len() / 2;
     while step > 0 {
         for i in 0..TOGETHER {
-            below[i] += select_unpredictable(ascending[below[i] + step - 1] < values[i], step, 0);
+            // no sum here is longer than the numbers are many: a check would keep the searches from waiting together
+            let middle = below[i].wrapping_add(step).wrapping_sub(1);
+            below[i] = below[i].wrapping_add(select_unpredictable(ascending[middle] < values[i], step, 0));
         }
         step /= 2;
     }
@@ -260,6 +268,37 @@ mod tests {
         let mut tail = grown::<f32>(&mut Dice(1), 1, 3, 100);
         (tail.nodes[1].yes, tail.nodes[1].no) = (Next::Node(0), Next::Node(0));
         assert!(Kernel::of(&tail).is_none());
+    }
+
+    #[test]
+    fn what_would_take_too_much_memory_is_left_alone() {
+        let wide = Ensemble { targets: MOST_TARGETS + 1, ..grown::<f32>(&mut Dice(1), 1, 3, 100) };
+        assert!(Kernel::of(&wide).is_none());
+        // one tree, named by a million roots
+        let mut many = grown::<f32>(&mut Dice(1), 1, 300, 100);
+        many.roots = vec![many.roots[0]; 1_000_000];
+        assert!(Kernel::of(&many).is_none());
+        // each leaf adds to all outputs
+        let mut broad = grown::<f32>(&mut Dice(1), 1, 300, 100);
+        (broad.targets, broad.leaves) = (MOST_TARGETS, vec![(0..MOST_TARGETS).map(|k| (k, 1.0)).collect(); 300]);
+        assert!(Kernel::of(&broad).is_none());
+    }
+
+    #[test]
+    fn a_leaf_needs_no_columns() {
+        let leaf = Ensemble {
+            nodes: Vec::new(),
+            leaves: vec![vec![(0, 7.0f32)]],
+            roots: vec![Next::Leaf(0)],
+            targets: 1,
+            base: Vec::new(),
+            average: false,
+        };
+        for rows in [1, 127, 128, 1000] {
+            let mut answers = vec![0.0f32; rows];
+            Kernel::of(&leaf).unwrap().score(&[], 0, &mut answers);
+            assert_eq!(answers, vec![7.0; rows]);
+        }
     }
 
     #[test]

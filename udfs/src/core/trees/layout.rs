@@ -9,6 +9,10 @@ use super::word::Word;
 
 /// Beyond this, walking a tree costs less than testing all of its nodes.
 const MOST_LEAVES: usize = 2048;
+/// Weights, and tests, of all trees: a file may let any number of leaves add to any number of outputs, and any number of
+/// roots be the same tree.
+const MOST_WEIGHTS: usize = if cfg!(test) { 1 << 20 } else { 1 << 26 };
+const MOST_STRIKES: usize = MOST_WEIGHTS / 2;
 
 /// How a feature becomes ranks, in one or two columns: for the nodes where missing values go to `no`, and to `yes`.
 #[derive(Debug)]
@@ -74,7 +78,7 @@ impl<T: Number, W: Word> Layout<T, W> {
         let mut before: Option<Shape> = None;
         for root in &ensemble.roots {
             let shape = Shape::of(ensemble, *root)?;
-            let weights = shape.weights(ensemble);
+            let weights = shape.weights(ensemble)?;
             // a tree that adds to several outputs is written once for each: its tests are made once
             let joins = before.as_ref().is_some_and(|before| before.same_tests(&shape, ensemble))
                 && layout.trees.last().is_some_and(|tree| tree.weights.iter().all(|(t, _)| !weights.contains_key(t)));
@@ -82,6 +86,9 @@ impl<T: Number, W: Word> Layout<T, W> {
                 layout.plant(ensemble, &shape, &mut columns);
             }
             layout.weigh(weights);
+            if layout.weights.len() > MOST_WEIGHTS || layout.strikes.len() > MOST_STRIKES {
+                return None;
+            }
             before = Some(shape);
         }
         (layout.readings, layout.columns) = columns.finish();
@@ -166,16 +173,20 @@ impl Shape {
         Some(shape)
     }
 
-    /// For each output that the tree adds to, what each leaf adds.
-    fn weights<T: Number>(&self, ensemble: &Ensemble<T>) -> BTreeMap<usize, Vec<T>> {
+    /// For each output that the tree adds to, what each leaf adds. None where they are too many.
+    fn weights<T: Number>(&self, ensemble: &Ensemble<T>) -> Option<BTreeMap<usize, Vec<T>>> {
         let mut by_target: BTreeMap<usize, Vec<T>> = BTreeMap::new();
         for (place, leaf) in self.leaves.iter().enumerate() {
             for (target, weight) in &ensemble.leaves[*leaf] {
+                let outputs = by_target.len();
+                if outputs * self.leaves.len() > MOST_WEIGHTS {
+                    return None;
+                }
                 let weights = by_target.entry(*target).or_insert_with(|| vec![T::default(); self.leaves.len()]);
                 weights[place] = weights[place] + *weight;
             }
         }
-        by_target
+        Some(by_target)
     }
 
     fn same_tests<T: Number>(&self, other: &Shape, ensemble: &Ensemble<T>) -> bool {

@@ -73,11 +73,11 @@ macro_rules! word {
                 for row in 0..ROWS {
                     let lowest = first[row] & first[row].wrapping_neg();
                     let mut bit: $word = 0;
-                    bit += if lowest & (0xAAAA_u16 as $word) != 0 { 1 } else { 0 };
-                    bit += if lowest & (0xCCCC_u16 as $word) != 0 { 2 } else { 0 };
-                    bit += if lowest & (0xF0F0_u16 as $word) != 0 { 4 } else { 0 };
-                    bit += if lowest & (0xFF00_u16 as $word) != 0 { 8 } else { 0 };
-                    leaf[row] = u16::from(number[row]) * (Self::LEAVES as u16) + u16::from(bit);
+                    bit |= if lowest & (0xAAAA_u16 as $word) != 0 { 1 } else { 0 };
+                    bit |= if lowest & (0xCCCC_u16 as $word) != 0 { 2 } else { 0 };
+                    bit |= if lowest & (0xF0F0_u16 as $word) != 0 { 4 } else { 0 };
+                    bit |= if lowest & (0xFF00_u16 as $word) != 0 { 8 } else { 0 };
+                    leaf[row] = u16::from(number[row]).wrapping_mul(Self::LEAVES as u16) | u16::from(bit);
                 }
             }
         }
