@@ -6,6 +6,7 @@ An axis whose length is free is a list: ``FLOAT[]``.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,14 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["DTYPES", "ElementType", "arrow_type", "by_sql", "nested", "split_nested", "sql_name"]
+__all__ = ["DTYPES", "ElementType", "arrow_type", "by_sql", "nested", "require_answer", "split_nested", "sql_name"]
+
+# Lists in one another: they are walked level by level. The extension has the same bounds, in core/sqltype.rs.
+_MOST_LEVELS = 32
+_LONGEST_AXIS = 2**31 - 1
+# What an array of DuckDB's holds at most; arrays in one another lie in memory as one.
+_MOST_IN_ARRAY = 100_000
+_NESTED = re.compile(r"([A-Z]+)((?:\[(?:0|[1-9][0-9]{0,9})?\])*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +79,21 @@ def nested(sql: str, axes: Sequence[int | None]) -> str:
 
 @lru_cache(maxsize=512)
 def split_nested(sql: str) -> tuple[str, tuple[int | None, ...]]:
-    """The inverse of `nested`: ``FLOAT[][3]`` → ``("FLOAT", (3, None))``."""
-    base = sql.split("[", 1)[0]
-    axes = [int(n) if n else None for n in re.findall(r"\[(\d*)\]", sql)]
-    return base, tuple(axes[::-1])
+    """The inverse of `nested`: ``FLOAT[][3]`` → ``("FLOAT", (3, None))``. Raises ValueError."""
+    if sql.count("[") > _MOST_LEVELS:
+        raise ValueError(f"an SQL type of more than {_MOST_LEVELS} levels")
+    found = _NESTED.fullmatch(sql)
+    axes = [int(n) if n else None for n in re.findall(r"\[(\d*)\]", found[2])] if found else []
+    if found is None or found[1] not in _BY_SQL or any(axis is not None and axis > _LONGEST_AXIS for axis in axes):
+        raise ValueError(f"an SQL type that is not known: {sql[:80]}")
+    return found[1], tuple(axes[::-1])
+
+
+def require_answer(sql: str) -> None:
+    """Raises ValueError for a type that DuckDB does not have: that of an answer becomes the type of a function."""
+    for arrays in re.findall(r"(?:\[[0-9]+\])+", sql):
+        if not 1 <= math.prod(map(int, re.findall("[0-9]+", arrays))) <= _MOST_IN_ARRAY:
+            raise ValueError(f"an array that does not have from 1 to {_MOST_IN_ARRAY} values")
 
 
 _SQL_NAMES = {

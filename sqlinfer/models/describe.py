@@ -15,7 +15,8 @@ from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.inspect import Graph
 from sqlinfer.models.rows import distinct_names
 from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, Tensor, quoted
-from sqlinfer.types import DTYPES, nested
+from sqlinfer.models.soundness import stands_in
+from sqlinfer.types import DTYPES, by_sql, nested
 
 __all__ = ["Seen", "describe", "features_of", "null_policies", "require_distinct", "task_of"]
 
@@ -294,6 +295,8 @@ def _policy(feature: Feature, wanted: Any) -> NullPolicy:
         raise FeatureError(
             f"feature {feature.name!r} ({feature.type}): its null policy is 'null', 'nan', 'error' or a value"
         )
+    if not stands_in(by_sql(feature.type.split("[")[0]), wanted):
+        raise FeatureError(f"feature {feature.name!r} is {feature.type}, which does not hold {wanted!r} as it is")
     return NullPolicy("value", wanted)
 
 

@@ -39,7 +39,7 @@ def read_plain(path: Path, most: int = _MOST_BYTES) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise OSError("it is not a plain file")
         if status.st_size > most:
-            raise OSError(f"it has {status.st_size:,} bytes, more than the {most:,} that are read")
+            raise OSError(f"it has {status.st_size} bytes, more than the {most} that are read")
         return file.read(most)
 
 

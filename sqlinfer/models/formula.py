@@ -35,10 +35,11 @@ class Formula:
         """Whether the features are the columns of the one input, in their order, and each has its weight."""
         columns = [feature.column for feature in signature.features]
         return (
-            len(signature.inputs) == 1
+            [tensor.dtype in ("float32", "float64") for tensor in signature.inputs] == [True]
             and columns == list(range(len(columns)))
             and len(self.weights) == len(self.intercepts)
             and all(len(weights) == len(columns) for weights in self.weights)
+            and [output.shape[1:] for output in signature.outputs] == [(len(self.weights),)]
         )
 
 

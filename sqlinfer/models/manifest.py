@@ -2,7 +2,7 @@
 
 The fields, in the order in which they are written:
 
-    format      1. A reader refuses a number that it does not know.
+    format      1. A reader refuses a number that it does not know, and ignores fields that it does not know.
     name        "churn", lower case.
     version     1, 2, 3 …
     created     UTC, ISO 8601, to the second.
@@ -77,11 +77,14 @@ from sqlinfer.models.signature import (
     TextPreparation,
 )
 from sqlinfer.models.soundness import require_sound, require_types
+from sqlinfer.models.strict_json import read_json
 
 __all__ = ["FORMAT", "Manifest", "Proof", "Source"]
 
 FORMAT = 1
-_MOST_BYTES = 1 << 28
+MOST_VERSIONS = 2**31
+# The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,23 +154,24 @@ class Manifest:
     def read(cls, path: Path) -> Manifest:
         """Raises RegistryError for a file that is missing, damaged, or of a format that this version does not know."""
         try:
-            content = read_plain(path, _MOST_BYTES)
-            fields = json.loads(content.decode())
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+            content = read_plain(path, MOST_BYTES)
+            fields = read_json(content)
+        except (OSError, ValueError) as error:
             raise RegistryError(f"{path} cannot be read ({error}); register the model again") from error
         found = fields.get("format") if isinstance(fields, dict) else None
-        if found != FORMAT:
+        if type(found) is not int or found != FORMAT:
             raise RegistryError(
-                f"{path} has format {found!r}, this sqlinfer knows format {FORMAT}; "
+                f"{path} has format {repr(found)[:40]}, this sqlinfer knows format {FORMAT}; "
                 "upgrade sqlinfer, or register the model again"
             )
         try:
             return replace(cls._from_json(fields), digest=hashlib.sha256(content).hexdigest())
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RegistryError(f"{path} is damaged ({error!r}); register the model again") from error
+            raise RegistryError(f"{path} is damaged ({error!r:.500}); register the model again") from error
 
     @classmethod
     def _from_json(cls, fields: dict[str, Any]) -> Manifest:
+        """Fields that are not known are ignored, here and in the extension."""
         labels = fields["labels"]
         signature = Signature(
             features=tuple(
@@ -179,48 +183,63 @@ class Manifest:
                     _null_policy(f["null"]),
                     _preparation(f.get("prepare")),
                 )
-                for f in fields["features"]
+                for f in _list(fields["features"])
             ),
             inputs=tuple(
-                Tensor(t["name"], t["dtype"], tuple(t["shape"]), t.get("shared", False)) for t in fields["inputs"]
+                Tensor(t["name"], t["dtype"], _list(t["shape"]), t.get("shared", False))
+                for t in _list(fields["inputs"])
             ),
-            outputs=tuple(Output(o["name"], o["dtype"], tuple(o["shape"]), o["type"]) for o in fields["outputs"]),
-            calls={name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()},
-            labels=tuple(labels["values"]) if labels is not None else (),
+            outputs=tuple(
+                Output(o["name"], o["dtype"], _list(o["shape"]), o["type"]) for o in _list(fields["outputs"])
+            ),
+            calls={name: Call(c["type"], c["decode"], _list(c["outputs"])) for name, c in fields["calls"].items()},
+            labels=_list(labels["values"]) if labels is not None else (),
             label_type=labels["type"] if labels is not None else None,
-            batch=Batch(**fields["batch"]),
+            batch=_batch(fields["batch"]),
         )
-        proof = fields["proof"]
+        proof, source = fields["proof"], fields["source"]
         manifest = cls(
             name=fields["name"],
             version=fields["version"],
             created=fields["created"],
             sha256=fields["sha256"],
-            source=Source(**fields["source"]),
+            source=Source(*(source[name] for name in ("framework", "model", "converter", "sqlinfer"))),
             task=fields["task"],
             signature=signature,
             formula=_formula(fields["kernel"]),
-            proof=Proof(tuple(tuple(row) for row in proof["rows"]), proof["answers"], proof["tolerance"]),
+            proof=Proof(tuple(_list(row) for row in _list(proof["rows"])), proof["answers"], proof["tolerance"]),
         )
         require_types(manifest)
-        if manifest.version < 1:
-            raise ValueError(f"version {manifest.version}")
         require_sound(manifest.signature)
+        if not 1 <= manifest.version < MOST_VERSIONS:
+            raise ValueError(f"version {manifest.version}")
         if manifest.formula is not None and not manifest.formula.fits(manifest.signature):
             raise ValueError("a formula of other features")
         return manifest
 
 
+def _list(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list):
+        raise TypeError(f"{str(value)[:80]!r} is no list")
+    return tuple(value)
+
+
+def _batch(fields: Any) -> Batch:
+    return Batch(fields["fixed"], fields["most"], fields.get("neighbours", 0.0), fields.get("cost", 1.0))
+
+
 def _formula(field: Any) -> Formula | None:
     if not isinstance(field, dict):
         return None
-    return Formula(tuple(tuple(weights) for weights in field["weights"]), tuple(field["intercepts"]))
+    return Formula(tuple(_list(weights) for weights in _list(field["weights"])), _list(field["intercepts"]))
 
 
 def _null_policy(field: Any) -> NullPolicy:
-    if isinstance(field, dict):
-        return NullPolicy("value", field["value"])
-    return NullPolicy(field)
+    if not isinstance(field, dict):
+        return NullPolicy(field)
+    if field["value"] is None:
+        raise ValueError("a value that stands for NULL and is none")
+    return NullPolicy("value", field["value"])
 
 
 def _preparation_fields(prepare: TextPreparation | ImagePreparation | None) -> dict[str, Any] | None:
@@ -232,6 +251,9 @@ def _preparation_fields(prepare: TextPreparation | ImagePreparation | None) -> d
 def _preparation(fields: Any) -> TextPreparation | ImagePreparation | None:
     if fields is None:
         return None
-    if fields.get("image") == "RGB":
-        return ImagePreparation(int(fields["pixels"]))
-    return TextPreparation(**fields)
+    if "image" not in fields:
+        optional = (fields.get(name) for name in ("mask", "types", "pad"))
+        return TextPreparation(fields["tokenizer"], fields["sha256"], fields["max_length"], *optional)
+    if fields["image"] != "RGB":
+        raise ValueError(f"images as {str(fields['image'])[:40]}, which is not known")
+    return ImagePreparation(fields["pixels"])

@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types as python_types
 import typing
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import PurePath
 from typing import Any, Literal, Union
 
-from sqlinfer.models.signature import Call, Feature, Output, Signature, Tensor, TextPreparation, quoted
-from sqlinfer.types import DTYPES, arrow_type, split_nested
+import numpy as np
 
-__all__ = ["require_sound", "require_types"]
+from sqlinfer.models.signature import (
+    Call,
+    Feature,
+    ImagePreparation,
+    Output,
+    Signature,
+    Tensor,
+    TextPreparation,
+    quoted,
+)
+from sqlinfer.types import DTYPES, ElementType, require_answer, split_nested
 
-# A run of more rows than registration tries a model with is not what was registered.
+__all__ = ["require_sound", "require_types", "stands_in"]
+
+# The extension has the same bounds, in core/validate.rs. Registration tries no model with more rows or values.
 _MOST_ROWS = 100_000_000
+_MOST_VALUES = 100_000_000
+_MOST_TENSORS = 10_000
+_MOST_TOKENS = 10_000_000
+_MOST_PIXELS = 1 << 26
 _LABELS: dict[str, type] = {"VARCHAR": str, "BIGINT": int, "BOOLEAN": bool}
 
 
@@ -67,50 +84,118 @@ def _fits(value: Any, hint: Any, where: str) -> bool:
 
 
 def require_sound(signature: Signature) -> None:
-    """What one part names, another has. Raises ValueError."""
+    """What one part names, another has; and nothing is so large that it must be refused. Raises ValueError."""
     tensors: list[Tensor | Output] = [*signature.inputs, *signature.outputs]
+    most = max(len(signature.inputs), len(signature.outputs))
+    _must(most <= _MOST_TENSORS, f"{most:,} inputs or outputs")
     for tensor in tensors:
-        _must(tensor.dtype in DTYPES, f"{tensor.name!r} has the dtype {tensor.dtype!r}")
-        _must(all(axis is None or axis >= 0 for axis in tensor.shape), f"{tensor.name!r} has the shape {tensor.shape}")
+        _require_tensor(tensor)
+    _require_distinct("input", [tensor.name for tensor in signature.inputs])
+    _require_distinct("output", [output.name for output in signature.outputs])
     for output in signature.outputs:
         axes, shown = split_nested(output.type)[1], output.shape[1:]
         _must(len(axes) == len(shown) or (not axes and shown == (1,)), f"{output.name!r} is {output.type!r}")
-    _must(len(set(signature.feature_names)) == len(signature.features) > 0, "features")
+        require_answer(output.type)
+    _must(len(signature.features) > 0, "no features")
+    _require_distinct("feature", signature.feature_names)
+    inputs = {tensor.name: tensor for tensor in signature.inputs}
     for feature in signature.features:
-        _require_feature(feature, signature)
-    for tensor in signature.inputs:
-        _require_fed(tensor, signature)
+        _require_feature(feature, inputs)
+    _require_fed(signature)
+    _require_labels(signature)
     for name, call in signature.calls.items():
         _require_call(name, call, signature)
     _must("predict" in signature.calls, "no predict")
-    kind = _LABELS.get(signature.label_type or "VARCHAR")
-    _must(kind is not None and all(isinstance(label, kind) for label in signature.labels), "labels of another type")
-    batch = signature.batch
-    _must(all(rows is None or 0 < rows <= _MOST_ROWS for rows in (batch.fixed, batch.most)), f"a batch of {batch}")
+    _require_batch(signature)
 
 
-def _require_feature(feature: Feature, signature: Signature) -> None:
-    if feature.type != "BLOB":
-        arrow_type(feature.type)
-    shapes = {tensor.name: tensor.shape for tensor in signature.inputs}
-    _must(set(feature.tensors) <= set(shapes), f"{feature.name!r} goes to {feature.tensors}, which are no inputs")
+def _require_tensor(tensor: Tensor | Output) -> None:
+    name, shape = tensor.name, tensor.shape
+    _must("\0" not in name, f"a tensor is called {name!r}")
+    _must(tensor.dtype in DTYPES, f"{name!r} has the dtype {tensor.dtype!r}")
+    _must(len(shape) > 0 and all(axis is None or axis >= 0 for axis in shape), f"{name!r} has the shape {shape}")
+    _must(_values(tensor) <= _MOST_VALUES, f"a row of {name!r} has the shape {shape[1:]}")
+
+
+def _values(tensor: Tensor | Output) -> int:
+    """How many values a row has at least; an axis of none counts as one."""
+    return math.prod(max(axis or 1, 1) for axis in tensor.shape[1:])
+
+
+def _require_distinct(what: str, names: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    _must(not twice, f"two {what}s are called {twice[:1]}")
+
+
+def _require_feature(feature: Feature, inputs: Mapping[str, Tensor]) -> None:
+    image = isinstance(feature.prepare, ImagePreparation)
+    text = isinstance(feature.prepare, TextPreparation)
+    if image or text:
+        _must(feature.type == ("BLOB" if image else "VARCHAR"), f"{feature.name!r} is {feature.type!r}")
+        _must(feature.column is None, f"{feature.name!r} is column {feature.column}")
+    else:
+        split_nested(feature.type)
+    _must(set(feature.tensors) <= set(inputs), f"{feature.name!r} goes to {feature.tensors}, which are no inputs")
+    tensor = inputs[feature.tensor]
     if feature.column is not None:
-        width = shapes[feature.tensor][1] if len(shapes[feature.tensor]) == 2 else None
+        width = tensor.shape[1] if len(tensor.shape) == 2 else None
         _must(width is not None and 0 <= feature.column < width, f"{feature.name!r} is column {feature.column}")
     if isinstance(feature.prepare, TextPreparation):
-        ids = [signature.input(tensor) for tensor in feature.tensors]
-        _must(all(len(t.shape) == 2 and t.dtype in ("int32", "int64") for t in ids), f"text as {feature.tensors}")
-        file = feature.prepare.tokenizer
-        _must(file not in ("", ".", "..") and PurePath(file).name == file, f"a tokenizer at {file!r}")
+        _require_text(feature.prepare, [inputs[name] for name in feature.tensors])
+    if isinstance(feature.prepare, ImagePreparation):
+        _must(0 < feature.prepare.pixels <= _MOST_PIXELS, f"images of {feature.prepare.pixels} pixels")
+        fits = tensor.dtype == "uint8" and len(tensor.shape) == 4 and tensor.shape[3] in (3, None)
+        _must(fits, f"an image as {tensor.name!r}")
+    if feature.null.kind in ("nan", "value"):
+        kind = "string" if text else "" if image else tensor.dtype
+        value = math.nan if feature.null.kind == "nan" else feature.null.value
+        _must(kind in DTYPES and stands_in(DTYPES[kind], value), f"{feature.name!r} has the null policy {feature.null}")
 
 
-def _require_fed(tensor: Tensor, signature: Signature) -> None:
-    """Its features are all of its columns, each once, or one is the whole tensor."""
-    others = {name for feature in signature.features for name in feature.tensors if name != feature.tensor}
-    columns = [feature.column for feature in signature.features if feature.tensor == tensor.name]
-    whole = columns == [None] or (not columns and tensor.name in others)
-    _must(whole or (bool(columns) and set(columns) == set(range(len(columns)))), f"{tensor.name!r} is fed {columns}")
-    _must(sum(one.name == tensor.name for one in signature.inputs) == 1, f"two inputs are called {tensor.name!r}")
+def stands_in(element: ElementType, value: Any) -> bool:
+    """Whether the value can stand for NULL in a tensor of this type, as it is."""
+    if element.is_string or isinstance(value, str):
+        return element.is_string and isinstance(value, str)
+    if element.is_float:
+        return isinstance(value, (int, float))
+    if element.dtype == "bool":
+        return value in (0, 1)
+    limits = np.iinfo(element.numpy)
+    return isinstance(value, (int, float)) and value == value // 1 and limits.min <= value <= limits.max
+
+
+def _require_text(prepare: TextPreparation, ids: Sequence[Tensor]) -> None:
+    names = [tensor.name for tensor in ids]
+    fits = all(len(tensor.shape) == 2 and tensor.dtype in ("int32", "int64") for tensor in ids)
+    _must(fits and len(set(names)) == len(names), f"text as {names}")
+    file = prepare.tokenizer
+    _must(file not in ("", ".", "..") and not set(file) & set("/\\\0"), f"a tokenizer at {file!r}")
+    _must(0 < prepare.max_length <= _MOST_TOKENS, f"texts of {prepare.max_length} tokens")
+    _must(prepare.pad is None or 0 <= prepare.pad < 2**31, f"texts filled up with {prepare.pad}")
+
+
+def _require_fed(signature: Signature) -> None:
+    """The features of each input are all of its columns, each once, or one is the whole tensor."""
+    companions = {name for feature in signature.features for name in feature.tensors if name != feature.tensor}
+    fed: dict[str, list[int | None]] = {tensor.name: [] for tensor in signature.inputs}
+    for feature in signature.features:
+        fed[feature.tensor].append(feature.column)
+    for tensor in signature.inputs:
+        columns = fed[tensor.name]
+        if tensor.name in companions:
+            _must(not columns, f"{tensor.name!r} is fed {columns[:8]} and by a text")
+        elif columns != [None]:
+            each_once = bool(columns) and set(columns) == set(range(len(columns)))
+            _must(each_once and len(columns) == tensor.shape[1], f"{tensor.name!r} is fed {columns[:8]}")
+
+
+def _require_labels(signature: Signature) -> None:
+    if signature.label_type is None:
+        return
+    kind, labels = _LABELS.get(signature.label_type), signature.labels
+    _must(kind is not None and all(type(label) is kind for label in labels), "labels of another type")
+    _must(len(labels) > 0, "no labels")
+    _must(kind is not int or all(-(2**63) <= int(label) < 2**63 for label in labels), "a label that is no BIGINT")
 
 
 def _require_call(name: str, call: Call, signature: Signature) -> None:
@@ -119,8 +204,14 @@ def _require_call(name: str, call: Call, signature: Signature) -> None:
     wanted = len(set(call.outputs)) if call.decode == "struct" else 1
     _must(len(call.outputs) == wanted > 0, f"{name}() is made of {call.outputs}")
     first, labels = outputs[call.outputs[0]], signature.labels
+    numeric = not DTYPES[first.dtype].is_string
     if call.decode in ("argmax", "map"):
-        _must(len(first.shape) == 2 and first.shape[1] == len(labels), f"{name}() of {len(labels)} labels")
+        wide = len(first.shape) == 2 and first.shape[1] == len(labels)
+        _must(wide and numeric and bool(labels), f"{name}() of {len(labels)} labels")
+    if call.decode == "label":
+        _must(first.shape[1:] in ((), (1,)) and _holds_labels(first, signature), f"{name}() of {first.name!r}")
+    if call.decode == "struct":
+        _require_distinct("field", [output.lower() for output in call.outputs])
     types = {
         "tensor": first.type,
         "label": signature.label_type or first.type,
@@ -129,6 +220,21 @@ def _require_call(name: str, call: Call, signature: Signature) -> None:
         "struct": f"STRUCT({', '.join(f'{quoted(o)} {outputs[o].type}' for o in call.outputs)})",
     }
     _must(call.type == types[call.decode], f"{name}() is {call.type!r}")
+
+
+def _holds_labels(output: Output, signature: Signature) -> bool:
+    if signature.label_type is None:
+        return True
+    element = DTYPES[output.dtype]
+    return element.is_string if signature.label_type == "VARCHAR" else not (element.is_string or element.is_float)
+
+
+def _require_batch(signature: Signature) -> None:
+    """A fixed batch is filled up, whatever is asked."""
+    batch = signature.batch
+    _must(all(rows is None or 0 < rows <= _MOST_ROWS for rows in (batch.fixed, batch.most)), f"a batch of {batch}")
+    filled = (batch.fixed or 1) * sum(_values(tensor) for tensor in signature.inputs)
+    _must(filled <= _MOST_VALUES, f"a batch of {batch.fixed} rows of {filled:,} values")
 
 
 def _must(is_sound: bool, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Iterator
@@ -58,14 +59,14 @@ def _change(document: Any, source: random.Random) -> None:
     if kind == 0:
         del container[key]
     elif kind == 1 and isinstance(container, list):
-        container.insert(key, source.choice(container))
+        container.insert(key, copy.deepcopy(source.choice(container)))
     elif kind == 1:
-        container[source.choice(("extra", "", "é", "prepare", "batch", "kind"))] = source.choice(_VALUES)
+        container[source.choice(("extra", "", "é", "prepare", "batch", "kind"))] = copy.deepcopy(source.choice(_VALUES))
     elif kind == 2:
         other, place = source.choice(places)
-        container[key] = json.loads(json.dumps(other[place])) if _has(other, place) else None
+        container[key] = copy.deepcopy(other[place]) if _has(other, place) else None
     else:
-        container[key] = source.choice(_VALUES)
+        container[key] = copy.deepcopy(source.choice(_VALUES))
 
 
 def _has(container: Any, key: Any) -> bool:

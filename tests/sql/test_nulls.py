@@ -81,7 +81,7 @@ def test_policies_that_make_no_sense_are_refused(tmp_path, iris, policy):
 
 ECHOES = {
     "text": ("(string[n, 1] x) => (string[n, 1] y) { y = Identity(x) }", "?"),
-    "whole": ("(int64[n] x) => (int64[n] y) { y = Identity(x) }", -1),
+    "whole": ("(int64[n] x) => (int64[n] y) { y = Identity(x) }", 2**62 + 1),
     "single": ("(float[n, 1] x) => (float[n, 1] y) { y = Identity(x) }", 0.5),
     "double": ("(double[n, 1] x) => (double[n, 1] y) { y = Identity(x) }", -0.10717358791714027),
     "cell": ("(int64[n, len] x) => (int64[n, len] y) { y = Identity(x) }", -1),
@@ -118,3 +118,12 @@ def test_a_value_in_a_list(onnx_file, tmp_path, engine):
     with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
         answers = con.execute("SELECT predict('m', [3::UTINYINT, NULL, 9])").fetchall()
         assert answers == [([3, stand_in, 9],)]
+
+
+@pytest.mark.parametrize(
+    ("element", "value"), [("int64", 1.5), ("int64", 2**63), ("uint8", 256), ("uint8", -1), ("bool", 2)]
+)
+def test_a_value_that_would_be_another_is_refused(onnx_file, tmp_path, element, value):
+    file = onnx_file(f"({element}[n] x) => ({element}[n] y) {{ y = Identity(x) }}")
+    with pytest.raises(FeatureError, match=rf"which does not hold {value} as it is"):
+        sqlinfer.register("m", file, null=value, registry=tmp_path)

@@ -1,8 +1,10 @@
 //! Output tensors → answers of the type that was promised.
 
+use std::collections::HashMap;
+
 use super::error::{Error, Result};
 use super::half::{f32_from_bf16, f32_from_f16};
-use super::manifest::{Call, Decode, Labels, Manifest};
+use super::manifest::{Call, Decode, Labels, Manifest, Output};
 use super::sqltype::{Plain, SqlType};
 use super::tensor::{Buffer, Tensor, Texts};
 
@@ -39,11 +41,9 @@ pub struct Decoder {
 impl Decoder {
     /// `tensors` are the names of the outputs that are computed.
     pub fn new(manifest: &Manifest, call: &Call, target: &SqlType, tensors: &[String]) -> Result<Decoder> {
-        let place = |name: &String| {
-            let tensor = tensors.iter().position(|tensor| tensor == name);
-            let output = manifest.outputs.iter().find(|(output, _)| output == name);
-            tensor.zip(output.map(|(_, sql_type)| sql_type.clone()))
-        };
+        let numbers: HashMap<&String, usize> = tensors.iter().enumerate().map(|(i, name)| (name, i)).collect();
+        let known: HashMap<&String, &Output> = manifest.outputs.iter().map(|output| (&output.name, output)).collect();
+        let place = |name: &String| Some((*numbers.get(name)?, known.get(name)?.sql_type.clone()));
         let outputs: Option<Vec<_>> = call.outputs.iter().map(place).collect();
         let outputs = outputs.ok_or_else(|| Error("model.json: an output is missing".to_string()))?;
         let label_type = match (call.decode, target) {
@@ -160,9 +160,15 @@ fn highest(tensor: &Tensor) -> Result<Vec<u32>> {
         Buffer::F64(v) => of(v, width, |x| x),
         Buffer::F16(v) => of(v, width, |x| f64::from(f32_from_f16(x))),
         Buffer::Bf16(v) => of(v, width, |x| f64::from(f32_from_bf16(x))),
+        Buffer::I8(v) => of(v, width, f64::from),
+        Buffer::I16(v) => of(v, width, f64::from),
         Buffer::I32(v) => of(v, width, f64::from),
         Buffer::I64(v) => of(v, width, |x| x as f64),
-        _ => return Err(reshaped()),
+        Buffer::U8(v) | Buffer::Bool(v) => of(v, width, f64::from),
+        Buffer::U16(v) => of(v, width, f64::from),
+        Buffer::U32(v) => of(v, width, f64::from),
+        Buffer::U64(v) => of(v, width, |x| x as f64),
+        Buffer::Text(_) => return Err(reshaped()),
     })
 }
 

@@ -240,6 +240,8 @@ fn coded<C: Copy + Into<u32>>(
 #[derive(Debug, Clone, PartialEq)]
 pub enum StandIn {
     Number(f64),
+    /// For a tensor of integers that holds it.
+    Integer(i128),
     Text(String),
 }
 
@@ -257,16 +259,17 @@ pub fn stand_in(column: &Column, value: &StandIn, rows: Rows, place: Place) {
         (StandIn::Number(x), Buffer::F64(out)) => places.for_each(|i| out[i] = *x),
         (StandIn::Number(x), Buffer::F16(out)) => places.for_each(|i| out[i] = f16_from_f64(*x)),
         (StandIn::Number(x), Buffer::Bf16(out)) => places.for_each(|i| out[i] = bf16_from_f32(*x as f32)),
-        (StandIn::Number(x), Buffer::I8(out)) => places.for_each(|i| out[i] = *x as i8),
-        (StandIn::Number(x), Buffer::I16(out)) => places.for_each(|i| out[i] = *x as i16),
-        (StandIn::Number(x), Buffer::I32(out)) => places.for_each(|i| out[i] = *x as i32),
-        (StandIn::Number(x), Buffer::I64(out)) => places.for_each(|i| out[i] = *x as i64),
-        (StandIn::Number(x), Buffer::U8(out)) => places.for_each(|i| out[i] = *x as u8),
-        (StandIn::Number(x), Buffer::U16(out)) => places.for_each(|i| out[i] = *x as u16),
-        (StandIn::Number(x), Buffer::U32(out)) => places.for_each(|i| out[i] = *x as u32),
-        (StandIn::Number(x), Buffer::U64(out)) => places.for_each(|i| out[i] = *x as u64),
-        (StandIn::Number(x), Buffer::Bool(out)) => places.for_each(|i| out[i] = u8::from(*x != 0.0)),
-        (StandIn::Text(_), _) | (StandIn::Number(_), Buffer::Text(_)) => {}
+        (StandIn::Integer(x), Buffer::I8(out)) => places.for_each(|i| out[i] = *x as i8),
+        (StandIn::Integer(x), Buffer::I16(out)) => places.for_each(|i| out[i] = *x as i16),
+        (StandIn::Integer(x), Buffer::I32(out)) => places.for_each(|i| out[i] = *x as i32),
+        (StandIn::Integer(x), Buffer::I64(out)) => places.for_each(|i| out[i] = *x as i64),
+        (StandIn::Integer(x), Buffer::U8(out)) => places.for_each(|i| out[i] = *x as u8),
+        (StandIn::Integer(x), Buffer::U16(out)) => places.for_each(|i| out[i] = *x as u16),
+        (StandIn::Integer(x), Buffer::U32(out)) => places.for_each(|i| out[i] = *x as u32),
+        (StandIn::Integer(x), Buffer::U64(out)) => places.for_each(|i| out[i] = *x as u64),
+        (StandIn::Integer(x), Buffer::Bool(out)) => places.for_each(|i| out[i] = u8::from(*x != 0)),
+        // reading the manifest has refused what does not fit
+        (StandIn::Text(_) | StandIn::Number(_) | StandIn::Integer(_), _) => {}
     }
 }
 

@@ -32,7 +32,7 @@ impl Formula {
     pub fn of(fields: FormulaFields, dtype: Dtype, features: usize) -> Option<Formula> {
         let FormulaFields { weights, intercepts } = fields;
         let targets = weights.len();
-        if weights.iter().any(|weights| weights.len() != features) {
+        if intercepts.len() != targets || weights.iter().any(|weights| weights.len() != features) {
             return None;
         }
         let weights = weights.into_iter().flatten();
@@ -44,6 +44,13 @@ impl Formula {
             }
             Dtype::F64 => Linear::new(weights.collect(), intercepts, targets).map(Formula::Double),
             _ => None,
+        }
+    }
+
+    pub fn targets(&self) -> usize {
+        match self {
+            Formula::Single(linear) => linear.targets,
+            Formula::Double(linear) => linear.targets,
         }
     }
 

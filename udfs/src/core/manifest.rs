@@ -1,25 +1,27 @@
 //! model.json: everything that is known of one version of a model. Its fields are described in
 //! sqlinfer/models/manifest.py, which writes it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::convert::StandIn;
-use super::error::{Error, Result, no_answer};
+use super::error::{Error, Result, brief, no_answer};
 use super::files::{digest, read_plain, unreadable};
 use super::formula::{Formula, FormulaFields};
 use super::prepare::Prepare;
 use super::sqltype::SqlType;
 use super::tensor::Dtype;
+use super::validate::require_sound;
 
 const FORMAT: u64 = 1;
-const MOST_BYTES: u64 = 1 << 28;
-/// A fixed batch is filled up.
-const MOST_ROWS: usize = 100_000_000;
+/// The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
+const MOST_BYTES: u64 = 64 << 20;
+const MOST_LEVELS: usize = 64;
 
+/// What is written; what is never read here must be there all the same.
 #[derive(Debug, Deserialize)]
 struct File {
     format: u64,
@@ -27,15 +29,41 @@ struct File {
     version: u64,
     created: String,
     sha256: String,
+    #[serde(rename = "source")]
+    _source: SourceFields,
     task: String,
     features: Vec<FeatureFields>,
     inputs: Vec<TensorFields>,
     outputs: Vec<OutputFields>,
+    #[serde(deserialize_with = "there")]
     labels: Option<LabelFields>,
     calls: BTreeMap<String, CallFields>,
     batch: Batch,
-    #[serde(default)]
     kernel: Value,
+    #[serde(rename = "proof")]
+    _proof: ProofFields,
+}
+
+#[derive(Debug, Deserialize)]
+struct SourceFields {
+    #[serde(rename = "framework")]
+    _framework: String,
+    #[serde(rename = "model")]
+    _model: String,
+    #[serde(rename = "converter", deserialize_with = "there")]
+    _converter: Option<String>,
+    #[serde(rename = "sqlinfer")]
+    _sqlinfer: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ProofFields {
+    #[serde(rename = "rows")]
+    _rows: Vec<Vec<Value>>,
+    #[serde(rename = "answers")]
+    _answers: BTreeMap<String, Vec<Value>>,
+    #[serde(rename = "tolerance")]
+    _tolerance: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +73,7 @@ struct FeatureFields {
     sql_type: String,
     null: Value,
     tensor: String,
+    #[serde(deserialize_with = "there")]
     column: Option<usize>,
     #[serde(default)]
     prepare: Value,
@@ -62,6 +91,8 @@ struct TensorFields {
 #[derive(Debug, Deserialize)]
 struct OutputFields {
     name: String,
+    dtype: String,
+    shape: Vec<Option<usize>>,
     #[serde(rename = "type")]
     sql_type: String,
 }
@@ -84,8 +115,19 @@ struct CallFields {
 /// How rows may be put together: exactly `fixed` at a time, and at most `most` different ones.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Batch {
+    #[serde(deserialize_with = "there")]
     pub fixed: Option<usize>,
+    #[serde(deserialize_with = "there")]
     pub most: Option<usize>,
+    #[serde(default, rename = "neighbours")]
+    _neighbours: f64,
+    #[serde(default, rename = "cost")]
+    _cost: f64,
+}
+
+/// A field that may be null, but not missing.
+fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> std::result::Result<Option<T>, D::Error> {
+    Option::deserialize(field)
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -118,11 +160,31 @@ pub struct Input {
     pub shared: bool,
 }
 
+/// An output of the graph, as it was seen to behave.
+#[derive(Debug)]
+pub struct Output {
+    pub name: String,
+    pub dtype: Dtype,
+    /// The axes behind the batch axis.
+    pub axes: Vec<Option<usize>>,
+    pub sql_type: SqlType,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub enum Labels {
     Text(Vec<String>),
     Integer(Vec<i64>),
     Boolean(Vec<bool>),
+}
+
+impl Labels {
+    pub fn len(&self) -> usize {
+        match self {
+            Labels::Text(labels) => labels.len(),
+            Labels::Integer(labels) => labels.len(),
+            Labels::Boolean(labels) => labels.len(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,8 +212,7 @@ pub struct Manifest {
     pub task: String,
     pub features: Vec<Feature>,
     pub inputs: Vec<Input>,
-    /// Name and SQL type.
-    pub outputs: Vec<(String, SqlType)>,
+    pub outputs: Vec<Output>,
     pub labels: Option<Labels>,
     pub calls: BTreeMap<String, Call>,
     pub batch: Batch,
@@ -168,16 +229,20 @@ impl Manifest {
         let shown = path.display();
         let again = "register the model again";
         let text = read_plain(path, MOST_BYTES).map_err(|e| unreadable(path, &e))?;
-        let damaged = |e: &dyn std::fmt::Display| Error(format!("{shown} is damaged ({e}); {again}"));
-        let value: Value = serde_json::from_slice(&text).map_err(|e| damaged(&e))?;
+        let value: Value = serde_json::from_slice(&text).map_err(|e| unreadable(path, &e))?;
+        if levels(&value) > MOST_LEVELS {
+            return Err(unreadable(path, &format!("it is nested more than {MOST_LEVELS} levels deep")));
+        }
         let format = value.get("format").and_then(Value::as_u64);
         if format != Some(FORMAT) {
-            let found = value.get("format").map_or("none".to_string(), Value::to_string);
+            let found = value.get("format").map_or("none".to_string(), |found| brief(&found.to_string()));
             return Err(Error(format!(
                 "{shown} has format {found}, this sqlinfer knows format {FORMAT}; upgrade sqlinfer, or {again}"
             )));
         }
-        let file: File = serde_json::from_value(value).map_err(|e| damaged(&e))?;
+        let damaged = |e: &dyn std::fmt::Display| Error(format!("{shown} is damaged ({e}); {again}"));
+        require_objects(&value).map_err(|e| damaged(&e))?;
+        let file: File = serde_json::from_value(value).map_err(|e| damaged(&brief(&e.to_string())))?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
         let manifest = Manifest::from_file(file, folder).map_err(|e| damaged(&e))?;
         Ok(Manifest { digest: digest(&text), ..manifest })
@@ -186,14 +251,13 @@ impl Manifest {
     fn from_file(file: File, folder: PathBuf) -> Result<Manifest> {
         debug_assert_eq!(file.format, FORMAT);
         let inputs = file.inputs.into_iter().map(input).collect::<Result<Vec<_>>>()?;
-        let features = file.features.into_iter().map(|fields| feature(fields, &inputs)).collect::<Result<Vec<_>>>()?;
-        let outputs =
-            file.outputs.into_iter().map(|o| Ok((o.name, SqlType::parse(&o.sql_type)?))).collect::<Result<Vec<_>>>()?;
-        let calls = file
-            .calls
-            .into_iter()
-            .map(|(name, fields)| Ok((name, call(fields, &outputs)?)))
-            .collect::<Result<BTreeMap<_, _>>>()?;
+        let numbers: HashMap<&str, usize> =
+            inputs.iter().enumerate().map(|(i, input)| (input.name.as_str(), i)).collect();
+        let features = file.features.into_iter().map(|fields| feature(fields, &inputs, &numbers));
+        let features = features.collect::<Result<Vec<_>>>()?;
+        let outputs = file.outputs.into_iter().map(output).collect::<Result<Vec<_>>>()?;
+        let calls = file.calls.into_iter().map(|(name, fields)| Ok((name, call(fields)?)));
+        let calls = calls.collect::<Result<BTreeMap<_, _>>>()?;
         let formula = match file.kernel {
             fields @ Value::Object(_) => Some(formula(fields, &inputs, &features)?),
             _ => None,
@@ -214,32 +278,8 @@ impl Manifest {
             folder,
             digest: String::new(),
         };
-        manifest.check()?;
+        require_sound(&manifest)?;
         Ok(manifest)
-    }
-
-    /// What packing and decoding rely on.
-    fn check(&self) -> Result<()> {
-        let wrong = |what: &str| Err(Error(what.to_string()));
-        let companions: Vec<&String> =
-            self.features.iter().filter_map(|f| f.prepare.as_ref()).flat_map(Prepare::companions).collect();
-        for number in (0..self.inputs.len()).filter(|number| !companions.contains(&&self.inputs[*number].name)) {
-            let features: Vec<&Feature> = self.features.iter().filter(|f| f.input == number).collect();
-            let mut columns: Vec<usize> = features.iter().filter_map(|f| f.column).collect();
-            columns.sort_unstable();
-            let whole = features.len() == 1 && columns.is_empty();
-            if !whole && columns != (0..features.len()).collect::<Vec<_>>() || features.is_empty() {
-                return wrong("the features of an input are not its columns");
-            }
-        }
-        if [self.batch.fixed, self.batch.most].iter().flatten().any(|rows| !(1..=MOST_ROWS).contains(rows)) {
-            return wrong("a batch of no rows, or of too many");
-        }
-        let labelled = |call: &Call| matches!(call.decode, Decode::Argmax | Decode::Map);
-        if self.labels.is_none() && self.calls.values().any(labelled) {
-            return wrong("an answer needs labels, and there are none");
-        }
-        Ok(())
     }
 
     pub fn onnx(&self) -> PathBuf {
@@ -275,19 +315,44 @@ impl Manifest {
 }
 
 fn input(fields: TensorFields) -> Result<Input> {
-    Ok(Input {
-        name: fields.name,
-        dtype: Dtype::parse(&fields.dtype)?,
-        axes: fields.shape.into_iter().skip(1).collect(),
-        shared: fields.shared,
-    })
+    let axes = axes(&fields.name, fields.shape)?;
+    Ok(Input { dtype: Dtype::parse(&fields.dtype)?, axes, name: fields.name, shared: fields.shared })
 }
 
-fn feature(fields: FeatureFields, inputs: &[Input]) -> Result<Feature> {
-    let found = inputs.iter().position(|input| input.name == fields.tensor);
-    let input = found.ok_or_else(|| Error(format!("no input '{}'", fields.tensor)))?;
+fn output(fields: OutputFields) -> Result<Output> {
+    let axes = axes(&fields.name, fields.shape)?;
+    let sql_type = written(&fields.sql_type)?;
+    Ok(Output { dtype: Dtype::parse(&fields.dtype)?, axes, sql_type, name: fields.name })
+}
+
+/// Behind the batch axis.
+fn axes(name: &str, shape: Vec<Option<usize>>) -> Result<Vec<Option<usize>>> {
+    let mut axes = shape.into_iter();
+    axes.next().map(|_| axes.collect()).ok_or_else(|| Error(format!("'{name}' has no axes")))
+}
+
+/// A type in the one way to write it.
+fn written(text: &str) -> Result<SqlType> {
+    let parsed = SqlType::parse(text)?;
+    if parsed.to_string() == text { Ok(parsed) } else { Err(Error(format!("an SQL type is written {}", brief(text)))) }
+}
+
+fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usize>) -> Result<Feature> {
+    let input = *numbers.get(fields.tensor.as_str()).ok_or_else(|| Error(format!("no input '{}'", fields.tensor)))?;
     let prepare = Prepare::parse(fields.prepare)?;
-    let dtype = if prepare.is_some() { Dtype::Text } else { inputs[input].dtype };
+    let dtype = match prepare {
+        None => Some(inputs[input].dtype),
+        Some(Prepare::Text(_)) => Some(Dtype::Text),
+        Some(Prepare::Image(_)) => None,
+    };
+    let takes = match prepare {
+        None => written(&fields.sql_type)?.axes().is_some(),
+        Some(Prepare::Text(_)) => fields.sql_type == "VARCHAR",
+        Some(Prepare::Image(_)) => fields.sql_type == "BLOB",
+    };
+    if !takes {
+        return Err(Error(format!("'{}' is {}", fields.name, brief(&fields.sql_type))));
+    }
     let null = null_policy(&fields.null, dtype)?;
     Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column, prepare })
 }
@@ -303,48 +368,59 @@ fn formula(fields: Value, inputs: &[Input], features: &[Feature]) -> Result<Form
     found.ok_or_else(|| Error("the formula does not fit the features".to_string()))
 }
 
-fn null_policy(value: &Value, dtype: Dtype) -> Result<NullPolicy> {
-    let stand_in = match value {
-        Value::String(kind) if kind == "null" => return Ok(NullPolicy::Null),
-        Value::String(kind) if kind == "error" => return Ok(NullPolicy::Error),
-        Value::String(kind) if kind == "nan" && dtype.is_float() => StandIn::Number(f64::NAN),
-        Value::Object(fields) => match fields.get("value") {
-            Some(Value::String(text)) => StandIn::Text(text.clone()),
-            Some(Value::Bool(flag)) => StandIn::Number(f64::from(u8::from(*flag))),
-            Some(Value::Number(number)) => StandIn::Number(number.as_f64().unwrap_or(f64::NAN)),
-            _ => return Err(Error(format!("unknown null policy {value}"))),
+/// `dtype`: of the values that one may stand among; None where none can.
+fn null_policy(field: &Value, dtype: Option<Dtype>) -> Result<NullPolicy> {
+    let unknown = || Error(format!("unknown null policy {}", brief(&field.to_string())));
+    let value = match field {
+        Value::String(kind) => match kind.as_str() {
+            "null" => return Ok(NullPolicy::Null),
+            "error" => return Ok(NullPolicy::Error),
+            "nan" if dtype.is_some_and(Dtype::is_float) => return Ok(NullPolicy::Value(StandIn::Number(f64::NAN))),
+            _ => return Err(unknown()),
         },
-        _ => return Err(Error(format!("unknown null policy {value}"))),
+        Value::Object(fields) => fields.get("value").ok_or_else(unknown)?,
+        _ => return Err(unknown()),
     };
-    match (&stand_in, dtype) {
-        (StandIn::Text(_), Dtype::Text) => Ok(NullPolicy::Value(stand_in)),
-        (StandIn::Number(_), dtype) if dtype != Dtype::Text => Ok(NullPolicy::Value(stand_in)),
-        _ => Err(Error(format!("the null policy {value} does not fit its feature"))),
-    }
+    let stand_in = dtype.and_then(|dtype| stand_in(value, dtype));
+    stand_in.map(NullPolicy::Value).ok_or_else(|| Error(format!("the null policy {field} does not fit its feature")))
 }
 
-fn call(fields: CallFields, outputs: &[(String, SqlType)]) -> Result<Call> {
+/// What stands for NULL in a tensor of this type, as it is.
+fn stand_in(value: &Value, dtype: Dtype) -> Option<StandIn> {
+    let number = match value {
+        Value::String(text) => return (dtype == Dtype::Text).then(|| StandIn::Text(text.clone())),
+        Value::Bool(flag) => f64::from(u8::from(*flag)),
+        Value::Number(number) => number.as_f64()?,
+        _ => return None,
+    };
+    if dtype.is_float() {
+        return Some(StandIn::Number(number));
+    }
+    let whole = match value {
+        Value::Number(number) => number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)),
+        _ => None,
+    };
+    let whole = whole.or((number.fract() == 0.0 && number.abs() < 1e30).then_some(number as i128))?;
+    dtype.limits().filter(|limits| limits.contains(&whole)).map(|_| StandIn::Integer(whole))
+}
+
+fn call(fields: CallFields) -> Result<Call> {
     let decode = match fields.decode.as_str() {
         "tensor" => Decode::Tensor,
         "label" => Decode::Label,
         "argmax" => Decode::Argmax,
         "map" => Decode::Map,
         "struct" => Decode::Struct,
-        other => return Err(Error(format!("unknown decoding '{other}'"))),
+        other => return Err(Error(format!("unknown decoding '{}'", brief(other)))),
     };
-    let known = |name: &String| outputs.iter().any(|(output, _)| output == name);
-    if fields.outputs.is_empty() || !fields.outputs.iter().all(known) {
-        return Err(Error("an answer names an output that is not there".to_string()));
-    }
-    let distinct: HashSet<&String> = fields.outputs.iter().collect();
-    if distinct.len() < fields.outputs.len() || distinct.len() > 1 && decode != Decode::Struct {
-        return Err(Error("an answer has outputs that it cannot have".to_string()));
-    }
-    Ok(Call { sql_type: SqlType::parse(&fields.sql_type)?, decode, outputs: fields.outputs })
+    Ok(Call { sql_type: written(&fields.sql_type)?, decode, outputs: fields.outputs })
 }
 
 fn labels(fields: LabelFields) -> Result<Labels> {
     fn all<T>(values: &[Value], read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>> {
+        if values.is_empty() {
+            return Err(Error("no labels".to_string()));
+        }
         let read: Option<Vec<T>> = values.iter().map(read).collect();
         read.ok_or_else(|| Error("a label is not of the labels' type".to_string()))
     }
@@ -352,8 +428,29 @@ fn labels(fields: LabelFields) -> Result<Labels> {
         "VARCHAR" => all(&fields.values, |v| v.as_str().map(str::to_string)).map(Labels::Text),
         "BIGINT" => all(&fields.values, Value::as_i64).map(Labels::Integer),
         "BOOLEAN" => all(&fields.values, Value::as_bool).map(Labels::Boolean),
-        other => Err(Error(format!("labels of type {other}"))),
+        other => Err(Error(format!("labels of type {}", brief(other)))),
     }
+}
+
+/// Fields have names: serde takes a list of values, too, in the order of the fields.
+fn require_objects(file: &Value) -> Result<()> {
+    let lists = ["features", "inputs", "outputs"].iter().filter_map(|name| file.get(name)?.as_array()).flatten();
+    let calls = file.get("calls").and_then(Value::as_object).into_iter().flat_map(|calls| calls.values());
+    let single = ["source", "labels", "batch", "proof"].iter().filter_map(|name| file.get(name));
+    match lists.chain(calls).chain(single).find(|value| value.is_array()) {
+        Some(list) => Err(Error(format!("a list without names: {}", brief(&list.to_string())))),
+        None => Ok(()),
+    }
+}
+
+/// How deep the values lie in one another.
+fn levels(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(values) => values.iter().map(levels).max(),
+        Value::Object(fields) => fields.values().map(levels).max(),
+        _ => None,
+    };
+    inner.map_or(0, |levels| levels + 1)
 }
 
 #[cfg(test)]
@@ -363,7 +460,8 @@ pub mod tests {
     pub fn sample() -> Value {
         serde_json::json!({
             "format": 1, "name": "churn", "version": 1, "created": "2026-01-01T00:00:00Z", "sha256": "ab",
-            "source": {}, "task": "classification", "kernel": "onnx", "proof": {},
+            "source": {"framework": "", "model": "", "converter": null, "sqlinfer": ""}, "task": "classification",
+            "kernel": "onnx", "proof": {"rows": [], "answers": {}, "tolerance": 0},
             "features": [
                 {"name": "age", "type": "DOUBLE", "null": "null", "tensor": "X", "column": 0},
                 {"name": "Income", "type": "DOUBLE", "null": "nan", "tensor": "X", "column": 1},
@@ -387,6 +485,7 @@ pub mod tests {
     }
 
     pub fn parsed(value: Value) -> Result<Manifest> {
+        require_objects(&value)?;
         let file: File = serde_json::from_value(value).map_err(|e| Error(e.to_string()))?;
         Manifest::from_file(file, PathBuf::from("/m"))
     }

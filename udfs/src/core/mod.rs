@@ -26,3 +26,4 @@ pub mod session;
 pub mod sqltype;
 pub mod tensor;
 pub mod trees;
+mod validate;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::error::{Error, Result};
+use super::error::{Error, Result, brief};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
@@ -36,6 +36,11 @@ const PLAIN: [(&str, Plain); 12] = [
     ("VARCHAR", Plain::Varchar),
 ];
 
+/// Lists, structs and maps in one another, also those of arguments: they are walked, copied and dropped level by level.
+pub const MOST_LEVELS: usize = 32;
+/// What an array of DuckDB's holds at most; arrays in one another lie in memory as one.
+const MOST_IN_ARRAY: usize = 100_000;
+
 /// The type of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SqlType {
@@ -50,8 +55,50 @@ impl SqlType {
     /// `FLOAT`, `FLOAT[][3]`, `STRUCT("a" FLOAT, "b c" VARCHAR[2])`, `MAP(VARCHAR, DOUBLE)`.
     pub fn parse(text: &str) -> Result<SqlType> {
         let mut parser = Parser { rest: text };
-        let parsed = parser.sql_type()?;
+        let (parsed, _) = parser.sql_type(MOST_LEVELS)?;
         if parser.rest.trim().is_empty() { Ok(parsed) } else { Err(parser.unknown()) }
+    }
+
+    /// Whether DuckDB has it: the type of an answer becomes that of a function.
+    pub fn require_answer(&self) -> Result<()> {
+        match self {
+            SqlType::Plain(_) => Ok(()),
+            SqlType::List(child) => child.require_answer(),
+            SqlType::Map(key, value) => key.require_answer().and_then(|()| value.require_answer()),
+            SqlType::Struct(fields) => fields.iter().try_for_each(|(_, field)| field.require_answer()),
+            SqlType::Array(..) => {
+                let (mut values, mut at) = (Some(1usize), self);
+                while let SqlType::Array(child, size) = at {
+                    values = values.and_then(|values| values.checked_mul(*size));
+                    at = child;
+                }
+                match values {
+                    Some(1..=MOST_IN_ARRAY) => at.require_answer(),
+                    _ => Err(Error(format!(
+                        "model.json names an array that does not have from 1 to {MOST_IN_ARRAY} values"
+                    ))),
+                }
+            }
+        }
+    }
+
+    /// The axes of a tensor of this type, and its element; None for what is no tensor.
+    pub fn axes(&self) -> Option<(Plain, Vec<Option<usize>>)> {
+        let (mut axes, mut at) = (Vec::new(), self);
+        loop {
+            at = match at {
+                SqlType::Plain(plain) => return Some((*plain, axes)),
+                SqlType::List(child) => {
+                    axes.push(None);
+                    child
+                }
+                SqlType::Array(child, size) => {
+                    axes.push(Some(*size));
+                    child
+                }
+                SqlType::Struct(_) | SqlType::Map(..) => return None,
+            };
+        }
     }
 
     pub fn is_scalar(&self) -> bool {
@@ -90,48 +137,65 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn sql_type(&mut self) -> Result<SqlType> {
+    /// A type of at most so many levels, and how many it has.
+    fn sql_type(&mut self, most: usize) -> Result<(SqlType, usize)> {
         let word_end = self.rest.trim_start().find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         let trimmed = self.rest.trim_start();
         let (word, rest) = trimmed.split_at(word_end.unwrap_or(trimmed.len()));
-        let mut parsed = if word.eq_ignore_ascii_case("STRUCT") {
+        let inner = || most.checked_sub(1).ok_or_else(too_deep);
+        let (mut parsed, mut levels) = if word.eq_ignore_ascii_case("STRUCT") {
             self.rest = rest;
-            SqlType::Struct(self.fields()?)
+            let (fields, levels) = self.fields(inner()?)?;
+            (SqlType::Struct(fields), levels + 1)
         } else if word.eq_ignore_ascii_case("MAP") {
             self.rest = rest;
             self.expect('(')?;
-            let key = self.sql_type()?;
+            let (key, in_key) = self.sql_type(inner()?)?;
             self.expect(',')?;
-            let value = self.sql_type()?;
+            let (value, in_value) = self.sql_type(inner()?)?;
             self.expect(')')?;
-            SqlType::Map(Box::new(key), Box::new(value))
+            (SqlType::Map(Box::new(key), Box::new(value)), in_key.max(in_value) + 1)
         } else {
             let found = PLAIN.iter().find(|(name, _)| word.eq_ignore_ascii_case(name));
             let plain = found.ok_or_else(|| self.unknown())?.1;
             self.rest = rest;
-            SqlType::Plain(plain)
+            (SqlType::Plain(plain), 0)
         };
         while self.rest.starts_with('[') {
             let end = self.rest.find(']').ok_or_else(|| self.unknown())?;
             let size = &self.rest[1..end];
+            if levels >= most {
+                return Err(too_deep());
+            }
+            levels += 1;
             parsed = match size {
                 "" => SqlType::List(Box::new(parsed)),
-                _ => SqlType::Array(Box::new(parsed), size.parse().map_err(|_| self.unknown())?),
+                _ => SqlType::Array(Box::new(parsed), self.size(size)?),
             };
             self.rest = &self.rest[end + 1..];
         }
-        Ok(parsed)
+        Ok((parsed, levels))
     }
 
-    fn fields(&mut self) -> Result<Vec<(String, SqlType)>> {
+    fn size(&self, digits: &str) -> Result<usize> {
+        if !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(self.unknown());
+        }
+        let size: i32 = digits.parse().map_err(|_| self.unknown())?;
+        usize::try_from(size).map_err(|_| self.unknown())
+    }
+
+    fn fields(&mut self, most: usize) -> Result<(Vec<(String, SqlType)>, usize)> {
         self.expect('(')?;
-        let mut fields = Vec::new();
+        let (mut fields, mut deepest) = (Vec::new(), 0);
         loop {
             let name = self.identifier()?;
-            fields.push((name, self.sql_type()?));
+            let (field, levels) = self.sql_type(most)?;
+            fields.push((name, field));
+            deepest = deepest.max(levels);
             if self.expect(',').is_err() {
                 self.expect(')')?;
-                return Ok(fields);
+                return Ok((fields, deepest));
             }
         }
     }
@@ -162,8 +226,12 @@ impl Parser<'_> {
     }
 
     fn unknown(&self) -> Error {
-        Error(format!("model.json names an SQL type that is not known: {}", self.rest))
+        Error(format!("model.json names an SQL type that is not known: {}", brief(self.rest)))
     }
+}
+
+fn too_deep() -> Error {
+    Error(format!("model.json names an SQL type of more than {MOST_LEVELS} levels"))
 }
 
 /// How a number lies in a column.
@@ -259,8 +327,29 @@ mod tests {
 
     #[test]
     fn unknown_types_are_errors() {
-        for text in ["", "DATE", "FLOAT[x]", "FLOAT[3", "STRUCT(a FLOAT)", "FLOAT x"] {
+        for text in ["", "DATE", "FLOAT[x]", "FLOAT[+3]", "FLOAT[3", "STRUCT(a FLOAT)", "FLOAT x"] {
             assert!(SqlType::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn levels_and_sizes_are_bounded() {
+        let nested = |levels: usize| format!("FLOAT{}", "[]".repeat(levels));
+        let inside = |levels: usize| format!("{}FLOAT{}", "STRUCT(\"a\" ".repeat(levels), ")".repeat(levels));
+        let mapped = |levels: usize| format!("{}FLOAT{}", "MAP(BIGINT, ".repeat(levels), ")".repeat(levels));
+        for deep in [nested, inside, mapped] {
+            assert!(SqlType::parse(&deep(MOST_LEVELS)).is_ok());
+            for levels in [MOST_LEVELS + 1, 1_000_000] {
+                let error = SqlType::parse(&deep(levels)).unwrap_err().to_string();
+                assert_eq!(error, "model.json names an SQL type of more than 32 levels");
+            }
+        }
+        assert!(SqlType::parse(&format!("{}[]", inside(MOST_LEVELS))).is_err());
+        let answer = |text: &str| SqlType::parse(text).and_then(|parsed| parsed.require_answer());
+        assert!(answer("FLOAT[100000]").is_ok() && answer("FLOAT[100][1000][]").is_ok());
+        for text in ["FLOAT[0]", "FLOAT[100001]", "FLOAT[1000][1000]", "MAP(BIGINT, FLOAT[0])"] {
+            assert!(answer(text).unwrap_err().to_string().contains("from 1 to 100000 values"), "{text}");
+        }
+        assert!(answer("FLOAT[18446744073709551615]").is_err());
     }
 }

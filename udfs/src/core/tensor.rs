@@ -1,8 +1,10 @@
 //! Tensors in memory: a typed buffer of values and its shape, batch axis first.
 
 use std::hash::Hasher;
+use std::ops::RangeInclusive;
 
 use super::error::{Error, Result};
+use super::sqltype::Plain;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
@@ -42,6 +44,43 @@ impl Dtype {
             "string" => Dtype::Text,
             _ => return Err(Error(format!("the tensor type '{name}' is not known"))),
         })
+    }
+
+    /// The integers that it holds, BOOLEAN as 0 and 1; None of what holds none.
+    pub fn limits(self) -> Option<RangeInclusive<i128>> {
+        fn all<T: Into<i128>>(least: T, most: T) -> Option<RangeInclusive<i128>> {
+            Some(least.into()..=most.into())
+        }
+        match self {
+            Dtype::I8 => all(i8::MIN, i8::MAX),
+            Dtype::I16 => all(i16::MIN, i16::MAX),
+            Dtype::I32 => all(i32::MIN, i32::MAX),
+            Dtype::I64 => all(i64::MIN, i64::MAX),
+            Dtype::U8 => all(u8::MIN, u8::MAX),
+            Dtype::U16 => all(u16::MIN, u16::MAX),
+            Dtype::U32 => all(u32::MIN, u32::MAX),
+            Dtype::U64 => all(u64::MIN, u64::MAX),
+            Dtype::Bool => all(0, 1),
+            Dtype::F32 | Dtype::F64 | Dtype::F16 | Dtype::Bf16 | Dtype::Text => None,
+        }
+    }
+
+    /// The SQL type of one value; half precision travels as FLOAT.
+    pub fn plain(self) -> Plain {
+        match self {
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Plain::Float,
+            Dtype::F64 => Plain::Double,
+            Dtype::I8 => Plain::TinyInt,
+            Dtype::I16 => Plain::SmallInt,
+            Dtype::I32 => Plain::Integer,
+            Dtype::I64 => Plain::BigInt,
+            Dtype::U8 => Plain::UTinyInt,
+            Dtype::U16 => Plain::USmallInt,
+            Dtype::U32 => Plain::UInteger,
+            Dtype::U64 => Plain::UBigInt,
+            Dtype::Bool => Plain::Boolean,
+            Dtype::Text => Plain::Varchar,
+        }
     }
 
     pub fn is_float(self) -> bool {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::column::{Column, Rows};
-use super::error::{Error, Result, unreadable_image};
+use super::error::{Error, Result, brief, unreadable_image};
 use super::manifest::{Feature, Manifest};
 use super::pack::Packed;
 use super::plan::Plan;
@@ -33,6 +33,7 @@ pub enum Prepare {
 pub struct TextFields {
     pub tokenizer: String,
     pub sha256: String,
+    pub max_length: usize,
     pub mask: Option<String>,
     pub types: Option<String>,
     pub pad: Option<i64>,
@@ -50,12 +51,15 @@ impl Prepare {
         if fields.is_null() {
             return Ok(None);
         }
+        if !fields.is_object() {
+            return Err(Error("a preparation that is none".to_string()));
+        }
         if fields.get("image").is_none() {
             return serde_json::from_value(fields).map(|fields| Some(Prepare::Text(fields))).map_err(unknown);
         }
         let fields: ImageFields = serde_json::from_value(fields).map_err(unknown)?;
         if fields.image != "RGB" {
-            return Err(Error(format!("images as {}, which is not known", fields.image)));
+            return Err(Error(format!("images as {}, which is not known", brief(&fields.image))));
         }
         Ok(Some(Prepare::Image(fields)))
     }

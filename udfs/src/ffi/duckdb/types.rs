@@ -6,7 +6,7 @@ use std::sync::Arc;
 use libduckdb_sys::*;
 
 use crate::core::error::{Error, Result};
-use crate::core::sqltype::{Given, Number, Plain, SqlType};
+use crate::core::sqltype::{Given, MOST_LEVELS, Number, Plain, SqlType};
 
 /// A logical type that is ours to destroy.
 pub struct LogicalType(pub duckdb_logical_type);
@@ -70,7 +70,13 @@ impl LogicalType {
 
     /// What the type is as an argument.
     pub fn given(&self) -> Given {
+        self.given_within(MOST_LEVELS)
+    }
+
+    /// A type of more levels is one that no model takes.
+    fn given_within(&self, levels: usize) -> Given {
         let id = self.type_id();
+        let Some(levels) = levels.checked_sub(1) else { return named(id) };
         match id {
             DUCKDB_TYPE_DUCKDB_TYPE_INVALID | DUCKDB_TYPE_DUCKDB_TYPE_ANY => Given::Unknown,
             DUCKDB_TYPE_DUCKDB_TYPE_SQLNULL => Given::Null,
@@ -84,16 +90,16 @@ impl LogicalType {
             DUCKDB_TYPE_DUCKDB_TYPE_LIST => {
                 // SAFETY: the type is a list; the child is ours.
                 let child = LogicalType(unsafe { duckdb_list_type_child_type(self.0) });
-                Given::List(Box::new(child.given()))
+                Given::List(Box::new(child.given_within(levels)))
             }
             DUCKDB_TYPE_DUCKDB_TYPE_ARRAY => {
                 // SAFETY: the type is an array; the child is ours.
                 let child = LogicalType(unsafe { duckdb_array_type_child_type(self.0) });
                 // SAFETY: the type is an array.
                 let size = unsafe { duckdb_array_type_array_size(self.0) };
-                Given::Array(Box::new(child.given()), size as usize)
+                Given::Array(Box::new(child.given_within(levels)), size as usize)
             }
-            DUCKDB_TYPE_DUCKDB_TYPE_STRUCT => Given::Struct(self.fields()),
+            DUCKDB_TYPE_DUCKDB_TYPE_STRUCT => Given::Struct(self.fields(levels)),
             _ => named(id),
         }
     }
@@ -117,14 +123,14 @@ impl LogicalType {
         }
     }
 
-    fn fields(&self) -> Vec<(String, Given)> {
+    fn fields(&self, levels: usize) -> Vec<(String, Given)> {
         // SAFETY: the type is a struct; names and types are allocated for us.
         unsafe {
             (0..duckdb_struct_type_child_count(self.0))
                 .map(|i| {
                     let name = owned_text(duckdb_struct_type_child_name(self.0, i));
                     let field = LogicalType(duckdb_struct_type_child_type(self.0, i));
-                    (name, field.given())
+                    (name, field.given_within(levels))
                 })
                 .collect()
         }
