@@ -117,6 +117,13 @@ class FeatureError(SqlinferError, ValueError):
             f"({reason}); give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place"
         )
 
+    @classmethod
+    def text(cls, model: str, feature: str, row: int, reason: str) -> FeatureError:
+        return cls(
+            f"model {model!r}: feature {feature!r}: row {row + 1} of the batch cannot be made into tokens ({reason}); "
+            "give another text, or write TRY(predict(…)) for NULL in its place"
+        )
+
 
 class MissingFeature(FeatureError, LookupError):
     @classmethod

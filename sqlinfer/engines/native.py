@@ -41,7 +41,7 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     ),
     (r"^model '.*is NULL and its null policy", errors.NullFeature),
     (r"^model '.*, but the argument is ", errors.FeatureType),
-    (r"is no image that can be read", errors.FeatureError),
+    (r"is no image that can be read|cannot be made into tokens", errors.FeatureError),
     (r"^model '[^']*' failed", errors.ModelFailed),
     (r"cannot load '", errors.InvalidModel),
     (r"open the database again$|^sqlinfer_\w+ (cannot be changed|is '.*', which enable_external_access)", EngineError),

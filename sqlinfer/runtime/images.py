@@ -11,18 +11,11 @@ import pyarrow as pa
 from sqlinfer.errors import MissingExtra
 from sqlinfer.models.signature import Feature, ImagePreparation
 from sqlinfer.runtime.nested import Cells
+from sqlinfer.runtime.unreadable import Unreadable
 
-__all__ = ["ImagePreparer", "UnreadableImage"]
+__all__ = ["ImagePreparer"]
 
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-
-
-class UnreadableImage(Exception):
-    """``row``: among the images that were to be read."""
-
-    def __init__(self, feature: str, row: int, reason: str) -> None:
-        super().__init__(reason)
-        self.feature, self.row, self.reason = feature, row, reason
 
 
 class ImagePreparer:
@@ -36,7 +29,7 @@ class ImagePreparer:
             raise MissingExtra.of("pillow", "image", "a model that takes images") from error
         self._open: Any = Image.open
         self._upright: Any = ImageOps.exif_transpose
-        self._name = feature.name
+        self._feature = feature
         self._tensor = feature.tensor
         self._most = feature.prepare.pixels
 
@@ -56,18 +49,18 @@ class ImagePreparer:
 
     def _read(self, row: int, content: bytes) -> np.ndarray:
         if not content.startswith((_PNG, _JPEG)):
-            raise UnreadableImage(self._name, row, "it is neither PNG nor JPEG")
+            raise Unreadable(self._feature, row, "it is neither PNG nor JPEG")
         try:
             with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
                 if image.width * image.height > self._most:
                     reason = f"{image.width} x {image.height} pixels are more than the {self._most} that are accepted"
-                    raise UnreadableImage(self._name, row, reason)
+                    raise Unreadable(self._feature, row, reason)
                 image.load()
                 return self._pixels(image)
-        except UnreadableImage:
+        except Unreadable:
             raise
         except Exception as error:  # Pillow's exceptions for damaged files share no base class but Exception
-            raise UnreadableImage(self._name, row, f"it is damaged: {error}") from error
+            raise Unreadable(self._feature, row, f"it is damaged: {error}") from error
 
     def _pixels(self, image: Any) -> np.ndarray:
         """[height, width, 3], upright. Pillow would clip 16 bits of grey to 8."""

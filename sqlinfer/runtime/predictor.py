@@ -13,18 +13,18 @@ from typing import Generic, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from sqlinfer.errors import FeatureError, ModelFailed
+from sqlinfer.errors import ModelFailed
 from sqlinfer.models.formula import Formula
 from sqlinfer.models.signature import Call, Signature
 from sqlinfer.runtime.answers import answer, answer_type
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
-from sqlinfer.runtime.images import UnreadableImage
 from sqlinfer.runtime.memo import Memo
 from sqlinfer.runtime.prepare import chunks, prepared_groups, preparers
 from sqlinfer.runtime.recent import Recent, keys
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.sums import Sums
 from sqlinfer.runtime.texts import TOKENS_PER_RUN
+from sqlinfer.runtime.unreadable import Unreadable
 from sqlinfer.types import DTYPES
 
 __all__ = ["Predictor"]
@@ -111,9 +111,9 @@ class Predictor:
             recent = self._recent.here()
             try:
                 answers = recent.score(keys(columns), lambda rows: self._run_prepared(plan, columns, rows))
-            except UnreadableImage as error:
+            except Unreadable as error:
                 row = error.row if keep is None else int(np.flatnonzero(keep)[error.row])
-                raise FeatureError.image(self.model, error.feature, row, error.reason) from error
+                raise error.error(self.model, row) from error
         return answers if keep is None else _spread(answers, keep)
 
     def _run_prepared(self, plan: Plan, columns: Sequence[pa.Array], rows: np.ndarray) -> pa.Array:
@@ -122,8 +122,8 @@ class Predictor:
         for some in chunks(self.signature, self._preparers(), columns, rows):
             try:
                 groups = prepared_groups(plan, columns, some)
-            except UnreadableImage as error:
-                raise UnreadableImage(error.feature, int(some[error.row]), error.reason) from error
+            except Unreadable as error:
+                raise Unreadable(error.feature, int(some[error.row]), error.reason) from error
             answers += self._run_all(groups, len(some))
             order += [np.asarray(group.rows) for group in groups]
         joined = pa.concat_arrays(answers)

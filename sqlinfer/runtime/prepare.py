@@ -13,8 +13,8 @@ from sqlinfer.runtime.batches import Group, Plan, Preparer
 from sqlinfer.runtime.images import ImagePreparer
 from sqlinfer.runtime.texts import TextPreparer, padded
 
-# What is decoded at a time; a single image may be larger.
-_BYTES_OF_PIXELS = 32 << 20
+# What is prepared at a time; a single row may take more.
+_PREPARED_BYTES = 32 << 20
 
 __all__ = ["chunks", "prepared_groups", "preparers"]
 
@@ -33,16 +33,16 @@ def preparers(signature: Signature, file: Callable[[str], bytes]) -> dict[str, P
 def chunks(
     signature: Signature, made: Mapping[str, Preparer], columns: Sequence[pa.Array], rows: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """The rows, so many at a time that their images fit in memory."""
-    images = [
+    """The rows, so many at a time that their tokens and pixels fit in memory."""
+    readers = [
         (reader, column)
         for feature, column in zip(signature.features, columns, strict=True)
-        if isinstance(reader := made.get(feature.name), ImagePreparer)
+        if isinstance(reader := made.get(feature.name), (ImagePreparer, TextPreparer))
     ]
     start, taken = 0, 0
     for i, row in enumerate(rows):
-        needed = sum(reader.bytes_of(column[int(row)].as_py()) for reader, column in images)
-        if taken and taken + needed > _BYTES_OF_PIXELS:
+        needed = sum(reader.bytes_of(column[int(row)].as_py()) for reader, column in readers)
+        if taken and taken + needed > _PREPARED_BYTES:
             yield rows[start:i]
             start, taken = i, 0
         taken += needed

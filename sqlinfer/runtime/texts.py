@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +15,7 @@ from sqlinfer.errors import MissingExtra, RegistryError
 from sqlinfer.models.signature import Feature, Signature, TextPreparation
 from sqlinfer.runtime.batches import Group
 from sqlinfer.runtime.nested import Cells
+from sqlinfer.runtime.unreadable import Unreadable, is_room
 
 __all__ = ["TOKENS_PER_RUN", "TextPreparer", "padded"]
 
@@ -19,6 +23,29 @@ __all__ = ["TOKENS_PER_RUN", "TextPreparer", "padded"]
 TOKENS_PER_RUN = 512
 # What a run costs beside its tokens, in tokens.
 _RUN_COSTS = 16
+# A text of more bytes is refused, and one that has more once it is normalised: a novel has a few millions. The
+# extension has the same bounds, in core/prepare/text.rs.
+_MOST_BYTES = 8 << 20
+_MOST_NORMALISED = 16 << 20
+# Texts of more characters are looked at first, in pieces of so many.
+_LONG = 1 << 14
+# What tokenizers takes for each byte of a text that is nothing but short words: 400 was seen.
+_WORK_SPACE = 512
+# One of these at a time in a process.
+_HUGE = 1 << 20
+_huge_one = threading.Lock()
+
+T = TypeVar("T")
+
+
+def _caught(work: Callable[[], T]) -> T:
+    """What the package calls a panic is no Exception."""
+    try:
+        return work()
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise RuntimeError(str(error)) from error
 
 
 class TextPreparer:
@@ -31,9 +58,10 @@ class TextPreparer:
         except ImportError as error:
             raise MissingExtra.of("tokenizers", "text", "a model that takes text") from error
         try:
-            self._tokenizer: Any = Tokenizer.from_buffer(content)
+            self._tokenizer: Any = _caught(lambda: Tokenizer.from_buffer(content))
         except Exception as error:  # the package raises nothing more particular
             raise RegistryError(f"{feature.prepare.tokenizer} is not a tokenizer ({error})") from error
+        self._feature = feature
         self._prepare = feature.prepare
         self._names = feature.tensors
         ids = signature.input(feature.tensor)
@@ -41,14 +69,75 @@ class TextPreparer:
         self._dtypes = {name: np.dtype(signature.input(name).dtype) for name in self._names}
 
     def __call__(self, texts: pa.Array) -> dict[str, Cells]:
-        encodings = self._tokenizer.encode_batch_fast(texts.to_pylist())
+        """Raises Unreadable."""
+        encodings = self._encoded(texts.to_pylist())
         ids = [encoding.ids for encoding in encodings]
+        for row, mine in enumerate(ids):
+            self._require(row, mine)
         columns = {self._names[0]: ids}
         if self._prepare.mask is not None:
             columns[self._prepare.mask] = [[1] * len(row) for row in ids]
         if self._prepare.types is not None:
             columns[self._prepare.types] = [encoding.type_ids for encoding in encodings]
         return {name: self._cells(name, columns[name]) for name in self._names}
+
+    def bytes_of(self, text: str | None) -> int:
+        """How much memory the tokens of a text will take at most."""
+        tokens = max(len((text or "").encode()), self._length or 0)
+        return min(tokens, self._prepare.max_length) * 8 * len(self._names)
+
+    def _encoded(self, texts: Sequence[str]) -> list[Any]:
+        """Short texts together, on all cores; a long one alone."""
+        encodings: list[Any] = []
+        for row, text in enumerate([*texts, None]):
+            if text is not None and len(text) <= _LONG:
+                continue
+            encodings += self._together(texts[len(encodings) : row], len(encodings))
+            if text is not None:
+                encodings.append(self._alone(text, row))
+        return encodings
+
+    def _together(self, texts: Sequence[str], first: int) -> list[Any]:
+        try:
+            encodings: list[Any] = _caught(lambda: self._tokenizer.encode_batch_fast(texts))
+            return encodings
+        except Exception:  # one of them cannot be encoded: which, and why
+            return [self._alone(text, row) for row, text in enumerate(texts, first)]
+
+    def _alone(self, text: str, row: int) -> Any:
+        size = len(text.encode())
+        if size > _MOST_BYTES:
+            raise Unreadable(self._feature, row, f"it has {size} bytes, of {_MOST_BYTES} at most")
+        try:
+            with _huge_one if size > _HUGE else nullcontext():
+                if len(text) > _LONG:
+                    self._require_room(text, row)
+                return _caught(lambda: self._tokenizer.encode_batch_fast([text]))[0]
+        except Unreadable:
+            raise
+        except Exception as error:  # the package raises nothing more particular
+            raise Unreadable(self._feature, row, str(error)) from error
+
+    def _require_room(self, text: str, row: int) -> None:
+        """What is normalised may be longer, and the library would not survive that there is no memory for it."""
+        normalizer, length = self._tokenizer.normalizer, len(text.encode())
+        if normalizer is not None:
+            length = 0
+            for start in range(0, len(text), _LONG):
+                length += len(_caught(partial(normalizer.normalize_str, text[start : start + _LONG])).encode())
+                if length > _MOST_NORMALISED:
+                    reason = f"normalised, it has more than {_MOST_NORMALISED} bytes"
+                    raise Unreadable(self._feature, row, reason)
+        if not is_room(length * _WORK_SPACE):
+            raise Unreadable(self._feature, row, f"there is no memory for the tokens of {length} bytes")
+
+    def _require(self, row: int, ids: Sequence[int]) -> None:
+        most = self._prepare.max_length
+        if len(ids) > most:
+            raise Unreadable(self._feature, row, f"it makes {len(ids)} tokens, of {most} at most")
+        limit = np.iinfo(self._dtypes[self._names[0]]).max
+        if odd := next((id for id in ids if id > limit), None):
+            raise Unreadable(self._feature, row, f"the model takes no token {odd}")
 
     @property
     def vocabulary(self) -> int:

@@ -12,6 +12,7 @@ import onnx
 from onnx import TensorProto
 
 from sqlinfer.errors import InvalidModel
+from sqlinfer.models.prepare.growth import require_moderate
 from sqlinfer.models.prepare.options import Options
 
 __all__ = ["TOKENIZER_FILE", "Tokenizer", "Tokens", "find_tokens", "read_tokenizer"]
@@ -76,20 +77,19 @@ def read_tokenizer(path: Path, tokens: Tokens, options: Options) -> Tokenizer:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if "model" not in fields:
             raise ValueError("it has no 'model'")
-    except (OSError, ValueError, TypeError) as error:
+        require_moderate(fields)
+        own = fields.get("truncation") or {}
+        limit = options.get("max_length") or own.get("max_length") or tokens.positions or _MAX_LENGTH
+        limit = min(int(most) for most in (limit, tokens.positions, tokens.length) if most)
+        direction, strategy = own.get("direction", "Right"), own.get("strategy", "LongestFirst")
+        pad = _pad(fields)
+    except RecursionError:
+        raise InvalidModel(f"{path} is not a tokenizer in Hugging Face's format: it is nested too deep") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise InvalidModel(f"{path} is not a tokenizer in Hugging Face's format: {error}") from error
-    own = fields.get("truncation") or {}
-    limit = options.get("max_length") or own.get("max_length") or tokens.positions or _MAX_LENGTH
-    limit = min(most for most in (limit, tokens.positions, tokens.length) if most)
-    fields["truncation"] = {
-        "direction": own.get("direction", "Right"),
-        "max_length": limit,
-        "strategy": own.get("strategy", "LongestFirst"),
-        "stride": 0,
-    }
-    pad = _pad(fields)
+    fields["truncation"] = {"direction": direction, "max_length": limit, "strategy": strategy, "stride": 0}
     fields["padding"] = None
-    content = json.dumps(fields, ensure_ascii=False).encode()
+    content = json.dumps(fields, ensure_ascii=False).encode(errors="surrogatepass")
     return Tokenizer(content, hashlib.sha256(content).hexdigest(), limit, pad)
 
 

@@ -97,6 +97,14 @@ pub fn unreadable_image(model: &str, feature: &str, row: usize, reason: &str) ->
     ))
 }
 
+pub fn unreadable_text(model: &str, feature: &str, row: usize, reason: &str) -> Error {
+    Error(format!(
+        "model '{model}': feature '{feature}': row {} of the batch cannot be made into tokens ({reason}); \
+         give another text, or write TRY(predict(…)) for NULL in its place",
+        row + 1
+    ))
+}
+
 pub fn model_failed(model: &str, reason: &str) -> Error {
     Error(format!("model '{model}' failed: {}", brief(reason)))
 }

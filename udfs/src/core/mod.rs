@@ -2,6 +2,7 @@
 
 pub mod answers;
 mod beside;
+pub mod caught;
 pub mod cells;
 pub mod column;
 pub mod convert;
@@ -22,6 +23,7 @@ pub mod predictor;
 pub mod prepare;
 pub mod reference;
 pub mod registry;
+mod room;
 pub mod session;
 pub mod sqltype;
 pub mod tensor;

@@ -12,9 +12,8 @@ use super::super::column::{Column, Data, Rows};
 use super::super::error::{Error, Result};
 use super::super::pack::Packed;
 use super::super::tensor::Buffer;
+use super::Unreadable;
 
-/// What is decoded at a time; a single image may be larger.
-pub const BYTES_OF_PIXELS: usize = 32 << 20;
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";
 const DAMAGED: &str = "it is damaged";
@@ -23,12 +22,6 @@ pub struct Images {
     pub input: usize,
     /// More are refused before they are decoded.
     pub pixels: u64,
-}
-
-/// Why an image cannot be read, and which of the rows it is.
-pub struct Unreadable {
-    pub row: usize,
-    pub reason: String,
 }
 
 impl Images {

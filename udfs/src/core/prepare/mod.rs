@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::column::{Column, Rows};
-use super::error::{Error, Result, brief, unreadable_image};
+use super::error::{Error, Result, brief, unreadable_image, unreadable_text};
 use super::manifest::{Feature, Manifest};
 use super::pack::Packed;
-use super::plan::Plan;
+use super::plan::{Plan, Reader};
 use image::Images;
 pub use recent::Recent;
 pub use text::TOKENS_PER_RUN;
@@ -82,6 +82,12 @@ impl Prepare {
     }
 }
 
+/// Why a text or an image cannot be read, and which of the rows it is.
+pub struct Unreadable {
+    pub row: usize,
+    pub reason: String,
+}
+
 /// What reads one feature.
 pub enum Preparer {
     Text(Box<Texts>),
@@ -103,6 +109,14 @@ pub fn preparers(manifest: &Manifest) -> Result<Vec<Option<Preparer>>> {
 }
 
 impl Preparer {
+    /// How much memory a row will take at most.
+    pub fn bytes_of(&self, reader: &Reader, column: &Column, row: usize) -> usize {
+        match self {
+            Preparer::Text(texts) => texts.bytes_of(reader, column, row),
+            Preparer::Image(images) => images.bytes_of(column, row),
+        }
+    }
+
     /// Fill the tensors of the feature of that number, with so many threads where it helps; gives the inputs filled and each row's shape in them.
     pub fn pack(
         &self,
@@ -115,7 +129,9 @@ impl Preparer {
     ) -> Result<Vec<(usize, Vec<usize>)>> {
         let (feature, reader) = (&plan.manifest.features[number], &plan.readers[number]);
         match self {
-            Preparer::Text(texts) => texts.pack(reader, &feature.null, column, rows, tensors),
+            Preparer::Text(texts) => texts
+                .pack(reader, &feature.null, column, rows, tensors)
+                .map_err(|error| unreadable_text(&plan.model, &feature.name, rows.get(error.row), &error.reason)),
             Preparer::Image(images) => images
                 .pack(column, rows, threads, tensors)
                 .map_err(|error| unreadable_image(&plan.model, &feature.name, rows.get(error.row), &error.reason)),

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::super::column::{Column, Rows};
 use super::super::error::{Error, Result};
 use super::super::pack::{Group, kept};
+use super::super::plan::Reader;
 use super::super::predictor::{Sink, State, joined};
 use super::super::tensor::Tensor;
-use super::image::BYTES_OF_PIXELS;
 use super::keys::key;
 use super::{Prepare, Preparer, text};
+
+/// What is prepared at a time; a single row may take more.
+const PREPARED_BYTES: usize = 32 << 20;
 
 /// Answers of some of the rows that were run: which, by their numbers, and the outputs.
 type Part = (Vec<u32>, Vec<Tensor>);
@@ -134,19 +137,19 @@ impl State {
         Ok(self.run(&group.tensors, numbers.len())?.into_iter().map(part).collect())
     }
 
-    /// How many of the rows are prepared at a time, so that their images fit in memory.
+    /// How many of the rows are prepared at a time, so that their tokens and pixels fit in memory.
     fn fitting(&self, columns: &[&Column], rows: &[u32]) -> usize {
+        let readers = &self.predictor.plan.readers;
         let bytes = |row: u32| -> usize {
-            let one = |(preparer, column): (&Option<Preparer>, &&Column)| match preparer {
-                Some(Preparer::Image(images)) => images.bytes_of(column, row as usize),
-                _ => 0,
+            let one = |((preparer, reader), column): ((&Option<Preparer>, &Reader), &&Column)| {
+                preparer.as_ref().map_or(0, |preparer| preparer.bytes_of(reader, column, row as usize))
             };
-            self.packer.preparers.iter().zip(columns).map(one).sum()
+            self.packer.preparers.iter().zip(readers).zip(columns).map(one).sum()
         };
         let mut total = 0;
         let over = rows.iter().position(|row| {
             total += bytes(*row);
-            total > BYTES_OF_PIXELS
+            total > PREPARED_BYTES
         });
         over.unwrap_or(rows.len()).max(1)
     }

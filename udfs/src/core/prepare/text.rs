@@ -1,21 +1,37 @@
 //! Texts → token ids.
 
-use tokenizers::Tokenizer;
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
 
-use super::super::column::{Column, Rows};
-use super::super::convert::{Place, stand_in, texts};
+use tokenizers::{Encoding, NormalizedString, Normalizer, Tokenizer};
+
+use super::super::caught::caught;
+use super::super::column::{Column, Data, Rows};
+use super::super::convert::StandIn;
 use super::super::error::{Error, Result};
 use super::super::files::{read_intact, unreadable};
 use super::super::manifest::{Feature, Manifest, NullPolicy};
 use super::super::pack::{Group, Packed};
 use super::super::plan::{Kind, Reader};
-use super::super::tensor::{self, Buffer};
-use super::TextFields;
+use super::super::room;
+use super::super::tensor::Buffer;
+use super::{TextFields, Unreadable};
 
 /// Measured with 6 layers of 384: fewer tokens wait for the weights, more fall out of the nearest caches.
 pub const TOKENS_PER_RUN: usize = 512;
 /// What a run costs beside its tokens, in tokens.
 const RUN_COSTS: usize = 16;
+/// A text of more bytes is refused, and one that has more once it is normalised: a novel has a few millions. The Python
+/// package has the same bounds, in runtime/texts.py.
+const MOST_BYTES: usize = 8 << 20;
+const MOST_NORMALISED: usize = 16 << 20;
+/// Texts of more characters are looked at first, in pieces of so many.
+const LONG: usize = 1 << 14;
+/// What tokenizers takes for each byte of a text that is nothing but short words: 400 was seen.
+const WORK_SPACE: usize = 512;
+/// One of these at a time in a process.
+const HUGE: usize = 1 << 20;
+static HUGE_ONE: Mutex<()> = Mutex::new(());
 
 pub struct Texts {
     tokenizer: Tokenizer,
@@ -24,6 +40,7 @@ pub struct Texts {
     types: Option<usize>,
     /// All texts have so many tokens, where the graph says so.
     length: Option<usize>,
+    most: usize,
     pad: i64,
 }
 
@@ -31,7 +48,8 @@ impl Texts {
     pub fn open(manifest: &Manifest, feature: &Feature, fields: &TextFields) -> Result<Texts> {
         let path = manifest.folder.join(&fields.tokenizer);
         let content = read_intact(&path, &fields.sha256)?;
-        let tokenizer = Tokenizer::from_bytes(content).map_err(|reason| unreadable(&path, &reason))?;
+        let tokenizer = caught(|| Tokenizer::from_bytes(content)).map_err(|reason| unreadable(&path, &reason))?;
+        let tokenizer = tokenizer.map_err(|reason| unreadable(&path, &reason))?;
         let input = |name: &Option<String>| match name {
             Some(name) => manifest.input_number(name).map(Some),
             None => Ok(None),
@@ -42,8 +60,15 @@ impl Texts {
             mask: input(&fields.mask)?,
             types: input(&fields.types)?,
             length: manifest.inputs[feature.input].axes.first().copied().flatten(),
+            most: fields.max_length,
             pad: fields.pad.unwrap_or(0),
         })
+    }
+
+    /// How much memory the tokens of a text will take at most.
+    pub fn bytes_of(&self, reader: &Reader, column: &Column, row: usize) -> usize {
+        let tokens = text(column, words(reader), row).map_or(0, <[u8]>::len).max(self.length.unwrap_or(0));
+        tokens.min(self.most) * size_of::<i64>() * self.filled().count()
     }
 
     pub fn pack(
@@ -53,23 +78,17 @@ impl Texts {
         column: &Column,
         rows: Rows,
         tensors: &mut [Packed],
-    ) -> Result<Vec<(usize, Vec<usize>)>> {
-        let words = match &reader.kind {
-            Kind::Text(Some(words)) => Some(words.as_slice()),
-            _ => None,
+    ) -> std::result::Result<Vec<(usize, Vec<usize>)>, Unreadable> {
+        let fill = match null {
+            NullPolicy::Value(StandIn::Text(text)) => text.as_bytes(),
+            _ => &[],
         };
-        let mut given = Buffer::Text(tensor::Texts { bytes: Vec::new(), cells: vec![(0, 0); rows.len()] });
-        if let Buffer::Text(out) = &mut given {
-            texts(column, words, rows, out, 1, 0);
-        }
-        if let NullPolicy::Value(value) = null {
-            stand_in(column, value, rows, Place { buffer: &mut given, start: 0, width: 1, at: 0 });
-        }
-        let Buffer::Text(given) = given else { return Err(Error("texts are no texts".to_string())) };
         let mut lengths = Vec::with_capacity(rows.len());
         self.filled().for_each(|number| tensors[number].buffer.reset(0));
-        for row in 0..rows.len() {
-            lengths.push(self.encode(&String::from_utf8_lossy(given.get(row)), tensors)?);
+        for (row, place) in rows.iter().enumerate() {
+            let given = text(column, words(reader), place).unwrap_or(fill);
+            let encoding = self.encode(given).map_err(|reason| Unreadable { row, reason })?;
+            lengths.push(self.put(&encoding, tensors).map_err(|error| Unreadable { row, reason: error.0 })?);
         }
         Ok(self.filled().map(|number| (number, lengths.clone())).collect())
     }
@@ -78,13 +97,50 @@ impl Texts {
         [Some(self.ids), self.mask, self.types].into_iter().flatten()
     }
 
+    fn encode(&self, given: &[u8]) -> std::result::Result<Encoding, String> {
+        if given.len() > MOST_BYTES {
+            return Err(format!("it has {} bytes, of {MOST_BYTES} at most", given.len()));
+        }
+        let text = String::from_utf8_lossy(given);
+        let _alone = (text.len() > HUGE).then(|| HUGE_ONE.lock().unwrap_or_else(PoisonError::into_inner));
+        if text.len() > LONG && text.chars().count() > LONG {
+            self.require_room(&text)?;
+        }
+        let encoding = caught(|| self.tokenizer.encode_fast(Cow::as_ref(&text), true))?;
+        let encoding = encoding.map_err(|reason| reason.to_string())?;
+        let count = encoding.len();
+        if count > self.most {
+            return Err(format!("it makes {count} tokens, of {} at most", self.most));
+        }
+        Ok(encoding)
+    }
+
+    /// What is normalised may be longer, and the library would not survive that there is no memory for it.
+    fn require_room(&self, text: &str) -> std::result::Result<(), String> {
+        let mut length = 0;
+        match self.tokenizer.get_normalizer() {
+            None => length = text.len(),
+            Some(normalizer) => {
+                for piece in pieces(text) {
+                    let mut normalized = NormalizedString::from(piece);
+                    let done = caught(|| normalizer.normalize(&mut normalized).map_err(|reason| reason.to_string()))?;
+                    done?;
+                    length += normalized.get().len();
+                    if length > MOST_NORMALISED {
+                        return Err(format!("normalised, it has more than {MOST_NORMALISED} bytes"));
+                    }
+                }
+            }
+        }
+        match room::is_there(length * WORK_SPACE) {
+            true => Ok(()),
+            false => Err(format!("there is no memory for the tokens of {length} bytes")),
+        }
+    }
+
     /// Append the tokens of one text; how many there are.
-    fn encode(&self, text: &str, tensors: &mut [Packed]) -> Result<usize> {
-        let encoding = self
-            .tokenizer
-            .encode_fast(text, true)
-            .map_err(|reason| Error(format!("a text cannot be made into tokens ({reason})")))?;
-        let count = encoding.get_ids().len();
+    fn put(&self, encoding: &Encoding, tensors: &mut [Packed]) -> Result<usize> {
+        let count = encoding.len();
         let padding = self.length.unwrap_or(0).saturating_sub(count);
         let mut put = |number: usize, values: &mut dyn Iterator<Item = i64>, fill: i64| {
             extend(&mut tensors[number].buffer, values.chain(std::iter::repeat_n(fill, padding)))
@@ -100,10 +156,45 @@ impl Texts {
     }
 }
 
+/// The words of an enumeration.
+fn words(reader: &Reader) -> Option<&[String]> {
+    match &reader.kind {
+        Kind::Text(Some(words)) => Some(words.as_slice()),
+        _ => None,
+    }
+}
+
+/// The bytes of a text; None for NULL.
+fn text<'a>(column: &'a Column, words: Option<&'a [String]>, row: usize) -> Option<&'a [u8]> {
+    let word = |code: usize| words.and_then(|words| words.get(code)).map(String::as_bytes);
+    match &column.data {
+        _ if !column.is_valid(row) => None,
+        Data::Text(values) => Some(values[row]),
+        Data::U8(codes) => word(codes[row].into()),
+        Data::U16(codes) => word(codes[row].into()),
+        Data::U32(codes) => word(codes[row] as usize),
+        _ => None,
+    }
+}
+
+/// A text in parts of `LONG` characters.
+fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        let end = text.char_indices().nth(LONG).map_or(text.len(), |(end, _)| end);
+        let (piece, rest) = text.split_at(end);
+        text = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 fn extend(buffer: &mut Buffer, values: impl Iterator<Item = i64>) -> Result<()> {
     match buffer {
         Buffer::I64(out) => out.extend(values),
-        Buffer::I32(out) => out.extend(values.map(|value| value as i32)),
+        Buffer::I32(out) => {
+            for value in values {
+                out.push(i32::try_from(value).map_err(|_| Error(format!("the model takes no token {value}")))?);
+            }
+        }
         _ => return Err(Error("token ids are int32 or int64".to_string())),
     }
     Ok(())
@@ -172,6 +263,15 @@ mod tests {
         let ones = vec![1; length * rows.len()];
         let packed = |buffer| Packed { buffer, inner: vec![length], width: length };
         Group { tensors: vec![packed(Buffer::I64(ids)), packed(Buffer::I32(ones))], rows: Some(rows.to_vec()) }
+    }
+
+    #[test]
+    fn pieces_are_cut_between_characters() {
+        let text = "aé".repeat(LONG);
+        let parts: Vec<&str> = pieces(&text).collect();
+        assert_eq!(parts.concat(), text);
+        assert_eq!(parts.iter().map(|part| part.chars().count()).collect::<Vec<_>>(), [LONG, LONG]);
+        assert_eq!(pieces("").count(), 0);
     }
 
     #[test]
