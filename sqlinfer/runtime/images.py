@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sqlinfer.errors import MissingExtra
 from sqlinfer.models.signature import Feature, ImagePreparation
+from sqlinfer.runtime.decoder import Decoder, native_decoder
 from sqlinfer.runtime.nested import Cells
 from sqlinfer.runtime.unreadable import Unreadable
 
@@ -19,48 +20,69 @@ _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 class ImagePreparer:
-    """Reads the images of one feature. May be called from any thread."""
+    """Reads the images of one feature. May be called from any thread.
+
+    By the extension's decoder, where it is there: others decode sound files alike, and damaged ones each in its way.
+    """
 
     def __init__(self, feature: Feature) -> None:
         assert isinstance(feature.prepare, ImagePreparation)
+        self._feature = feature
+        self._tensor = feature.tensor
+        self._most = feature.prepare.pixels
+        self._decoder: Decoder | _Pillow = native_decoder() or _Pillow()
+
+    def __call__(self, images: pa.Array) -> dict[str, Cells]:
+        """Raises Unreadable."""
+        pixels = [self._read(i, content) for i, content in enumerate(images.to_pylist())]
+        shapes = np.array([image.shape for image in pixels], np.int64).reshape(-1, 3)
+        values = np.concatenate([image.ravel() for image in pixels])
+        return {self._tensor: Cells(values, shapes.prod(axis=1), shapes)}
+
+    def bytes_of(self, content: bytes | None) -> int:
+        """How much memory the pixels will take; an image that cannot be read takes none."""
+        return min(self._decoder.count_pixels(content or b""), self._most) * 3
+
+    def _read(self, row: int, content: bytes) -> np.ndarray:
+        try:
+            return self._decoder.decode(content, self._most)
+        except (ValueError, MemoryError) as error:
+            raise Unreadable(self._feature, row, str(error)) from error
+
+
+class _Pillow:
+    """In an installation without the extension."""
+
+    def __init__(self) -> None:
         try:
             from PIL import Image, ImageOps
         except ImportError as error:
             raise MissingExtra.of("pillow", "image", "a model that takes images") from error
         self._open: Any = Image.open
         self._upright: Any = ImageOps.exif_transpose
-        self._feature = feature
-        self._tensor = feature.tensor
-        self._most = feature.prepare.pixels
 
-    def __call__(self, images: pa.Array) -> dict[str, Cells]:
-        pixels = [self._read(i, content) for i, content in enumerate(images.to_pylist())]
-        shapes = np.array([image.shape for image in pixels], np.int64).reshape(-1, 3)
-        values = np.concatenate([image.ravel() for image in pixels])
-        return {self._tensor: Cells(values, shapes.prod(axis=1), shapes)}
-
-    def bytes_of(self, content: bytes) -> int:
-        """How much memory the pixels will take; an image that cannot be read takes none."""
+    def decode(self, content: bytes, most: int) -> np.ndarray:
+        """As `Decoder.decode`."""
+        if not content.startswith((_PNG, _JPEG)):
+            raise ValueError("it is neither PNG nor JPEG")
         try:
             with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-                return int(min(image.width * image.height, self._most) * 3)
+                count = image.width * image.height
+                if count <= most:
+                    image.load()
+                    return self._pixels(image)
+                size = f"{image.width} x {image.height} pixels"
+        except Exception as error:  # Pillow's exceptions for damaged files share no base class but Exception
+            raise ValueError(f"it is damaged: {error}") from error
+        raise ValueError(f"{size} are more than the {most} that are accepted")
+
+    def count_pixels(self, content: bytes) -> int:
+        """As `Decoder.count_pixels`."""
+        try:
+            with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+                return int(image.width * image.height)
         except Exception:  # it is reported when it is read
             return 0
-
-    def _read(self, row: int, content: bytes) -> np.ndarray:
-        if not content.startswith((_PNG, _JPEG)):
-            raise Unreadable(self._feature, row, "it is neither PNG nor JPEG")
-        try:
-            with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-                if image.width * image.height > self._most:
-                    reason = f"{image.width} x {image.height} pixels are more than the {self._most} that are accepted"
-                    raise Unreadable(self._feature, row, reason)
-                image.load()
-                return self._pixels(image)
-        except Unreadable:
-            raise
-        except Exception as error:  # Pillow's exceptions for damaged files share no base class but Exception
-            raise Unreadable(self._feature, row, f"it is damaged: {error}") from error
 
     def _pixels(self, image: Any) -> np.ndarray:
         """[height, width, 3], upright. Pillow would clip 16 bits of grey to 8."""

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image, ImageDraw, ImageOps
 
 import sqlinfer
-from sqlinfer.errors import FeatureError, InvalidModel, MissingExtra
+from sqlinfer.errors import FeatureError, InvalidModel
 
 FILTERS = {"linear": Image.Resampling.BILINEAR, "cubic": Image.Resampling.BICUBIC}
 
@@ -329,10 +329,3 @@ def test_options_that_cannot_be(tmp_path, options, message):
     onnx.save(network(), tmp_path / "model.onnx")
     with pytest.raises(InvalidModel, match=message):
         sqlinfer.register("m", tmp_path / "model.onnx", registry=tmp_path / "registry", **options)
-
-
-def test_without_the_package_the_error_says_how_to_get_it(tmp_path, without):
-    onnx.save(network(), tmp_path / "model.onnx")
-    without("PIL")
-    with pytest.raises(MissingExtra, match=r"pip install 'sqlinfer\[image\]'"):
-        sqlinfer.register("m", tmp_path / "model.onnx", image=True, registry=tmp_path / "registry")

@@ -3,6 +3,8 @@
 mod attributes;
 pub mod cpu;
 pub mod duckdb;
+mod images;
+pub mod jpeg;
 pub mod library;
 pub mod onnxruntime;
 pub mod operators;

@@ -1,22 +1,32 @@
 //! Image files → pixels. What is done with the pixels then is the graph's own business.
 
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use image::codecs::png::PngDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, RgbImage};
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
+use super::super::caught::caught;
 use super::super::column::{Column, Data, Rows};
 use super::super::error::{Error, Result};
 use super::super::pack::Packed;
+use super::super::room;
 use super::super::tensor::Buffer;
 use super::Unreadable;
+use crate::ffi::jpeg::strict;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";
 const DAMAGED: &str = "it is damaged";
+/// A file of a few kilobytes may have any number of scans, and each goes through all pixels.
+const MOST_SCANS: usize = 500;
+/// Images of more pixels are decoded one at a time in a process.
+const HUGE: usize = 1 << 24;
+static HUGE_ONE: Mutex<()> = Mutex::new(());
+/// What decoding takes for each pixel, beside what the file holds for it: coefficients, the pixels, and those turned.
+const WORK_SPACE: usize = 24;
 
 pub struct Images {
     pub input: usize,
@@ -41,6 +51,9 @@ impl Images {
         for (row, image) in decode_all(&contents, self.pixels, threads).into_iter().enumerate() {
             let image = image.map_err(|error| Unreadable { row, reason: error.0 })?;
             shapes.extend([image.height() as usize, image.width() as usize, 3]);
+            if out.try_reserve(image.as_raw().len()).is_err() {
+                return Err(Unreadable { row, reason: "there is no memory for its pixels".to_string() });
+            }
             out.extend_from_slice(image.as_raw());
         }
         Ok(vec![(self.input, shapes)])
@@ -49,14 +62,19 @@ impl Images {
     /// How much memory the pixels will take; an image that cannot be read takes none.
     pub fn bytes_of(&self, column: &Column, row: usize) -> usize {
         let Data::Text(values) = &column.data else { return 0 };
-        let content = values[row];
-        let size = if content.starts_with(PNG) {
-            PngDecoder::new(Cursor::new(content)).ok().map(|decoder| decoder.dimensions())
-        } else {
-            jpeg_frame(content).map(|(width, height)| (width.into(), height.into()))
-        };
-        size.map_or(0, |(width, height)| (u64::from(width) * u64::from(height)).min(self.pixels) as usize * 3)
+        let pixels = |(width, height)| u64::from(width) * u64::from(height);
+        dimensions(values[row]).map_or(0, |size| pixels(size).min(self.pixels) as usize * 3)
     }
+}
+
+/// Width and height, as the file says.
+pub fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
+    if content.starts_with(PNG) {
+        // behind the signature, the length of the first chunk and its name
+        let number = |at: usize| Some(u32::from_be_bytes(content.get(at..at + 4)?.try_into().ok()?));
+        return Some((number(16)?, number(20)?));
+    }
+    jpeg_frame(content).map(|(width, height)| (width.into(), height.into()))
 }
 
 /// In their order.
@@ -77,18 +95,23 @@ fn decode_all(contents: &[&[u8]], most: u64, threads: usize) -> Vec<Result<RgbIm
 }
 
 /// Pixels [height, width, 3], upright.
-fn decode(content: &[u8], most: u64) -> Result<RgbImage> {
-    if content.starts_with(PNG) {
-        png(content, most)
+pub fn decode(content: &[u8], most: u64) -> Result<RgbImage> {
+    let read = if content.starts_with(PNG) {
+        png
     } else if content.starts_with(JPEG) {
-        // the decoder reports what is wrong by unwinding
-        catch_unwind(AssertUnwindSafe(|| jpeg(content, most))).unwrap_or_else(|payload| {
-            let said = payload.downcast_ref::<String>().map_or("no image", String::as_str);
-            Err(Error(format!("{DAMAGED}: {}", said.trim_start_matches("libjpeg fatal error: "))))
-        })
+        jpeg
     } else {
-        Err(Error("it is neither PNG nor JPEG".to_string()))
+        return Err(Error("it is neither PNG nor JPEG".to_string()));
+    };
+    let pixels = dimensions(content).map_or(0, |(width, height)| u64::from(width) * u64::from(height));
+    let pixels = usize::try_from(pixels.min(most)).unwrap_or(0);
+    let _alone = (pixels > HUGE).then(|| HUGE_ONE.lock().unwrap_or_else(PoisonError::into_inner));
+    if !room::is_there(pixels * WORK_SPACE) {
+        return Err(Error(format!("there is no memory for {pixels} pixels")));
     }
+    // the decoders report what is wrong by unwinding, too
+    let image = caught(|| read(content, most)).unwrap_or_else(|said| Err(Error(format!("{DAMAGED}: {said}"))));
+    image.map_err(|error| Error(error.0.replace('\n', " ")))
 }
 
 fn accept(width: u32, height: u32, most: u64) -> Result<()> {
@@ -127,11 +150,16 @@ fn upright(mut image: DynamicImage, orientation: Orientation) -> RgbImage {
 
 fn jpeg(content: &[u8], most: u64) -> Result<RgbImage> {
     let damaged = |error: std::io::Error| Error(format!("{DAMAGED}: {error}"));
-    let decoder = Decompress::with_markers(&[Marker::APP(1)]).from_mem(content).map_err(damaged)?;
+    let builder = Decompress::with_markers(&[Marker::APP(1)]).with_err(strict());
+    let decoder = builder.from_mem(content).map_err(damaged)?;
     let (width, height) = (decoder.width() as u32, decoder.height() as u32);
     accept(width, height, most)?;
     if !is_whole(content) {
         return Err(Error(format!("{DAMAGED}: image file is truncated")));
+    }
+    let scans = content.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
+    if scans > MOST_SCANS {
+        return Err(Error(format!("{DAMAGED}: it has {scans} scans, of {MOST_SCANS} at most")));
     }
     let exif = decoder.markers().find_map(|marker| marker.data.strip_prefix(b"Exif\0\0"));
     let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
@@ -139,10 +167,15 @@ fn jpeg(content: &[u8], most: u64) -> Result<RgbImage> {
     let pixels = if four {
         let mut started = decoder.to_colorspace(ColorSpace::JCS_CMYK).map_err(damaged)?;
         let inks: Vec<[u8; 4]> = started.read_scanlines().map_err(damaged)?;
-        inks.into_iter().flat_map(from_inks).collect()
+        started.finish().map_err(damaged)?;
+        let mut pixels = Vec::with_capacity(inks.len() * 3);
+        inks.into_iter().for_each(|inks| pixels.extend(from_inks(inks)));
+        pixels
     } else {
         let mut started = decoder.rgb().map_err(damaged)?;
-        started.read_scanlines::<u8>().map_err(damaged)?
+        let pixels = started.read_scanlines::<u8>().map_err(damaged)?;
+        started.finish().map_err(damaged)?;
+        pixels
     };
     let image = RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error(DAMAGED.to_string()))?;
     Ok(upright(DynamicImage::ImageRgb8(image), orientation))

@@ -18,6 +18,7 @@ use super::manifest::{Feature, Manifest};
 use super::pack::Packed;
 use super::plan::{Plan, Reader};
 use image::Images;
+pub use image::{decode, dimensions};
 pub use recent::Recent;
 pub use text::TOKENS_PER_RUN;
 use text::Texts;

@@ -1,0 +1,79 @@
+//! Images for the Python package: the decoder of the extension, so that every engine sees the same pixels.
+
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use crate::core::caught::caught;
+use crate::core::prepare::{decode, dimensions};
+
+/// Pixels [height, width, 3], or the reason why there are none; to be given back to `sqlinfer_free_image`.
+#[repr(C)]
+pub struct Decoded {
+    pixels: *mut u8,
+    height: usize,
+    width: usize,
+    reason: *mut c_char,
+}
+
+/// Decode a PNG or JPEG file of at most `most` pixels.
+///
+/// # Safety
+/// `content` must have `length` bytes, and `decoded` must be writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sqlinfer_decode_image(content: *const u8, length: usize, most: u64, decoded: *mut Decoded) {
+    // SAFETY: promised by the caller.
+    let content = unsafe { bytes(content, length) };
+    let result = caught(|| decode(content, most).map_err(|error| error.0));
+    let image = match result.and_then(|image| image) {
+        Ok(image) => {
+            let (width, height) = (image.width() as usize, image.height() as usize);
+            let pixels = Box::into_raw(image.into_raw().into_boxed_slice()).cast();
+            Decoded { pixels, height, width, reason: ptr::null_mut() }
+        }
+        Err(reason) => {
+            let reason = CString::new(reason.replace('\0', " ")).unwrap_or_default().into_raw();
+            Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason }
+        }
+    };
+    // SAFETY: promised by the caller.
+    unsafe { decoded.write(image) };
+}
+
+/// The pixels that the file says it has, 0 where it does not say.
+///
+/// # Safety
+/// `content` must have `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sqlinfer_count_pixels(content: *const u8, length: usize) -> u64 {
+    // SAFETY: promised by the caller.
+    let content = unsafe { bytes(content, length) };
+    caught(|| dimensions(content)).ok().flatten().map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+}
+
+/// # Safety
+/// `decoded` must have been filled by `sqlinfer_decode_image`, and is not used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sqlinfer_free_image(decoded: *mut Decoded) {
+    // SAFETY: promised by the caller.
+    let Some(image) = (unsafe { decoded.as_mut() }) else { return };
+    if !image.pixels.is_null() {
+        let pixels = ptr::slice_from_raw_parts_mut(image.pixels, image.height * image.width * 3);
+        // SAFETY: made above, of this length.
+        drop(unsafe { Box::from_raw(pixels) });
+    }
+    if !image.reason.is_null() {
+        // SAFETY: made above.
+        drop(unsafe { CString::from_raw(image.reason) });
+    }
+    *image = Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: ptr::null_mut() };
+}
+
+/// # Safety
+/// `content` must have `length` bytes that outlive the slice.
+unsafe fn bytes<'a>(content: *const u8, length: usize) -> &'a [u8] {
+    if content.is_null() || length == 0 {
+        return &[];
+    }
+    // SAFETY: promised by the caller.
+    unsafe { std::slice::from_raw_parts(content, length) }
+}
