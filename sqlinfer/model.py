@@ -10,8 +10,7 @@ import pyarrow as pa
 from sqlinfer.errors import MissingFeature
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
 from sqlinfer.models.sample import to_table
-from sqlinfer.runtime.predictor import Predictor
-from sqlinfer.runtime.session import sessions
+from sqlinfer.runtime.predictor import ROWS_PER_BATCH, open_predictor
 
 __all__ = ["Model", "load"]
 
@@ -43,7 +42,8 @@ class Model:
         return sorted(a for a, version in self._registry.aliases(self.name).items() if version == self.version)
 
     def predict(self, data: Any) -> Any:
-        """The answers for the rows of a DataFrame, an Arrow table or a matrix; features are found by name.
+        """The answers for the rows of a DataFrame, an Arrow table or a matrix; features are found by name. They are
+        those of SQL, bit by bit.
 
         A pandas DataFrame gets a Series with its index, everything else an Arrow array. Raises FeatureError.
         """
@@ -64,7 +64,7 @@ class Model:
 
     def _answer(self, call: str, data: Any) -> Any:
         manifest = self.manifest
-        how = self._stored.call(call)
+        self._stored.call(call)  # whether it has such an answer comes before what it is given
         names = manifest.signature.feature_names
         table = to_table(data, names if not hasattr(data, "columns") and hasattr(data, "ndim") else None)
         lower = {name.lower(): name for name in table.column_names}
@@ -72,8 +72,10 @@ class Model:
         if missing:
             raise MissingFeature.of(self.name, missing, names)
         columns = [table.column(lower[name.lower()]) for name in names]
-        session = sessions.get(self._stored)
-        answers: pa.Array = Predictor(self.name, manifest.signature, how, session)(*columns)
+        predict = open_predictor(self.name, self._stored, call)
+        starts = range(0, len(table), ROWS_PER_BATCH) or [0]
+        parts = [predict(*(column.slice(start, ROWS_PER_BATCH) for column in columns)) for start in starts]
+        answers: pa.Array = pa.concat_arrays(parts)
         if type(data).__module__.startswith("pandas"):
             series = answers.to_pandas()
             series.index = data.index

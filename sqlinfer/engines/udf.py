@@ -20,8 +20,7 @@ from sqlinfer.errors import MissingFeature, SqlinferError
 from sqlinfer.models.files import FileState, state_of
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.ending import Interrupted, ended_by
-from sqlinfer.runtime.predictor import Predictor
-from sqlinfer.runtime.session import sessions
+from sqlinfer.runtime.predictor import open_predictor
 from sqlinfer.sql.bind import Function
 
 __all__ = ["Udf", "deciding_state", "failures", "resolved", "udf_of"]
@@ -80,7 +79,8 @@ class Udf:
             if isinstance(self.model, SqlinferError):
                 raise _copied(self.model)
             with deferred():
-                return predictor_of(self.model, self.function)(*self._in_order(self.model, args))
+                predict = open_predictor(str(self.function.reference), self.model, self.function.call)
+                return predict(*self._in_order(self.model, args))
         except Interrupted:
             error: BaseException = duckdb.InterruptException("INTERRUPT Error: Interrupted!")
             failures.add(self.function, error)
@@ -107,17 +107,6 @@ def _all_interrupted() -> bool:
     """On a thread of DuckDB's, which works for one of those that are inside."""
     asked = [running for running in everywhere() if running.engine == "arrow"]
     return bool(asked) and all(running.is_interrupted() for running in asked)
-
-
-def predictor_of(model: StoredModel, function: Function) -> Predictor:
-    """The model's own, for as long as it is loaded. Raises RegistryError, InvalidModel."""
-    session, manifest = sessions.get(model), model.manifest
-    label = str(function.reference)
-
-    def opened() -> Predictor:
-        return Predictor(label, manifest.signature, model.call(function.call), session, manifest.formula)
-
-    return session.once(f"{function.call}({label})", opened)
 
 
 def resolved(registry: Registry, function: Function) -> StoredModel | SqlinferError:

@@ -15,19 +15,23 @@ import pyarrow as pa
 
 from sqlinfer.errors import ModelFailed
 from sqlinfer.models.formula import Formula
+from sqlinfer.models.registry import StoredModel
 from sqlinfer.models.signature import Call, Signature
 from sqlinfer.runtime.answers import answer, answer_type
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
 from sqlinfer.runtime.memo import Memo
 from sqlinfer.runtime.prepare import chunks, prepared_groups, preparers
 from sqlinfer.runtime.recent import Recent, keys
-from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.session import Session, sessions
 from sqlinfer.runtime.sums import Sums
 from sqlinfer.runtime.texts import TOKENS_PER_RUN
 from sqlinfer.runtime.unreadable import Unreadable
 from sqlinfer.types import DTYPES
 
-__all__ = ["Predictor"]
+__all__ = ["ROWS_PER_BATCH", "Predictor", "open_predictor"]
+
+# As many as DuckDB hands over at a time.
+ROWS_PER_BATCH = 2048
 
 # An image model must not take a whole vector of rows at once: inputs of 4 MiB make activations of hundreds.
 _BYTES_PER_RUN = 4 << 20
@@ -39,13 +43,24 @@ _FIRST_ROWS = 16
 T = TypeVar("T")
 
 
+def open_predictor(reference: str, model: StoredModel, call: str) -> Predictor:
+    """What answers a call of a stored model, whoever asks; it lives as long as the model is loaded. Raises ModelNotFound
+    where the model has no such answer, RegistryError, InvalidModel."""
+    session, manifest = sessions.get(model), model.manifest
+
+    def opened() -> Predictor:
+        return Predictor(reference, manifest.signature, model.call(call), session, manifest.formula)
+
+    return session.once(f"{call}({reference})", opened)
+
+
 class Predictor:
     """Call it with one Arrow array per argument; it may be called from any thread."""
 
     def __init__(
         self, model: str, signature: Signature, call: Call, session: Session, formula: Formula | None = None
     ) -> None:
-        """``formula``: what the graph is, if it is nothing else."""
+        """``formula``: what the graph is, if it is nothing else. Of a model that is stored, by `open_predictor`."""
         self.model = model
         self.signature = signature
         self.call = call

@@ -7,6 +7,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import sqlinfer
 from sqlinfer.errors import MissingFeature, ModelNotFound
@@ -78,3 +79,29 @@ def test_promoting(tmp_path, onnx_file):
     assert (first.aliases, second.aliases) == (["default"], [])
     assert second.alias("default") is second
     assert (first.aliases, second.aliases) == ([], ["default"])
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("progress", "predict"), ("plane", "predict"), ("risk", "predict"), ("offer", "predict_proba")]
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_python_answers_the_bits_of_sql(registry, estimators, engine, name, call, dtype):
+    """More rows than DuckDB hands over at a time, of columns that are not the model's own type."""
+    model, known = sqlinfer.load(name, registry=registry), estimators[name][1]
+    random = np.random.default_rng(5)
+    rows = pd.DataFrame({column: random.normal(1, 30, 5000).astype(dtype) for column in known.columns})
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        told = con.sql(f"SELECT {call}('{name}', rows) FROM rows").to_arrow_table().column(0).combine_chunks()
+    own = getattr(model, call)(pa.Table.from_pandas(rows))
+    assert own.cast(told.type).equals(told)
+
+
+def test_so_it_does_where_onnx_runtime_adds_in_its_own_order(tmp_path, monkeypatch):
+    monkeypatch.setattr("sqlinfer.runtime.session.EXTENSION_FILE", tmp_path / "nothing")
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(random.normal(size=(3000, 13)).astype(np.float32), columns=[f"x{i}" for i in range(13)])
+    fitted = LinearRegression().fit(rows, rows @ random.normal(size=13).astype(np.float32))
+    model = sqlinfer.register("m", fitted, sample=rows, registry=tmp_path / "models")
+    with sqlinfer.connect(registry=tmp_path / "models", engine="arrow") as con:
+        told = con.sql("SELECT predict('m', rows) FROM rows").to_arrow_table().column(0).combine_chunks()
+    assert model.predict(pa.Table.from_pandas(rows)).equals(told)
