@@ -29,7 +29,7 @@ from sqlinfer.relation import Relation
 from sqlinfer.scripts import statements
 from sqlinfer.sql.bind import Function, TypedCall
 from sqlinfer.sql.rewrite import Rewritten, rewrite
-from sqlinfer.sql.statements import is_stored
+from sqlinfer.sql.statements import is_stored, makes_index
 
 __all__ = ["Connection", "attach", "connect"]
 
@@ -198,6 +198,8 @@ class Connection:
         first, own = rewritten()
         if reading is None:
             self._last = own
+        if args and isinstance(args[0], str) and makes_index(args[0], 0):
+            self._engine.require_indexable(self._con, args[0])
         calls = [*own, *(reading or [])]
         attempt: Callable[[], Any] | None = first
         failures: dict[str, BaseException] = {}

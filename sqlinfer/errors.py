@@ -106,7 +106,12 @@ class ModelNotFound(SqlinferError, LookupError):
 
 
 class CallError(SqlinferError, ValueError):
-    pass
+    @classmethod
+    def index(cls, function: str) -> CallError:
+        return cls(
+            f"{function}() cannot be indexed: what a model answers is another when another version is promoted, and "
+            "DuckDB gives up a database whose index it cannot compute; write the answers into a column and index that"
+        )
 
 
 class FeatureError(SqlinferError, ValueError):

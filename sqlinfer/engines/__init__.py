@@ -47,6 +47,10 @@ class Engine(Protocol):
         """A statement is about to run."""
         ...
 
+    def require_indexable(self, con: duckdb.DuckDBPyConnection, statement: str) -> None:
+        """Raises CallError for a statement that makes an index on one of the functions."""
+        ...
+
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception behind an error message of DuckDB's, if one of the engine's functions raised it."""
         ...

@@ -19,7 +19,7 @@ import duckdb
 
 from sqlinfer.engines.catalogue import CATALOGUE, catalogue, version_text
 from sqlinfer.engines.udf import Udf, deciding_state, failures, resolved, udf_of
-from sqlinfer.errors import EngineError, OtherRegistry
+from sqlinfer.errors import CallError, EngineError, OtherRegistry
 from sqlinfer.models.files import FileState
 from sqlinfer.models.registry import Registry, StoredModel, observers
 from sqlinfer.sql.bind import Function
@@ -120,6 +120,15 @@ class ArrowEngine:
         for engine in list(_engines):  # one of them may have made the functions of this database
             if engine._home == self._home:
                 engine.look()
+
+    def require_indexable(self, con: duckdb.DuckDBPyConnection, statement: str) -> None:
+        """DuckDB builds such an index, and gives up the database when it is to be kept up to date. What a macro in the
+        statement stands for, its plan shows."""
+        with suppress(duckdb.Error):  # the statement itself says what is wrong
+            plans = con.execute(f"EXPLAIN (FORMAT json) {statement}").fetchall()
+            for name in (*self._made, *self._others):
+                if any(f"{name}(" in plan for _, plan in plans):
+                    raise CallError.index(name)
 
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception behind an error message of DuckDB's, if one of our functions raised it."""

@@ -116,10 +116,15 @@ class NativeEngine:
     def begin(self) -> None:
         """Nothing: the extension finds out what a reference means when it binds a statement."""
 
+    def require_indexable(self, con: duckdb.DuckDBPyConnection, statement: str) -> None:
+        """Nothing: DuckDB does not bind the extension's functions there."""
+
     def failure(self, message: str) -> tuple[Function | None, BaseException] | None:
         """The exception that the extension's words stand for."""
         told = re.match(r"(?:Binder|Invalid Input) Error: (.*?)(?:\n\nLINE |$)", message, re.DOTALL)
         text = told[1].strip() if told else ""
+        if indexed := re.match(r'Cannot use "?((?:predict|infer)[^" ]*)"? in this context', text):
+            return None, errors.CallError.index(indexed[1])
         for pattern, kind in _PHRASES:
             if re.search(pattern, text):
                 return None, kind(text)

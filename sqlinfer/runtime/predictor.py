@@ -44,8 +44,8 @@ T = TypeVar("T")
 
 
 def open_predictor(reference: str, model: StoredModel, call: str) -> Predictor:
-    """What answers a call of a stored model, whoever asks; it lives as long as the model is loaded. Raises ModelNotFound
-    where the model has no such answer, RegistryError, InvalidModel."""
+    """What answers a call of a stored model, whoever asks; it lives as long as the model is loaded. Raises
+    ModelNotFound where the model has no such answer, RegistryError, InvalidModel."""
     session, manifest = sessions.get(model), model.manifest
 
     def opened() -> Predictor:

@@ -18,7 +18,7 @@ from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.bind import Function, TypedCall, bind
 from sqlinfer.sql.calls import GENERIC, SqlCall, find_calls
 from sqlinfer.sql.columns import nameless_columns
-from sqlinfer.sql.statements import relation_names
+from sqlinfer.sql.statements import makes_index, relation_names
 
 __all__ = ["Models", "Rewritten", "rewrite"]
 
@@ -118,6 +118,8 @@ class _Rewriting:
             typed = bind(call, function, signature, self.sql, self._is_row)
         except SqlinferError as error:
             raise error.at(self.sql, call.start, call.end) from error
+        if makes_index(self.sql, call.start):
+            raise CallError.index(call.function).at(self.sql, call.start, call.end)
         self.typed.append(typed)
         rendered = [
             around if argument is None else around.replace("{}", self._splice(argument.start, argument.end, call.inner))

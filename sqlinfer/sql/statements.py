@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ from sqlglot.tokens import Token, TokenType
 
 from sqlinfer.sql.tokens import Dialect, matching, remembering, tokens_of, words
 
-__all__ = ["is_stored", "relation_names", "split_statements"]
+__all__ = ["is_stored", "makes_index", "relation_names", "split_statements"]
+
+_WORTH_READING = re.compile("index", re.IGNORECASE)
 
 
 def split_statements(sql: str) -> list[str]:
@@ -44,6 +47,17 @@ def _is_stored(said: Sequence[str]) -> bool:
         return said[:1] in (["ALTER"], ["PREPARE"])
     is_table = "TABLE" in said[1:4]
     return not is_table or "AS" not in said or ("(" in said and said.index("(") < said.index("AS"))
+
+
+def makes_index(sql: str, position: int) -> bool:
+    """Whether the statement in which the position is makes an index."""
+    if not _WORTH_READING.search(sql):
+        return False
+    for statement in _statements(tokens_of(sql)):
+        if statement and statement[-1].end >= position:
+            said = [word for word in words(statement[:5]) if word not in ("EXPLAIN", "ANALYZE", "UNIQUE")]
+            return said[:2] == ["CREATE", "INDEX"]
+    return False
 
 
 def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sqlinfer.errors import CallError
+
 STATEMENTS = {
     "WITH c AS (SELECT predict('iris', i) AS p FROM iris i) SELECT count(*) FROM c WHERE p = 'setosa'": 50,
     "SELECT count(*) FROM (SELECT predict('iris', *) AS p FROM iris) WHERE p = 'setosa'": 50,
@@ -97,3 +99,26 @@ def test_tables_called_like_functions(con, one):
     assert one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'Predict_Iris'") == 1
     assert one("WITH predict(a) AS (SELECT 1), infer(b) AS (SELECT 2) SELECT a + b FROM predict, infer") == 3
     assert one("SELECT predict.x + y FROM range(3, 4) predict(x), (VALUES (4)) Predict_Iris(y)") == 7
+
+
+@pytest.mark.parametrize("unique", ["", "UNIQUE "])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "predict('width', pl)",
+        "predict_width(pl)",
+        "(1 + predict_width(pl))",
+        "lengths(pl)",
+        "PREDICT('width', pl), pl",
+    ],
+)
+def test_an_index_is_refused_and_harms_nothing(con, unique, expression):
+    """DuckDB would build some of them, and give up the database at the next DELETE."""
+    con.execute("CREATE MACRO lengths(x) AS predict('width', x) + 1")
+    with pytest.raises(CallError, match=r"predict\w*\(\) cannot be indexed"):
+        con.execute(f"CREATE {unique}INDEX IF NOT EXISTS i ON iris ({expression})")
+    assert con.execute("SELECT count(*) FROM duckdb_indexes()").fetchall() == [(0,)]
+    con.execute("CREATE INDEX predict_width_index ON iris (pl)")
+    con.execute("INSERT INTO iris FROM iris LIMIT 1")
+    con.execute("DELETE FROM iris WHERE pl < predict('width', pl) * 4")
+    assert con.execute("SELECT 42").fetchall() == [(42,)]
