@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from sqlinfer.engines.catalogue import CATALOGUE, catalogue, version_text
-from sqlinfer.engines.udf import Udf, deciding_state, failures, resolved, udf_of
+from sqlinfer.engines.udf import Meanings, Udf, deciding_state, failures, udf_of
 from sqlinfer.errors import CallError, EngineError, OtherRegistry
 from sqlinfer.models.files import FileState
 from sqlinfer.models.registry import Registry, StoredModel, observers
@@ -145,18 +145,20 @@ class ArrowEngine:
 
     def _move(self, functions: Iterable[Function]) -> None:
         """With all the functions of the same references."""
-        references = {function.reference for function in functions}
-        moving = [udf.function for udf, _ in self._made.values() if udf.function.moves]
-        self._replace_together([function for function in moving if function.reference in references])
+        moving = {function.name: function for function in functions}
+        references = {function.reference for function in moving.values()}
+        made = (udf.function for udf, _ in self._made.values() if udf.function.moves)
+        moving |= {function.name: function for function in made if function.reference in references}
+        self._replace_together(moving.values())
 
     def _replace_together(self, functions: Iterable[Function]) -> None:
-        """In one transaction, so that a statement sees all of them, or none."""
+        """In one transaction, so that a statement sees all of them, or none; those of one reference with one model."""
         before = dict(self._made)
+        meanings = Meanings(self.registry)
         self._maker.execute("BEGIN")
         try:
             for function in functions:
-                state = deciding_state(self.registry, function)
-                model = resolved(self.registry, function)
+                state, model = meanings.of(function)
                 made = self._made.get(function.name)
                 if isinstance(model, StoredModel):
                     self._replace(udf_of(function, model.call(function.call).type, self.registry, model), state)
@@ -184,7 +186,7 @@ class ArrowEngine:
                 self._made[function.name] = udf, None
                 self._provisional[function.name] = id(con)
             elif function.moves:
-                self._replace_together([function])
+                self._move([function])
             else:
                 self._replace(udf_of(function, type, self.registry, model), None)
         except duckdb.ConnectionException:

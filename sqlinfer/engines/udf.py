@@ -18,12 +18,13 @@ from sqlinfer.engines.interrupt import deferred
 from sqlinfer.engines.running import everywhere, here
 from sqlinfer.errors import MissingFeature, SqlinferError
 from sqlinfer.models.files import FileState, state_of
+from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.ending import Interrupted, ended_by
 from sqlinfer.runtime.predictor import open_predictor
 from sqlinfer.sql.bind import Function
 
-__all__ = ["Udf", "deciding_state", "failures", "resolved", "udf_of"]
+__all__ = ["Meanings", "Udf", "deciding_state", "failures", "udf_of"]
 
 
 class _Failures:
@@ -109,14 +110,30 @@ def _all_interrupted() -> bool:
     return bool(asked) and all(running.is_interrupted() for running in asked)
 
 
-def resolved(registry: Registry, function: Function) -> StoredModel | SqlinferError:
-    """What a function answers with now, or why it cannot."""
-    try:
-        model = registry.get(function.reference)
-        model.call(function.call)
-    except SqlinferError as error:
-        return error
-    return model
+class Meanings:
+    """What references mean now, each looked up once: a registry may change between two looks."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._found: dict[Reference, tuple[FileState | None, StoredModel | SqlinferError]] = {}
+
+    def of(self, function: Function) -> tuple[FileState | None, StoredModel | SqlinferError]:
+        """The state of the file that decides (see `deciding_state`), and what the function answers with, or why it
+        cannot."""
+        reference = function.reference
+        if reference not in self._found:
+            state = deciding_state(self._registry, function)
+            try:
+                self._found[reference] = state, self._registry.get(reference)
+            except SqlinferError as error:
+                self._found[reference] = state, error
+        state, model = self._found[reference]
+        if isinstance(model, StoredModel):
+            try:
+                model.call(function.call)
+            except SqlinferError as error:
+                return state, error
+        return state, model
 
 
 def deciding_state(registry: Registry, function: Function) -> FileState | None:

@@ -220,3 +220,12 @@ def test_the_manifest_says_what_is_loaded(constants, engine):
         fields["features"][0]["null"] = {"value": 0}
         path.write_text(json.dumps(fields))
         assert con.execute("SELECT predict('m', NULL)").fetchall() == [(1,)]
+
+
+def test_a_call_that_is_new_sees_the_version_of_those_before(constants, engine):
+    with sqlinfer.connect(registry=constants, engine=engine) as con:
+        assert con.execute("SELECT predict('m', 1)").fetchall() == [(1,)]
+        aliases = constants.home / "models" / "m" / "aliases.json"  # written by another process
+        aliases.write_text(json.dumps({**json.loads(aliases.read_text()), "default": 2}))
+        ((predicted, inferred),) = con.execute("SELECT predict('m', 1), infer('m', 1).y").fetchall()
+        assert predicted == inferred
