@@ -125,7 +125,7 @@ def customers() -> pd.DataFrame:
         }
     )
     frame.loc[random.random(n) < 0.2, "income"] = np.nan
-    frame.loc[random.random(n) < 0.1, "city"] = None
+    frame.loc[random.random(n) < 0.1, "city"] = np.nan
     return frame
 
 

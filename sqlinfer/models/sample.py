@@ -68,6 +68,10 @@ class Sample:
             columns = [column.to_numpy(zero_copy_only=False) for column in self.table.columns]
             return np.column_stack(columns)
         frame = self.table.to_pandas()
+        for column in self.table.schema:
+            # pandas 2 has texts as objects, and reads a missing one as NaN: pyarrow's None is another category
+            if types.is_text(column.type) and frame[column.name].dtype == object:
+                frame[column.name] = frame[column.name].where(frame[column.name].notna(), np.nan)
         if self.categories:
             import pandas
 
