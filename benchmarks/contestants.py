@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -80,7 +81,8 @@ def arrow_udf(workload: Workload) -> Run:
         matrix = np.column_stack([column.to_numpy() for column in columns]).astype(_dtype(feed), copy=False)
         return pa.array(session.run(None, {feed.name: matrix})[0].ravel())
 
-    con.create_function("score", score, None, _sql_type(session.get_outputs()[0]), type="arrow")
+    create: Any = con.create_function  # its types know no function of any number of columns
+    create("score", score, None, _sql_type(session.get_outputs()[0]), type="arrow")
     return _udf_run(con, workload, "t")
 
 
@@ -140,8 +142,8 @@ def ratios(workload: Workload, repeat: int) -> Iterator[str]:
         }
         for what, (ours, theirs) in pairs.items():
             yield f"- {engine}: {what} = {_ratio(con, ours, theirs, repeat):.2f}x its time"
-        ours, theirs = _gain(con, _SUM, repeat), _gain(con, by_hand, repeat)
-        yield f"- {engine}: 1 → 2 threads = {ours:.2f}x as fast (the formula: {theirs:.2f}x)"
+        gain, gain_by_hand = _gain(con, _SUM, repeat), _gain(con, by_hand, repeat)
+        yield f"- {engine}: 1 → 2 threads = {gain:.2f}x as fast (the formula: {gain_by_hand:.2f}x)"
         row, total = _one_row(con, "predict('m', {})", ", "), _one_row(con, "{}", " + ")
         what = "one row of ten parameters, prepared : their sum"
         yield f"- {engine}: {what} = {row / total:.2f}x its time, {row * 1000:.2f} ms"

@@ -88,6 +88,8 @@ def check(answers: dict[str, float]) -> None:
 def peak_of(name: str, folder: str, contestant: str) -> float:
     """Megabytes that one run needs above what the process has with the table loaded."""
     run = contestants.CONTESTANTS[contestant](workloads.open_existing(name, Path(folder)))
+    if isinstance(run, str):
+        raise SystemExit(f"{contestant}: {run}")
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak so far
     before = _memory("VmRSS")
     run()

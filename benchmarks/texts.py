@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -26,6 +27,7 @@ import sqlinfer
 from sqlinfer.errors import EngineError
 
 Run = Callable[[], np.ndarray]
+AnyConnection = TypeVar("AnyConnection", duckdb.DuckDBPyConnection, sqlinfer.Connection)
 REFERENCE = "onnxruntime, padded batches of 32"
 SORTED = "the same, sorted by length first"
 ALONE = "onnxruntime, one by one"
@@ -119,12 +121,12 @@ def pooled(
     yield from (means / np.linalg.norm(means, axis=1, keepdims=True)).tolist()
 
 
-def filled(con: duckdb.DuckDBPyConnection, texts: list[str]) -> duckdb.DuckDBPyConnection:
+def filled(con: AnyConnection, texts: list[str]) -> AnyConnection:
     con.execute("CREATE TABLE t AS SELECT unnest($1) AS id, unnest($2) AS text", [list(range(len(texts))), texts])
     return con
 
 
-def written(con: duckdb.DuckDBPyConnection) -> np.ndarray:
+def written(con: duckdb.DuckDBPyConnection | sqlinfer.Connection) -> np.ndarray:
     return np.array([vector for (vector,) in con.execute("SELECT v FROM scores ORDER BY id").fetchall()])
 
 
@@ -143,9 +145,9 @@ def report(runners: dict[str, Run | str], rows: int, repeat: int) -> None:
     print("| | texts/s | |")
     print("|---|---:|---:|")
     reference = statistics.median(seconds[REFERENCE])
-    for name, run in runners.items():
-        if isinstance(run, str):
-            print(f"| {name} | {run} | |")
+    for name, runner in runners.items():
+        if isinstance(runner, str):
+            print(f"| {name} | {runner} | |")
         else:
             median = statistics.median(seconds[name])
             print(f"| {name} | {rows / median:,.0f} | {reference / median:.2f}x as fast |", flush=True)

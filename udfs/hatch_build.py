@@ -16,7 +16,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class NativeBuildHook(BuildHookInterface):  # type: ignore[type-arg]
+class NativeBuildHook(BuildHookInterface):
     """Puts sqlinfer.duckdb_extension into the package and tags the wheel for this platform when it does."""
 
     PLUGIN_NAME = "custom"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -28,7 +30,11 @@ ENSEMBLES = {
 }
 TARGETS = {"texts": lambda names: names, "numbers": lambda names: np.unique(names, return_inverse=True)[1] * 10 + 5}
 FLOAT, TEXT, INT = TensorProto.FLOAT, TensorProto.STRING, TensorProto.INT64
-SCORES = {"coefficients": [1.0, 0, 0, 0, 1, 0, 0, 0, 1], "intercepts": [0.0, 0, 0], "post_transform": "SOFTMAX"}
+SCORES: dict[str, Any] = {
+    "coefficients": [1.0, 0, 0, 0, 1, 0, 0, 0, 1],
+    "intercepts": [0.0, 0, 0],
+    "post_transform": "SOFTMAX",
+}
 
 
 @pytest.fixture(params=ENGINES)
@@ -120,7 +126,7 @@ def test_a_map_says_itself_whose_scores_it_has(ask):
 
 
 def classifier(labels):
-    named = {"classlabels_strings" if isinstance(labels[0], str) else "classlabels_ints": labels}
+    named: dict[str, Any] = {"classlabels_strings" if isinstance(labels[0], str) else "classlabels_ints": labels}
     return helper.make_node("LinearClassifier", ["x"], ["number", "scores"], domain="ai.onnx.ml", **SCORES, **named)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -128,7 +130,7 @@ def test_a_forest_of_labels(scored, ml, zipmap, labels):
             **trees, **leaves, **named,
         )
     ]  # fmt: skip
-    outputs = [("label", TEXT if text else INT, [None])]
+    outputs: list[Any] = [("label", TEXT if text else INT, [None])]
     if zipmap:
         nodes.append(ml_node("ZipMap", ["scores"], ["probabilities"], **named))
         kind = helper.make_map_type_proto(TEXT if text else INT, helper.make_tensor_type_proto(FLOAT, []))
@@ -213,6 +215,7 @@ def test_scalers_imputers_and_one_hots(scored):
 
 @pytest.mark.parametrize(("op", "expected"), [("SVMRegressor", [1.5, 5.0]), ("LinearRegressor", [1.5, 5.0])])
 def test_linear_machines(scored, op, expected):
+    how: dict[str, Any]
     if op == "SVMRegressor":
         how = {"kernel_type": "LINEAR", "coefficients": [1.0, 1.0], "rho": [0.0], "kernel_params": [0.0, 0.0, 0.0]}
     else:

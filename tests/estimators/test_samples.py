@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from sqlinfer.errors import ConversionFailed
 RANDOM = np.random.default_rng(3)
 X = pd.DataFrame({"a": RANDOM.normal(size=400), "b": RANDOM.normal(size=400)})
 Y = (X["a"] > 0).astype(int)
-BOOSTED = [xgboost.XGBClassifier(n_estimators=5), LGBMClassifier(n_estimators=5, verbose=-1)]
+BOOSTED: list[Any] = [xgboost.XGBClassifier(n_estimators=5), LGBMClassifier(n_estimators=5, verbose=-1)]
 MODELS = {
     "logistic": lambda: LogisticRegression().fit(X, Y),
     "xgboost": lambda: BOOSTED[0].fit(X, Y),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -83,7 +85,7 @@ STUMP = {
 }
 SINGLES = {"nodes_values": [1.0, 0.0, 2.0, 0.0, 0.0], "target_weights": [1.0, 20.0, 30.0]}
 DOUBLES = {f"{name}_as_tensor": from_array(np.array(values, np.float64)) for name, values in SINGLES.items()}
-FORMS = {
+FORMS: dict[str, tuple[int, dict[str, Any], list[float]]] = {
     "known": (FLOAT, {}, [1.0, 20.0, 30.0]),
     "of doubles": (DOUBLE, {}, [1.0, 20.0, 30.0]),
     "with a base": (FLOAT, {"base_values": [5.0]}, [6.0, 25.0, 35.0]),

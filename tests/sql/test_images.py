@@ -259,7 +259,8 @@ def test_probabilities_are_not_softened_twice(connected):
 
 def test_many_images_of_many_sizes(connected):
     random = np.random.default_rng(5)
-    images = [drawing(*random.integers(20, 60, 2).tolist(), seed=i % 40) for i in range(300)]
+    sizes = random.integers(20, 60, (300, 2)).tolist()
+    images = [drawing(width, height, seed=i % 40) for i, (width, height) in enumerate(sizes)]
     _, con = connected(network(), [encoded(image) for image in images], image=True)
     together = answers(con)
     for i in range(0, 300, 29):

@@ -70,7 +70,7 @@ def test_cursors_in_threads(registry, engine, iris):
         con.execute("CREATE TABLE iris AS FROM iris")
         both = "SELECT predict('iris', i), predict('width', pl) FROM iris i ORDER BY ALL"
         expected = con.execute(both).fetchall()
-        answers = []
+        answers: list[list[tuple]] = []
 
         def ask(cursor):
             answers.extend(cursor.execute(both).fetchall() for _ in range(10))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,13 +18,14 @@ def policies(tmp_path, iris):
 
     registry = sqlinfer.Registry(tmp_path)
     model = LinearRegression().fit(iris[["sl", "sw"]], iris["pl"])
-    for name, policy in {
+    policies: dict[str, str | dict[str, Any]] = {
         "nulls": "null",
         "nans": "nan",
         "errors": "error",
         "values": {"sl": 5, "sw": 3.5},
         "mixed": {"sl": 5, "sw": "error"},
-    }.items():
+    }
+    for name, policy in policies.items():
         sqlinfer.register(name, model, sample=iris[["sl", "sw"]], null=policy, registry=registry)
     return registry
 
@@ -79,7 +82,7 @@ def test_policies_that_make_no_sense_are_refused(tmp_path, iris, policy):
         sqlinfer.register("m", model, sample=iris[["sl"]], null=policy, registry=tmp_path)
 
 
-ECHOES = {
+ECHOES: dict[str, tuple[str, Any]] = {
     "text": ("(string[n, 1] x) => (string[n, 1] y) { y = Identity(x) }", "?"),
     "whole": ("(int64[n] x) => (int64[n] y) { y = Identity(x) }", 2**62 + 1),
     "single": ("(float[n, 1] x) => (float[n, 1] y) { y = Identity(x) }", 0.5),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import duckdb
 import numpy as np
 import onnx
@@ -30,7 +32,8 @@ def asked(onnx_file, tmp_path, engine):
     def ask(graph, sql, setup=None, **options):
         file = graph if not isinstance(graph, str) else onnx_file(graph)
         registry = sqlinfer.Registry(tmp_path / "models")
-        ask.model = sqlinfer.register("m", file, registry=registry, promote=True, **options)
+        model = sqlinfer.register("m", file, registry=registry, promote=True, **options)
+        ask.model = model  # type: ignore[attr-defined]
         with sqlinfer.connect(registry=registry, engine=engine) as con:
             if setup:
                 con.execute(setup)
@@ -145,7 +148,7 @@ KEEP += " kept = Compress<axis=0>(flat, more) y = Unsqueeze(kept, row) }"
 @pytest.mark.parametrize("known", [False, True])
 def test_a_length_that_hangs_on_the_values_is_a_list(asked, onnx_file, known):
     """No row has the length of its neighbours, or of the rows on trial."""
-    sample = {"sample": {"x": ["a,b", "c,d"]}} if known else {}
+    sample: dict[str, Any] = {"sample": {"x": ["a,b", "c,d"]}} if known else {}
     rows = [["a", "b"], ["c"], [], ["d", "e", "f"]]
     sql = "SELECT infer('m', x).y FROM (VALUES ('a,b'), ('c'), (''), ('d,e,f')) t(x)"
     assert asked(onnx_file(SPLIT, opset=20), sql, **sample) == rows

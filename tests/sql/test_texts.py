@@ -345,9 +345,9 @@ def test_what_could_mean_several_things_is_asked(folder, tmp_path):
     with pytest.raises(InvalidModel, match="softmax or sigmoid"):
         sqlinfer.register("m", files.path, pool="mean", softmax=True, sigmoid=True, registry=registry)
     with pytest.raises(TypeError, match="no option 'tokeniser'"):
-        sqlinfer.register("m", files.model, tokeniser="x", registry=registry)
+        sqlinfer.register("m", files.model, tokeniser="x", registry=registry)  # type: ignore[call-arg]
     with pytest.raises(FeatureError, match="2 feature names given for a model of 1 features"):
-        sqlinfer.register("m", files.path, pool="none", normalize=None, features=["a", "b"], registry=registry)
+        sqlinfer.register("m", files.path, pool="none", features=["a", "b"], registry=registry)
     with pytest.raises(FeatureError, match="2 labels are given, and no output has so many scores"):
         sqlinfer.register("m", files.path, pool="mean", labels=["a", "b"], registry=registry)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import lightgbm
 import numpy as np
 import pandas as pd
@@ -167,6 +169,8 @@ def test_a_bare_matrix_names_its_columns_f0_f1(through_sql, dtype):
 def test_boosters(through_sql, library, kind):
     matrix, classes = X.to_numpy(), np.digitize(NUMBER, [0.0, 2.0])
     target = {"regression": NUMBER, "binary": BINARY, "multiclass": classes}[kind]
+    booster: xgboost.Booster | lightgbm.Booster
+    scores: Any
     if library == "xgboost":
         names = {"regression": "reg:squarederror", "binary": "binary:logistic", "multiclass": "multi:softprob"}
         options = {"objective": names[kind], **({"num_class": 3} if kind == "multiclass" else {})}

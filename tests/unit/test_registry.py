@@ -13,6 +13,7 @@ import pytest
 
 import sqlinfer
 from sqlinfer.errors import BadReference, ModelNotFound, RegistryError
+from sqlinfer.models import registry as module
 
 
 @pytest.fixture
@@ -295,14 +296,14 @@ def test_a_copied_folder_is_the_model_that_it_is_called(store, home, engine):
 
 
 def test_a_disk_that_is_full_before_the_alias_changes_nothing(home, file, monkeypatch):
-    write = sqlinfer.models.registry._write
+    write = module._write
 
     def full(path, content):
         write(path, content)
         if path.name.startswith(".aliases"):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sqlinfer.models.registry, "_write", full)
+    monkeypatch.setattr(module, "_write", full)
     with pytest.raises(RegistryError, match="nothing was changed"):
         sqlinfer.register("n", file, registry=home)
     assert {path.name for path in (home / "models").rglob("*")} <= {"n", ".lock"}
