@@ -10,11 +10,12 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import duckdb
 import pytest
+
+from tests.processes import HANG, Gate, computes
 
 
 @pytest.fixture(autouse=True)
@@ -199,7 +200,7 @@ def test_a_pipe_that_is_closed_early_is_no_error(process, form):
     assert running.stdout.read(20)
     running.stdout.close()
     assert running.stderr.read() == ""
-    assert running.wait(60) == 0
+    assert running.wait(HANG) == 0
 
 
 def test_a_long_query_prints_nothing_but_its_data(process):
@@ -207,18 +208,19 @@ def test_a_long_query_prints_nothing_but_its_data(process):
     pairs = "range(3000) a(i), range(3000) b(i) WHERE (a.i + b.i) % 3 = 1"
     sql = f"SELECT count(predict('negate', a.i + b.i)) AS n FROM {pairs}"
     running = process("query", sql, "--engine", "arrow", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=HANG)
     assert (json.loads(out), err) == ([{"n": 3_000_000}], "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
-def test_interrupting(process):
-    sql = "SELECT sum(predict('negate', a.i + b.i)) FROM range(1000000) a(i), range(1000000) b(i)"
+def test_interrupting(process, tmp_path):
+    gate = Gate(tmp_path / "gate")
+    sql = f"SELECT sum(predict('negate', a.i + b.i)) FROM {gate.sql}, range(1000000) a(i), range(1000000) b(i)"
     running = process("query", sql, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(4)
-    assert running.poll() is None
+    gate.open(running)
+    computes(running)
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=HANG)
     assert (running.returncode, out) == (130, "")
     assert "interrupted" in err and "Traceback" not in err
 
@@ -227,7 +229,7 @@ def test_interrupting(process):
 def test_a_terminal_gets_a_table(process):
     ours, theirs = pty.openpty()
     running = process("query", "SELECT predict('negate', 3) AS answer", stdout=theirs, stderr=subprocess.PIPE)
-    assert running.wait(60) == 0
+    assert running.wait(HANG) == 0
     os.close(theirs)
     lines = os.read(ours, 10_000).decode().splitlines()
     os.close(ours)

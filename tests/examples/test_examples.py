@@ -15,6 +15,8 @@ import nbformat
 import pyarrow.parquet as pq
 import pytest
 
+from tests.processes import HANG
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -109,7 +111,11 @@ def test_notebook(examples):
     notebook = nbformat.read(examples / "notebook.ipynb", as_version=4)
     stored = [cell.get("outputs") for cell in notebook.cells]
     nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(examples)}}
+        notebook,
+        timeout=int(HANG),
+        startup_timeout=int(HANG),
+        kernel_name="python3",
+        resources={"metadata": {"path": str(examples)}},
     ).execute()
     answers = [
         (before[0].data["text/plain"], cell.outputs[0].data["text/plain"])

@@ -8,6 +8,7 @@ from sqlinfer.worker import Worker
 from tests.fuzz.files import fuzz
 from tests.fuzz.seeds import seeds
 from tests.fuzz.trying import try_file
+from tests.processes import HANG
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def asking():
 
 
 def test_sound_files_answer(sound, asking):
-    assert {try_file(path, path.name, "none", asking).verdict for path in sound} == {"answers"}
+    assert {try_file(path, path.name, "none", asking, seconds=HANG).verdict for path in sound} == {"answers"}
 
 
 def test_damaged_files_are_refused_or_answer(sound):

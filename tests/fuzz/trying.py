@@ -20,14 +20,17 @@ from tests.fuzz.mutations import SECRET
 __all__ = ["Outcome", "try_file"]
 
 _MEMORY = "2GB"
+# What this process itself may compute beyond the limit: starting a worker, and two engines.
 _SLACK = 5.0
+# For a model that ran into its limit when it was asked: a machine that is busy elsewhere ends no model in that.
+_AMPLE = 600.0
 _GUARDED = ("took down the process", "was given up after", "needs more than")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One mutated file. ``verdict``: 'answers', 'refused', 'guarded' (the process of its own was needed for it) or
-    'WRONG'; ``text`` is what was said."""
+    'WRONG'; ``text`` is what was said, ``seconds`` what this process computed."""
 
     seed: str
     mutation: str
@@ -38,12 +41,12 @@ class Outcome:
 
 def try_file(path: Path, seed: str, mutation: str, asking: Worker, seconds: float = 20) -> Outcome:
     """Register the file and predict. ``asking``: where the questions are asked, so that a crash can be told.
-    ``seconds``: how long either may take."""
-    started = time.monotonic()
+    ``seconds``: how long either may take, and how long this process may compute, which no limit ends."""
+    started = time.process_time()
     verdict, text = _tried(path, asking, seconds)
-    taken = time.monotonic() - started
-    if taken > 2 * seconds + _SLACK:
-        verdict, text = "WRONG", f"it took {taken:.0f} seconds ({text})"
+    taken = time.process_time() - started
+    if taken > seconds + _SLACK:
+        verdict, text = "WRONG", f"it took {taken:.0f} seconds of this process ({text})"
     return Outcome(seed, mutation, verdict, text, taken)
 
 
@@ -59,10 +62,18 @@ def _tried(path: Path, asking: Worker, seconds: float) -> tuple[str, str]:
             return "WRONG", "\n".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())])
         if any(SECRET in file.read_bytes() for file in Path(home).rglob("*") if file.is_file()):
             return "WRONG", "it read a file outside of its folder"
+        return _asked(home, asking, seconds)
+
+
+def _asked(home: str, asking: Worker, seconds: float) -> tuple[str, str]:
+    for allowed in (seconds, _AMPLE):
         try:
-            return asking.call(_answers, home, about="the stored model", limits=Limits.of(seconds, _MEMORY))
+            return asking.call(_answers, home, about="the stored model", limits=Limits.of(allowed, _MEMORY))
         except InvalidModel as error:
-            return "WRONG", f"registered, and then {error}"
+            told = f"registered, and then {error}"
+            if "was given up after" not in told:
+                break
+    return "WRONG", told
 
 
 def _refused(text: str, path: Path) -> tuple[str, str]:

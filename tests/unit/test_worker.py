@@ -16,8 +16,9 @@ import pytest
 
 from sqlinfer.errors import FeatureError, InvalidModel, SqlinferError
 from sqlinfer.worker import Limits, Worker, step
+from tests.processes import HANG
 
-AMPLE = Limits(60, 2_000_000_000)
+AMPLE = Limits(HANG, 2_000_000_000)
 FEW_SECONDS = Limits(1, 2_000_000_000)
 
 
@@ -101,7 +102,7 @@ def test_an_exit_is_an_error(call):
         call(leave, 7)
 
 
-@pytest.mark.parametrize(("function", "args"), [(time.sleep, (60,)), (hang_with_the_interpreter_locked, ())])
+@pytest.mark.parametrize(("function", "args"), [(time.sleep, (100_000,)), (hang_with_the_interpreter_locked, ())])
 def test_a_hang_ends_at_the_limit(call, function, args):
     with pytest.raises(InvalidModel, match="given up after 1 seconds"):
         call(function, *args, limits=FEW_SECONDS)
@@ -112,7 +113,7 @@ def test_a_hang_ends_at_the_limit(call, function, args):
 def test_memory_beyond_the_limit_is_an_error(call):
     pid = call(where)[0]
     with pytest.raises(InvalidModel, match=r"needs more than 0\.5 GB of memory"):
-        call(take, 1_000_000_000, limits=Limits(60, 500_000_000))
+        call(take, 1_000_000_000, limits=Limits(HANG, 500_000_000))
     assert call(take, 1_000_000_000) == 1_000_000_000
     assert call(where)[0] == pid, "it need not die of it"
 
@@ -174,7 +175,7 @@ def test_an_interrupt_ends_the_call(shared, call, monkeypatch):
     process = shared._process
     monkeypatch.setattr(shared, "_reply", lambda *args: fail(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        call(time.sleep, 60)
+        call(time.sleep, 100_000)
     assert process.poll() is not None
 
 
@@ -182,13 +183,13 @@ def test_an_interrupt_ends_the_call(shared, call, monkeypatch):
 def test_an_orphan_leaves():
     program = (
         "import os, time\nfrom sqlinfer.worker import Limits, Worker\nworker = Worker()\n"
-        "how = {'about': 'x.onnx', 'limits': Limits(60, 2_000_000_000)}\n"
-        "print(worker.call(os.getpid, **how), flush=True)\nworker.call(time.sleep, 60, **how)"
+        "how = {'about': 'x.onnx', 'limits': Limits(100_000, 2_000_000_000)}\n"
+        "print(worker.call(os.getpid, **how), flush=True)\nworker.call(time.sleep, 100_000, **how)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert int(parent.stdout.readline()) != parent.pid
     parent.kill()
-    parent.communicate(timeout=20)  # its stderr ends when the worker, which has it too, is gone
+    parent.communicate(timeout=HANG)  # its stderr ends when the worker, which has it too, is gone
 
 
 def test_a_program_that_is_no_python_is_named(monkeypatch):
