@@ -1,30 +1,46 @@
 PYTHON ?= python3
 VENV := .venv
+FLOORS := .venv-floors
 BIN := $(VENV)/bin
 EXTENSION := sqlinfer/sqlinfer.duckdb_extension
+# Without cargo there is the Arrow engine, unless SQLINFER_NATIVE is 1; with 0 it is not built.
+NATIVE := $(if $(filter 0,$(SQLINFER_NATIVE)),,$(EXTENSION))
 RUST := udfs/build.py udfs/Cargo.toml udfs/Cargo.lock $(shell find udfs/src -name '*.rs')
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+PYTEST := -m pytest tests --numprocesses logical --maxprocesses 8 --dist worksteal
 # cargo compiles while pip downloads and installs
 MAKEFLAGS += --jobs=2
 
-.PHONY: demo test check native bench clean
+.PHONY: demo test test-fast check floors pythons native bench clean
 
 # with the native extension where it is built; it takes longer to build than all the rest
 demo: $(VENV)/demo
 	$(BIN)/python examples/flights.py
 
-test: $(VENV)/ready $(EXTENSION)
-	$(BIN)/python -m pytest tests --numprocesses logical --maxprocesses 8 --dist worksteal
+test: $(VENV)/ready $(NATIVE)
+	$(BIN)/python $(PYTEST)
+
+# something of everything, on both engines, in a minute
+test-fast: $(VENV)/ready $(NATIVE)
+	$(BIN)/python $(PYTEST) -m 'not slow'
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd udfs && cargo fmt --check && cargo clippy --all-targets -- -D warnings && cargo test --quiet
+	cd udfs && cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings && cargo test --locked --quiet
+
+# the oldest versions that pyproject.toml allows; what they call deprecated is no news
+floors: $(FLOORS)/ready $(NATIVE)
+	$(FLOORS)/bin/python $(PYTEST) -m 'not slow' -W ignore::DeprecationWarning -W ignore::FutureWarning
+
+pythons: $(VENV)/ready $(NATIVE)
+	.ci/pythons 3.11 3.12 3.13
 
 native:
 	$(PYTHON) udfs/build.py
 
-bench: $(VENV)/ready $(EXTENSION)
+bench: $(VENV)/ready $(NATIVE)
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/texts.py
 
@@ -32,12 +48,17 @@ $(VENV)/demo: EXTRA = demo
 $(VENV)/ready: EXTRA = dev
 $(VENV)/demo $(VENV)/ready: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	SQLINFER_NATIVE=0 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[$(EXTRA)]'
+	SQLINFER_NATIVE=0 $(BIN)/python $(PIP_INSTALL) --editable '.[$(EXTRA)]'
 	touch $@
 
-# Without it there is the Arrow engine.
+$(FLOORS)/ready: pyproject.toml .ci/floors.py $(VENV)/ready
+	"$$(.ci/python 3.11)" -m venv --clear $(FLOORS)
+	$(BIN)/python .ci/floors.py > $(FLOORS)/floors.txt
+	SQLINFER_NATIVE=0 $(FLOORS)/bin/python $(PIP_INSTALL) --constraint $(FLOORS)/floors.txt --editable '.[test]'
+	touch $@
+
 $(EXTENSION): $(RUST)
-	-MAKEFLAGS= $(PYTHON) udfs/build.py
+	MAKEFLAGS= $(PYTHON) udfs/build.py $(if $(filter 1,$(SQLINFER_NATIVE)),,--if-possible)
 
 clean:
-	rm -rf $(VENV) build dist target
+	rm -rf $(VENV) $(FLOORS) build dist target

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.parser
 import pandas as pd
 import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from lightgbm import LGBMClassifier
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
@@ -27,20 +33,13 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBRegressor
 
 import sqlinfer
-from sqlinfer.engines.native import extension_path
-from sqlinfer.errors import EngineError
 from sqlinfer.worker import Worker
+from tests.engines import ENGINES, REQUIRED, native_problem
+from tests.processes import HANG, computes
 
-
-def native_is_built() -> bool:
-    try:
-        return extension_path().exists()
-    except EngineError:
-        return False
-
-
-# The same cases hold every engine to the same answers.
-ENGINES = ["arrow", *(["native"] if native_is_built() else [])]
+# hypothesis measures how long its own drawing takes, too
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # Small graphs in ONNX's own notation, each for one thing that a model can be.
 GRAPHS = {
@@ -70,6 +69,42 @@ GRAPHS = {
 
 def parse(graph: str, opset: int = 18) -> onnx.ModelProto:
     return onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": {opset}]> test {graph}')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    problem = native_problem()
+    if problem and os.environ.get(REQUIRED) == "1":
+        raise pytest.UsageError(f"{REQUIRED}=1, but {problem}")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it puts into the background so
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if problem := native_problem():
+        terminalreporter.section("engines")
+        terminalreporter.write_line(problem, yellow=True)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory) -> Callable[[str, Callable[[Path], Any]], Any]:
+    """``once(name, make)``: what ``make(folder)`` gives, made by the first worker of the run that asks for it. The
+    folder stays for all of them; the value is pickled."""
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "once"
+
+    def ask(name: str, make: Callable[[Path], Any]) -> Any:
+        made = root / f"{name}.pickle"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(made.with_suffix(".lock")):
+            if not made.exists():
+                folder = made.with_suffix("")
+                shutil.rmtree(folder, ignore_errors=True)  # of one who failed
+                folder.mkdir()
+                content = pickle.dumps(make(folder))
+                made.write_bytes(content)
+            return pickle.loads(made.read_bytes())
+
+    return ask
 
 
 @pytest.fixture
@@ -130,8 +165,12 @@ def customers() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def estimators(iris, species, customers) -> dict:
+def estimators(once, iris, species, customers) -> dict:
     """Each model as its framework has it, with the rows that it was trained on."""
+    return once("estimators", lambda folder: trained(iris, species, customers))
+
+
+def trained(iris: pd.DataFrame, species: np.ndarray, customers: pd.DataFrame) -> dict:
     numbers = customers[["age", "income", "visits"]]
     left = (customers["age"] + customers["income"].fillna(60) - customers["visits"]) > 70
     diabetes = load_diabetes(as_frame=True)
@@ -158,19 +197,22 @@ def estimators(iris, species, customers) -> dict:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory, estimators, species) -> sqlinfer.Registry:
-    """All of the above, and a second version of iris that is more careful."""
-    registry = sqlinfer.Registry(tmp_path_factory.mktemp("registry"))
+def registry(once, estimators, species) -> sqlinfer.Registry:
+    """All of the above, and a second version of iris that is more careful. It is read by all tests: none changes it."""
+    return sqlinfer.Registry(once("registry", lambda folder: registered(folder, estimators, species)))
+
+
+def registered(folder: Path, estimators: dict, species: np.ndarray) -> Path:
+    registry = sqlinfer.Registry(folder / "models")
     for name, (model, sample) in estimators.items():
         sqlinfer.register(name, model, sample=sample, registry=registry)
     iris = estimators["iris"][1]
     sqlinfer.register("iris", LogisticRegression(C=0.01).fit(iris, species), sample=iris, registry=registry)
     registry.alias("iris", "careful", 2)
-    files = tmp_path_factory.mktemp("onnx")
     for name, graph in GRAPHS.items():
-        onnx.save(parse(graph), files / f"{name}.onnx")
-        sqlinfer.register(name, files / f"{name}.onnx", registry=registry)
-    return registry
+        onnx.save(parse(graph), folder / f"{name}.onnx")
+        sqlinfer.register(name, folder / f"{name}.onnx", registry=registry)
+    return folder / "models"
 
 
 @pytest.fixture(params=ENGINES)
@@ -189,16 +231,16 @@ def con(registry, engine, iris, customers):
 
 @pytest.fixture
 def interrupted():
-    """``interrupted(script)``: the lines that it prints when Ctrl-C is pressed a while after its first, "ready"."""
+    """``interrupted(script)``: the lines that it prints when Ctrl-C is pressed amid what it computes after its first,
+    "ready"."""
 
     def run(script: str) -> list[str]:
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "ready\n"
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(1.5)
+            computes(process)
             os.kill(process.pid, signal.SIGINT)
             try:
-                out, _ = process.communicate(timeout=30)
+                out, _ = process.communicate(timeout=HANG)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise

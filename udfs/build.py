@@ -1,6 +1,6 @@
 """Build the DuckDB extension: cargo build --release, then DuckDB's metadata footer behind the library.
 
-python build.py [--output sqlinfer.duckdb_extension] [--jobs N]
+python build.py [--output sqlinfer.duckdb_extension] [--jobs N] [--if-possible]
 
 Footer: a small custom-section header, then 8 fields of 32 bytes, NUL padded, in this order on disk: three reserved,
 ABI type, extension version, API version, platform, "4"; then 256 bytes of signature, zero for an unsigned extension.
@@ -27,28 +27,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build the sqlinfer extension of DuckDB.")
     parser.add_argument("--output", type=Path, default=HERE.parent / "sqlinfer" / "sqlinfer.duckdb_extension")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--if-possible", action="store_true", help="without cargo, go without an extension")
     options = parser.parse_args()
+    if reason := why_not():
+        print(f"no native extension: {reason}", file=sys.stderr)
+        sys.exit(0 if options.if_possible else 1)
     library, duckdb_platform = place()
     command = ["cargo", "build", "--quiet", "--release", "--locked", "--jobs", str(options.jobs)]
     command += ["--target-dir", str(HERE / "target")]
-    if shutil.which("cargo") is None:
-        sys.exit("cargo is not installed, so there is no native extension: get Rust 1.89 or later, and run this again")
     print("building the native extension with cargo (a few minutes the first time)", flush=True)
     try:
         subprocess.run(command, cwd=HERE, check=True)
     except subprocess.CalledProcessError as error:
+        print("the native extension does not build (SQLINFER_NATIVE=0 goes on without it)", file=sys.stderr)
         sys.exit(error.returncode)
     write(library.read_bytes() + footer(duckdb_platform), options.output)
     print(f"{options.output} ({duckdb_platform}, {options.output.stat().st_size / 1e6:.1f} MB)")
 
 
+def why_not() -> str | None:
+    if sys.platform not in SYSTEMS or platform.machine().lower() not in MACHINES:
+        return f"there is one for Linux and macOS, not for {sys.platform} on {platform.machine()}"
+    if shutil.which("cargo") is None:
+        return "cargo is not installed; get Rust 1.89 or later, and run this again"
+    return None
+
+
 def place() -> tuple[Path, str]:
     """Where cargo leaves the library, and what DuckDB calls this platform."""
-    system = SYSTEMS.get(sys.platform)
-    machine = MACHINES.get(platform.machine().lower())
-    if system is None or machine is None:
-        sys.exit(f"no extension for {sys.platform} on {platform.machine()}: there is one for Linux and macOS")
-    return HERE / "target" / "release" / system[1], f"{system[0]}_{machine}"
+    system, library = SYSTEMS[sys.platform]
+    return HERE / "target" / "release" / library, f"{system}_{MACHINES[platform.machine().lower()]}"
 
 
 def footer(duckdb_platform: str) -> bytes:

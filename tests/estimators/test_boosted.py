@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import catboost
 import lightgbm
 import numpy as np
@@ -31,7 +33,7 @@ CITIES = ["Zug", "Uri", "Genève", "Bern"]
 KINDS = pd.DataFrame(
     {
         "a": X["a"],
-        "city": pd.Categorical(RANDOM.choice([*CITIES, None], N), CITIES),
+        "city": pd.Categorical(RANDOM.choice(np.array([*CITIES, None]), N), CITIES),
         "size": pd.Categorical(RANDOM.choice([7, 10, 40], N)),
     }
 )  # fmt: skip
@@ -39,11 +41,11 @@ ASCII = KINDS.assign(city=KINDS["city"].cat.rename_categories({"Genève": "Genev
 BY_KIND = X["a"].fillna(0) + KINDS["city"].isin(["Zug", "Genève"]) * 3.0 + (KINDS["size"] == 10) * 2.0
 ZEROS = X.round(0)
 
-XGB = {"n_estimators": 8, "max_depth": 3}
-CAT = {"iterations": 8, "depth": 3, "verbose": False, "allow_writing_files": False, "thread_count": 1}
-LGB = {"n_estimators": 8, "min_child_samples": 5, "verbose": -1}
+XGB: dict[str, Any] = {"n_estimators": 8, "max_depth": 3}
+CAT: dict[str, Any] = {"iterations": 8, "depth": 3, "verbose": False, "allow_writing_files": False, "thread_count": 1}
+LGB: dict[str, Any] = {"n_estimators": 8, "min_child_samples": 5, "verbose": -1}
 
-SETS = {"cat_smooth": 1, "min_data_per_group": 1}
+SETS: dict[str, Any] = {"cat_smooth": 1, "min_data_per_group": 1}
 
 
 def squares(labels, scores):
@@ -187,23 +189,31 @@ def name_of(case: str) -> str:
     return case.replace(" ", "_").replace("-", "_").replace(",", "")
 
 
-@pytest.fixture(scope="module")
-def boosted(tmp_path_factory):
-    registry = sqlinfer.Registry(tmp_path_factory.mktemp("boosted"))
-    models, errors = {}, {}
-    for case, make in CASES.items():
-        models[case] = model, rows = make()
-        try:
-            sqlinfer.register(name_of(case), model, sample=rows, registry=registry)
-        except sqlinfer.SqlinferError as error:
-            errors[case] = error
-    return registry, models, errors
+@pytest.fixture
+def boosted(once):
+    """``boosted(case)``: the registry that holds the model, the model, and its rows."""
+
+    def register(case):
+        def make(folder):
+            model, rows = CASES[case]()
+            sqlinfer.register(name_of(case), model, sample=rows, registry=folder)
+            return folder, model, rows
+
+        return once(f"boosted/{name_of(case)}", make)
+
+    return register
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def con(request, boosted):
-    with sqlinfer.connect(registry=boosted[0], engine=request.param) as con:
-        yield con
+@pytest.fixture
+def asked(boosted, engine):
+    """``asked(call, case, rows)``: the answers for the rows."""
+
+    def ask(call, case, rows):
+        with sqlinfer.connect(registry=boosted(case)[0], engine=engine) as con:
+            con.register("rows", rows)
+            return [value for (value,) in con.execute(f"SELECT {call}('{name_of(case)}', rows) FROM rows").fetchall()]
+
+    return ask
 
 
 def plain(rows: pd.DataFrame) -> pd.DataFrame:
@@ -218,13 +228,9 @@ def own(model, rows, method="predict") -> np.ndarray:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_boosted_trees(boosted, con, case):
-    _, models, errors = boosted
-    if case in errors:
-        raise errors[case]
-    model, rows = models[case]
-    con.register("rows", plain(rows))
-    given = [value for (value,) in con.execute(f"SELECT predict('{name_of(case)}', rows) FROM rows").fetchall()]
+def test_boosted_trees(boosted, asked, case):
+    _, model, rows = boosted(case)
+    given = asked("predict", case, plain(rows))
     expected = own(model, rows)
     if isinstance(given[0], (str, bool, int)):
         labels = expected.ravel().tolist()
@@ -232,19 +238,17 @@ def test_boosted_trees(boosted, con, case):
     else:
         np.testing.assert_allclose(np.array(given, float), expected, rtol=1e-5, atol=1e-6)
     if hasattr(model, "predict_proba"):
-        query = f"SELECT predict_proba('{name_of(case)}', rows) FROM rows"
-        maps = [value for (value,) in con.execute(query).fetchall()]
+        maps = asked("predict_proba", case, plain(rows))
         assert list(maps[0]) == model.classes_.tolist()
         expected = own(model, rows, "predict_proba")
         np.testing.assert_allclose([list(row.values()) for row in maps], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["lgb categories", "xgb categories"])
-def test_a_category_that_was_never_seen_is_missing(boosted, con, case):
-    model, rows = boosted[1][case]
+def test_a_category_that_was_never_seen_is_missing(boosted, asked, case):
+    _, model, rows = boosted(case)
     few = rows.head(20).assign(city=pd.Categorical([None] * 20, rows["city"].cat.categories))
-    con.register("rows", plain(few).assign(city="Atlantis"))
-    given = [value for (value,) in con.execute(f"SELECT predict('{name_of(case)}', rows) FROM rows").fetchall()]
+    given = asked("predict", case, plain(few).assign(city="Atlantis"))
     np.testing.assert_allclose(given, own(model, few), rtol=1e-5)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ RANDOM = np.random.default_rng(9)
 X = pd.DataFrame(RANDOM.normal(size=(500, 3)), columns=["a", "b", "c"])
 NUMBER = X["a"] * X["b"] + X["c"]
 THREE = np.digitize(NUMBER, [-0.5, 0.5])
-QUIET = {"iterations": 5, "verbose": 0, "allow_writing_files": False}
+QUIET: dict[str, Any] = {"iterations": 5, "verbose": 0, "allow_writing_files": False}
 # the file's name; the model that is saved in it; how
 SAVED = {
     "classes.json": (lambda: XGBClassifier(n_estimators=5).fit(X, THREE), lambda m, path: m.save_model(path)),
@@ -61,7 +63,7 @@ def test_a_damaged_file_is_one_clear_error(name, tmp_path):
     damaged = {
         "cut": content[: len(content) // 2],
         "begun": content[:80],
-        "changed": content[:200] + bytes(RANDOM.integers(0, 256, len(content) - 200, np.uint8)),
+        "changed": content[:200] + bytes(np.random.default_rng(9).integers(0, 256, len(content) - 200, np.uint8)),
     }
     for how, part in damaged.items():
         (tmp_path / f"{how}_{name}").write_bytes(part)

@@ -33,7 +33,6 @@ from sklearn import (
 )
 
 import sqlinfer
-from tests.conftest import ENGINES
 from tests.estimators.cases import (
     BINARY,
     COUNTS,
@@ -244,26 +243,41 @@ def as_trained(rows):
     return rows["text"] if list(rows) == ["text"] else rows
 
 
-@pytest.fixture(scope="module")
-def registered(tmp_path_factory):
-    registry = sqlinfer.Registry(tmp_path_factory.mktemp("variants"))
-    errors = {}
-    np.random.seed(0)  # of the estimators that have no random_state
-    for name, (model, rows, target) in VARIANTS.items():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(as_trained(rows), target)
-        try:
-            sqlinfer.register(name, model, sample=rows, registry=registry)
-        except sqlinfer.SqlinferError as error:
-            errors[name] = error
-    return registry, errors
+@pytest.fixture
+def registered(once):
+    """``registered(name)``: the registry that holds the variant, and the fitted model. Raises what refused it."""
+
+    def register(name):
+        def make(folder):
+            model, rows, target = VARIANTS[name]
+            np.random.seed(0)  # of the estimators that have no random_state
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(as_trained(rows), target)
+            try:
+                sqlinfer.register(name, model, sample=rows, registry=folder)
+            except sqlinfer.SqlinferError as error:
+                return folder, model, error
+            return folder, model, None
+
+        folder, model, error = once(f"variants/{name}", make)
+        if error is not None:
+            raise error
+        return folder, model
+
+    return register
 
 
-@pytest.fixture(scope="module", params=ENGINES)
-def con(request, registered):
-    with sqlinfer.connect(registry=registered[0], engine=request.param) as con:
-        yield con
+@pytest.fixture
+def asked(registered, engine):
+    """``asked(call, name)``: the answers for all rows of the variant."""
+
+    def ask(call, name):
+        with sqlinfer.connect(registry=registered(name)[0], engine=engine) as con:
+            con.register("rows", VARIANTS[name][1])
+            return [value for (value,) in con.execute(f"SELECT {call}('{name}', rows) FROM rows").fetchall()]
+
+    return ask
 
 
 def plain(answer):
@@ -279,14 +293,11 @@ def assert_same(given, expected):
 
 
 @pytest.mark.parametrize("name", [name for name in VARIANTS if name not in REFUSED])
-def test_sql_answers_what_the_variant_answers(registered, con, name):
-    if name in registered[1]:
-        raise registered[1][name]
-    model, rows, _ = VARIANTS[name]
-    con.register("rows", rows)
+def test_sql_answers_what_the_variant_answers(registered, asked, name):
+    rows, (_, model) = VARIANTS[name][1], registered(name)
     answers = model.predict if hasattr(model, "predict") else model.transform
     expected = answers(as_trained(rows))
-    given = [value for (value,) in con.execute(f"SELECT predict('{name}', rows) FROM rows").fetchall()]
+    given = asked("predict", name)
     assert_same(given, np.asarray(expected.toarray() if hasattr(expected, "toarray") else expected))
     if not hasattr(model, "predict_proba"):
         return
@@ -296,8 +307,7 @@ def test_sql_answers_what_the_variant_answers(registered, con, name):
             proba = np.concatenate(proba, axis=1)
         else:
             proba = np.stack(proba, axis=1)
-    given = [value for (value,) in con.execute(f"SELECT predict_proba('{name}', rows) FROM rows").fetchall()]
-    given = [list(value.values()) if isinstance(value, dict) else value for value in given]
+    given = [list(value.values()) if isinstance(value, dict) else value for value in asked("predict_proba", name)]
     if isinstance(given[0][0], tuple) and proba.ndim == 2:
         given = [[score for label in value for score in label] for value in given]
     assert_same(given, proba)
@@ -305,4 +315,6 @@ def test_sql_answers_what_the_variant_answers(registered, con, name):
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_variants_that_are_refused_say_why(registered, name):
-    assert REFUSED[name] in str(registered[1][name])
+    with pytest.raises(sqlinfer.SqlinferError) as refused:
+        registered(name)
+    assert REFUSED[name] in str(refused.value)

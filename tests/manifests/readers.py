@@ -33,11 +33,11 @@ def changed(fields: Any, place: str, value: Any = NOTHING) -> Any:
     container = fields
     for name in path:
         container = container[int(name) if isinstance(container, list) else name]
-    last = int(last) if isinstance(container, list) else last
+    key = int(last) if isinstance(container, list) else last
     if value is NOTHING:
-        del container[last]
+        del container[key]
     else:
-        container[last] = value
+        container[key] = value
     return fields
 
 

@@ -13,7 +13,9 @@ from PIL import Image
 import sqlinfer
 from sqlinfer.errors import FeatureError, MissingExtra
 from sqlinfer.runtime import images
-from tests.conftest import ENGINES, native_is_built, parse
+from sqlinfer.runtime.decoder import native_decoder
+from tests.conftest import parse
+from tests.engines import ENGINES
 from tests.sql.test_images import FILES, drawing, encoded
 
 GRAPH = "(uint8[n, h, w, 3] x) => (double[n] y) <int64[3] axes = {1, 2, 3}, double[1] weight = {0.5}>"
@@ -112,9 +114,9 @@ print(con.execute("SELECT 1").fetchall())
     assert told.stdout.endswith(b"[(1,)]\n")
 
 
-@pytest.mark.skipif(not native_is_built(), reason="there is one decoder")
+@pytest.mark.skipif("native" not in ENGINES, reason="there is one decoder")
 def test_with_and_without_the_extension_sound_files_are_alike(monkeypatch):
-    ours = images.native_decoder()
+    ours = native_decoder()
     pillow = images._Pillow()
     for name, content in KINDS.items():
         np.testing.assert_array_equal(ours.decode(content, 10_000), pillow.decode(content, 10_000), err_msg=name)

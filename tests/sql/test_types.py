@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import duckdb
 import pytest
 
 import sqlinfer
@@ -84,7 +85,9 @@ def test_what_is_no_text_is_never_made_one(con, value):
         con.execute(f"SELECT predict('same_text', {value})").fetchall()
 
 
-ODD = ["NULL", "[NULL]", "[]", "1.5", "0.0", "0::HUGEINT", "(-2)::HUGEINT", "5::VARIANT", "{'x': 5::VARIANT}",
+to_arrow = pytest.mark.skipif(duckdb.__version__.startswith("1."), reason="DuckDB 1.5 gives Arrow no VARIANT")
+ODD = ["NULL", "[NULL]", "[]", "1.5", "0.0", "0::HUGEINT", "(-2)::HUGEINT",
+       pytest.param("5::VARIANT", marks=to_arrow), pytest.param("{'x': 5::VARIANT}", marks=to_arrow),
        "{'metadata': 'a'::BLOB, 'value': 'b'::BLOB}", "INTERVAL 1 DAY", "[INTERVAL 1 DAY]", "union_value(a := 1)",
        "TIMESTAMP_S '2020-01-01'", "TIMESTAMP_NS '2020-01-01'", "now()", "'12'::BIGNUM", "'{}'::JSON", "'ab'::BLOB",
        "MAP {'a': 1}", "DATE '2020-01-01'", "TIME '10:00'"]  # fmt: skip
