@@ -217,8 +217,8 @@ class Connection:
 
     @inside
     def _watched(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        self._pressed = False
         with listening():
+            self._pressed = False
             try:
                 return call_for_caller(method, *args, **options)
             except Exception as error:

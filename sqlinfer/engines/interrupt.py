@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import socket
 import threading
@@ -21,20 +22,38 @@ class _Listener:
 
     def __init__(self) -> None:
         self._reading, self._writing = socket.socketpair()
+        self._reading.setblocking(False)
         self._writing.setblocking(False)
+        self._taking = threading.Lock()
         self.number = self._writing.fileno()
         self.before = -1
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         main = threading.main_thread().ident or 0
-        while number := self._reading.recv(1):
-            if self.before != -1:  # whoever listened before us, such as an event loop, still hears of it
-                with suppress(OSError):
-                    os.write(self.before, number)
-            running = on_thread(main) if number[0] == signal.SIGINT else None
-            if running is not None:
-                running.press()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._reading, selectors.EVENT_READ)
+            while selector.select():
+                with self._taking:
+                    running = on_thread(main) if signal.SIGINT in self._take() else None
+                    if running is not None:
+                        running.press()
+
+    def forget(self) -> None:
+        """What came before a statement is not meant for it: Python has handled it, or does before DuckDB is called."""
+        with self._taking:
+            self._take()
+
+    def _take(self) -> bytes:
+        """The signals that came since."""
+        try:
+            numbers = self._reading.recv(4096)
+        except BlockingIOError:
+            return b""
+        if self.before != -1:  # whoever listened before us, such as an event loop, still hears of it
+            with suppress(OSError):
+                os.write(self.before, numbers)
+        return numbers
 
 
 _listeners: list[_Listener] = []
@@ -52,6 +71,7 @@ def listening() -> Iterator[None]:
     if not _listeners:
         _listeners.append(_Listener())
     listener = _listeners[0]
+    listener.forget()
     before = signal.set_wakeup_fd(listener.number, warn_on_full_buffer=False)
     if before in (-1, listener.number):
         yield
