@@ -22,7 +22,7 @@ test: $(VENV)/ready $(NATIVE)
 
 # something of everything, on both engines, in a minute
 test-fast: $(VENV)/ready $(NATIVE)
-	$(BIN)/python $(PYTEST) -m 'not slow'
+	$(BIN)/python $(PYTEST) --fast
 
 check: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -32,7 +32,7 @@ check: $(VENV)/ready
 
 # the oldest versions that pyproject.toml allows; what they call deprecated is no news
 floors: $(FLOORS)/ready $(NATIVE)
-	$(FLOORS)/bin/python $(PYTEST) -m 'not slow' -W ignore::DeprecationWarning -W ignore::FutureWarning
+	$(FLOORS)/bin/python $(PYTEST) --fast -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 pythons: $(VENV)/ready $(NATIVE)
 	.ci/pythons 3.11 3.12 3.13

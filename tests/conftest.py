@@ -79,6 +79,23 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="no slow tests, and of each other one a case on each engine")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--fast"):
+        return
+    kept: dict[tuple[str, str], pytest.Item] = {}
+    for item in items:
+        if "slow" not in item.keywords:
+            case = getattr(item, "callspec", None)
+            engine = case.params.get("engine", "") if case else ""
+            kept.setdefault((item.nodeid.partition("[")[0], engine), item)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept.values()])
+    items[:] = kept.values()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if problem := native_problem():
         terminalreporter.section("engines")

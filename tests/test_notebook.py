@@ -9,6 +9,8 @@ from IPython.testing.globalipapp import start_ipython
 
 import sqlinfer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def ipython():

@@ -57,6 +57,7 @@ def test_installation(run):
     assert json.loads(run("doctor").stdout)["onnxruntime"] in text
 
 
+@pytest.mark.slow
 def test_a_file_that_needs_nothing(run, examine, negate, home):
     report = examine(negate)
     assert report["inputs"] == [{"name": "x", "type": "float32", "shape": ["n", 1]}]
@@ -161,6 +162,7 @@ def test_a_file_that_is_called_model_is_named_by_its_folder(examine, onnx_file, 
     assert examine(path)["command"].split()[2] == "churn"
 
 
+@pytest.mark.slow
 def test_every_operator_that_is_missing_is_named(examine, saved, without):
     without("onnxruntime_extensions")
     nodes = [

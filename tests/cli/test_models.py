@@ -236,6 +236,7 @@ class Own(LinearRegression):
 """
 
 
+@pytest.mark.slow
 def test_a_pickle_of_any_name_that_needs_a_module_of_the_users_own(home, tmp_path):
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "x.CSV").write_text("a,b\n1.5,2\n3,4.5\n5,7\n")

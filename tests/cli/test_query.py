@@ -186,6 +186,7 @@ def test_a_failed_query_leaves_the_old_file(run, tmp_path):
     assert path.read_text() == "precious"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX pipes")
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv"])
 def test_a_pipe_that_is_closed_early_is_no_error(process, form):
@@ -203,6 +204,7 @@ def test_a_pipe_that_is_closed_early_is_no_error(process, form):
     assert running.wait(HANG) == 0
 
 
+@pytest.mark.slow
 def test_a_long_query_prints_nothing_but_its_data(process):
     """DuckDB's own progress bar, which comes after two seconds, would stand between the rows."""
     pairs = "range(3000) a(i), range(3000) b(i) WHERE (a.i + b.i) % 3 = 1"
@@ -212,6 +214,7 @@ def test_a_long_query_prints_nothing_but_its_data(process):
     assert (json.loads(out), err) == ([{"n": 3_000_000}], "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_interrupting(process, tmp_path):
     gate = Gate(tmp_path / "gate")
@@ -225,6 +228,7 @@ def test_interrupting(process, tmp_path):
     assert "interrupted" in err and "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
 def test_a_terminal_gets_a_table(process):
     ours, theirs = pty.openpty()
@@ -243,6 +247,7 @@ def test_a_pivot_goes_into_a_file(run, tmp_path):
     assert (tmp_path / "p.csv").read_text().splitlines() == ["a,b", "1,2"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no full device")
 @pytest.mark.parametrize("command", [["list"], ["query", "FROM range(100000)"]])
 def test_an_output_that_is_full_is_an_error_and_one_that_is_closed_is_none(process, command):

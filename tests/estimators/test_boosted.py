@@ -227,6 +227,7 @@ def own(model, rows, method="predict") -> np.ndarray:
     return np.asarray(getattr(model, method)(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_boosted_trees(boosted, asked, case):
     _, model, rows = boosted(case)
@@ -279,6 +280,7 @@ def test_categories_of_catboost_are_refused_by_name(tmp_path):
         sqlinfer.register("m", model, sample=rows, registry=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", [THREE, np.where(BINARY, "yes", "no")], ids=["numbers", "texts"])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_catboosts_own_onnx_files(tmp_path, engine, target):

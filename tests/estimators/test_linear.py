@@ -98,6 +98,7 @@ def test_columns_of_any_type(targets, dtype, engine, tmp_path):
         np.testing.assert_allclose([answers[i][0] for i in kept], expected[kept], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_only_sums_are_written_as_sums(tmp_path, iris, species):
     sqlinfer.register("sums", LinearRegression().fit(iris, iris["pl"] * 2), sample=iris, registry=tmp_path)
     sqlinfer.register("classes", LogisticRegression(max_iter=500).fit(iris, species), sample=iris, registry=tmp_path)

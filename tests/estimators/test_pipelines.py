@@ -64,6 +64,7 @@ def test_trees_that_classify_are_sums(name, labels, engine, tmp_path):
         assert {n.op_type for n in graph.node if "Tree" in n.op_type} == {"TreeEnsembleRegressor"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scaler", [StandardScaler(), MaxAbsScaler()])
 @pytest.mark.parametrize("trees", [XGBClassifier(n_estimators=20), HistGradientBoostingClassifier(max_iter=20)])
 def test_columns_of_singles_are_scaled_in_singles(scaler, trees, engine, tmp_path):

@@ -38,6 +38,7 @@ def test_the_models_own_order_and_nothing_beside_it(name, engine, tmp_path):
         assert np.mean(np.array(answers) == Y) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [*BOOSTED, HistGradientBoostingClassifier(max_iter=5)])
 def test_no_row_without_a_gap(model, engine, tmp_path):
     sample = X.copy()

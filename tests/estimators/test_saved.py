@@ -39,6 +39,7 @@ SAVED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAVED)
 def test_a_saved_model_answers_as_it_did(name, engine, tmp_path):
     train, save = SAVED[name]
@@ -54,6 +55,7 @@ def test_a_saved_model_answers_as_it_did(name, engine, tmp_path):
         assert given == expected.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAVED)
 def test_a_damaged_file_is_one_clear_error(name, tmp_path):
     train, save = SAVED[name]

@@ -96,6 +96,7 @@ FORMS: dict[str, tuple[int, dict[str, Any], list[float]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", FORMS)
 def test_every_form_answers(name, engine, tmp_path):

@@ -48,6 +48,8 @@ from tests.estimators.cases import (
     WORDS,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def halved(rows):
     return rows / 2

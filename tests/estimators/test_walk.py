@@ -13,6 +13,8 @@ import sqlinfer
 from sqlinfer.errors import SqlinferError
 from tests.estimators.cases import NO_ROWS, WALK
 
+pytestmark = pytest.mark.slow
+
 # Why an estimator is refused, as the error says it. When one of these stops being true, a test below fails: move it.
 REFUSED = {
     **{

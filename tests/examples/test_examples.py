@@ -17,6 +17,8 @@ import pytest
 
 from tests.processes import HANG
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 

@@ -10,6 +10,8 @@ from tests.fuzz.seeds import seeds
 from tests.fuzz.trying import try_file
 from tests.processes import HANG
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fuzz.stored import fuzz, stored_models
+
+pytestmark = pytest.mark.slow
 
 
 def test_damaged_models_are_refused_or_answer(tmp_path):

@@ -12,7 +12,7 @@ from tests.engines import ENGINES
 from tests.fuzz.documents import mutated
 from tests.manifests.readers import SOUND, accepted, changed, changes
 
-pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="one reader is the extension's")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif("native" not in ENGINES, reason="one reader is the extension's")]
 
 DEEP = 1_000_000
 SPELLED = {

@@ -9,6 +9,8 @@ import pytest
 from tests.conftest import ENGINES
 from tests.onnx_cases.agreement import ONNX, ask, folders
 
+pytestmark = pytest.mark.slow
+
 # Each is a test, for tests run side by side.
 PARTS = 8
 

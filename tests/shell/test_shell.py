@@ -22,6 +22,8 @@ from sqlinfer.errors import EngineError
 from sqlinfer.runtime.libraries import packaged_operators
 from tests.processes import HANG, computes, spent
 
+pytestmark = pytest.mark.slow
+
 try:
     extension_path()
 except EngineError as missing:

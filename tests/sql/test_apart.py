@@ -99,6 +99,7 @@ def test_the_flag_of_a_connection_is_seen():
     assert not is_interrupted(con)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("fetch", ["fetchall()", "fetchone()", "fetchmany(5)", "df()"])
 def test_the_next_error_after_ctrl_c_is_its_own(endless, engine, interrupted, fetch):
@@ -124,6 +125,7 @@ def test_the_next_error_after_ctrl_c_is_its_own(endless, engine, interrupted, fe
     assert lines[-2:] == ["CatalogException True", "[(3.0,)]"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 def test_ctrl_c_in_the_main_thread_ends_no_query_of_another(endless, engine, interrupted):
     script = textwrap.dedent(f"""
@@ -144,6 +146,7 @@ def test_ctrl_c_in_the_main_thread_ends_no_query_of_another(endless, engine, int
     assert interrupted(script)[0] == "interrupted True"
 
 
+@pytest.mark.slow
 def test_a_handler_of_the_users_own_is_called(endless, engine, tmp_path):
     """And the query ends, with what it raises or as an interrupt."""
     script = textwrap.dedent(f"""
@@ -271,6 +274,7 @@ def test_a_database_that_is_locked(registry, options):
     con.close()
 
 
+@pytest.mark.slow
 def test_a_model_registered_after_external_access_was_switched_off(tmp_path, engine, onnx_file):
     registry = sqlinfer.Registry(tmp_path / "registry")
     file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }")

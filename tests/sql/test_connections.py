@@ -190,6 +190,7 @@ def test_a_new_version_changes_nothing_until_it_is_promoted(own, iris):
     assert ask(con) == 1
 
 
+@pytest.mark.slow
 def test_a_model_registered_while_a_connection_is_open(own, iris, species):
     registry, con = own
     sqlinfer.register("late", LogisticRegression(max_iter=500).fit(iris, species), sample=iris, registry=registry)
@@ -268,6 +269,7 @@ def test_attaching_leaves_a_result_alone(registry, engine):
     assert con.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
 
 
+@pytest.mark.slow
 def test_threads_open_one_file(registry, engine, tmp_path):
     def work(number):
         with sqlinfer.connect(tmp_path / f"{number // 8}.duckdb", registry=registry, engine=engine) as con:
@@ -277,6 +279,7 @@ def test_threads_open_one_file(registry, engine, tmp_path):
         assert list(pool.map(work, range(40))) == [[(False,)]] * 40
 
 
+@pytest.mark.slow
 def test_calls_too_deep_inside_one_another(con):
     with pytest.raises(CallError, match="too deep"):
         con.execute("SELECT " + "predict('same_int', " * 2000 + "1" + ")" * 2000)
@@ -305,6 +308,7 @@ def endless(tmp_path_factory):
     return sqlinfer.Registry(folder / "models")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize(
     ("home", "long", "short"),

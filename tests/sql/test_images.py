@@ -131,6 +131,7 @@ def answers(con, sql="SELECT predict('m', content) FROM files ORDER BY id"):
     return [None if row is None else np.array(row) for (row,) in con.execute(sql).fetchall()]
 
 
+@pytest.mark.slow
 def test_files_are_decoded_as_pillow_does(connected):
     model = echo(["n", "height", "width", 3], TensorProto.UINT8)
     stored, con = connected(model, [*FILES.values(), None], image=True)

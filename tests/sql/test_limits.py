@@ -15,6 +15,8 @@ import sqlinfer
 from sqlinfer.cli import main
 from sqlinfer.errors import InvalidModel
 
+pytestmark = pytest.mark.slow
+
 FOREVER = """
 (float[N, 3] x) => (float[N, 3] y) {
     times = Constant<value: tensor = int64 {4611686018427387904}>()

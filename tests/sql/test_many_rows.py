@@ -24,6 +24,7 @@ def wide(registry, engine):
         yield con
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["churn", "risk", "offer"])
 def test_every_row_gets_its_own_answer(wide, estimators, name):
     model, sample = estimators[name]

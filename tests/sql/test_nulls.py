@@ -36,21 +36,25 @@ def ask(policies, engine):
         yield lambda call: con.execute(f"SELECT {call}").fetchall()[0][0]
 
 
+@pytest.mark.slow
 def test_null_answers_null(ask):
     assert ask("predict('nulls', NULL, 3)") is None
     assert ask("predict('nulls', 5, 3)") is not None
 
 
+@pytest.mark.slow
 def test_nan_is_given_to_the_model(ask):
     assert np.isnan(ask("predict('nans', NULL, 3)"))
 
 
+@pytest.mark.slow
 def test_error_names_the_feature(ask):
     with pytest.raises(NullFeature, match="'sw' is NULL"):
         ask("predict('errors', 5, NULL::DOUBLE)")
     assert ask("predict('errors', 5, 3)") is not None
 
 
+@pytest.mark.slow
 def test_a_value_stands_in(ask):
     assert ask("predict('values', NULL, NULL::INTEGER)") == ask("predict('values', 5, 3.5)")
     assert ask("predict('mixed', NULL::DECIMAL(5,1), 3)") == ask("predict('mixed', 5, 3)")

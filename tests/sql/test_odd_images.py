@@ -18,6 +18,8 @@ from tests.conftest import parse
 from tests.engines import ENGINES
 from tests.sql.test_images import FILES, drawing, encoded
 
+pytestmark = pytest.mark.slow
+
 GRAPH = "(uint8[n, h, w, 3] x) => (double[n] y) <int64[3] axes = {1, 2, 3}, double[1] weight = {0.5}>"
 GRAPH += " { d = Cast<to = 11>(x) p = Pow(d, weight) y = ReduceSum<keepdims = 0>(p, axes) }"
 KINDS = {

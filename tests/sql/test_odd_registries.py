@@ -16,6 +16,8 @@ import pytest
 import sqlinfer
 from sqlinfer.errors import SqlinferError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path, onnx_file):

@@ -12,6 +12,8 @@ import sqlinfer
 from sqlinfer.errors import FeatureError, InvalidModel, SqlinferError
 from tests.conftest import ENGINES
 
+pytestmark = pytest.mark.slow
+
 GRAPH = "(int64[N, L] input_ids) => (float[N] y) { f = Cast<to = 1>(input_ids) y = ReduceMean<keepdims = 0>(f, one) }"
 WORDS = {"type": "WordLevel", "vocab": {"[UNK]": 0, "a": 1, "b": 2}, "unk_token": "[UNK]"}
 

@@ -70,6 +70,7 @@ def plain(path, feeds):
     return [session.run(None, row)[0][0] for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lower", "upper", "regex", "length", "greatest"])
 def test_sql_answers_what_onnx_runtime_answers(registry, graphs, engine, name):
     with sqlinfer.connect(registry=registry, engine=engine) as con:
@@ -91,6 +92,7 @@ def test_in_many_threads(registry, engine):
         assert con.execute(asked).fetchall() == [(300000,)]
 
 
+@pytest.mark.slow
 def test_without_the_package_the_error_says_how_to_get_it(graphs, tmp_path, without):
     without("onnxruntime_extensions")
     with pytest.raises(MissingExtra, match=r"pip install 'sqlinfer\[operators\]'"):

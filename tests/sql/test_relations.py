@@ -182,6 +182,7 @@ def test_a_promotion_is_seen_when_it_is_read_again(tmp_path, iris, engine):
         assert answer.limit(5).fetchall() == [(2,)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 @pytest.mark.parametrize("read", ["fetchall()", "df()", "show()", "create('t')"])
 def test_interrupting_a_relation(registry, engine, interrupted, read):

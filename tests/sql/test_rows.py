@@ -42,6 +42,7 @@ def asked(onnx_file, tmp_path, engine):
     return ask
 
 
+@pytest.mark.slow
 def test_state_on_another_axis_and_a_rate_that_a_run_shares(asked):
     rows = asked(
         VOICE,
@@ -343,6 +344,7 @@ def test_a_sequence_that_is_always_empty_is_not_shown(asked, tmp_path):
         asked(tmp_path / "1.onnx", "SELECT infer('m', 1)")
 
 
+@pytest.mark.slow
 def test_an_input_with_a_default_is_optional(asked, tmp_path):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 1])
     b = helper.make_tensor_value_info("b", TensorProto.FLOAT, [1])

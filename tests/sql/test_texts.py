@@ -326,6 +326,7 @@ def test_a_text_beside_other_features(connected, onnx_file, tmp_path):
         assert answer["place"] == str(i)
 
 
+@pytest.mark.slow
 def test_a_filter_keeps_what_it_scored(folder, connected):
     files = folder()
     _, con = connected(files.model, many(5000), tokenizer=files.tokenizer, pool="mean")
@@ -372,6 +373,7 @@ def test_a_changed_tokenizer_is_noticed(folder, connected, engine):
         sqlinfer.verify("m", registry=registry, engine=engine)
 
 
+@pytest.mark.slow
 def test_without_the_package_the_error_says_how_to_get_it(folder, tmp_path, without):
     files = folder()
     without("tokenizers")

@@ -34,6 +34,7 @@ def refuse(tmp_path):
     return attempt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -97,6 +98,7 @@ def with_external(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_external_weights_are_taken_along(with_external, tmp_path):
     """What is registered is whole: the exporter's folder may go."""
     path, data = with_external("weights.bin")

@@ -66,6 +66,7 @@ def test_every_error_is_drawn_in_the_tree():
     assert all(name in errors.__doc__ for name in BUILTIN)
 
 
+@pytest.mark.slow
 def test_importing_is_light():
     """No framework and no notebook comes along with ``import sqlinfer``."""
     script = "import sys, sqlinfer; print(*sorted({m.split('.')[0] for m in sys.modules}))"

@@ -99,6 +99,7 @@ def test_a_missing_file_is_refused(tmp_path):
         Manifest.read(tmp_path / "model.json")
 
 
+@pytest.mark.slow
 def test_one_damaged_model_does_not_hide_the_others(tmp_path, onnx_file):
     file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }")
     registry = sqlinfer.Registry(tmp_path / "models")

@@ -78,6 +78,7 @@ def test_a_refused_version_leaves_the_older_ones_alone(tmp_path, iris):
     assert registry.versions("m") == [1] and registry.aliases("m") == {"default": 1}
 
 
+@pytest.mark.slow
 def test_every_registered_model_verifies(registry, engine):
     for model in registry.all():
         found = sqlinfer.verify(f"{model.manifest.name}/{model.manifest.version}", registry=registry, engine=engine)

@@ -17,6 +17,8 @@ import sqlinfer
 from sqlinfer.errors import ModelNotFound, RegistryError
 from tests.processes import HANG
 
+pytestmark = pytest.mark.slow
+
 PRELUDE = """
     import itertools, os, sys, time
     from pathlib import Path

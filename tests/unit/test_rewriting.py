@@ -75,6 +75,7 @@ CALLS = [
 text = st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.tuples(text, st.sampled_from(CALLS)), max_size=4), text)
 def test_text_outside_the_calls_never_changes(parts, tail):

@@ -18,6 +18,8 @@ from sqlinfer.errors import FeatureError, InvalidModel, SqlinferError
 from sqlinfer.worker import Limits, Worker, step
 from tests.processes import HANG
 
+pytestmark = pytest.mark.slow
+
 AMPLE = Limits(HANG, 2_000_000_000)
 FEW_SECONDS = Limits(1, 2_000_000_000)
 
