@@ -271,6 +271,29 @@ mod tests {
     }
 
     #[test]
+    fn sums_that_onnx_runtime_makes_otherwise_are_left_alone() {
+        let forest = |leaves: Vec<Vec<(usize, f32)>>, base: Vec<f32>| Ensemble {
+            nodes: vec![Node {
+                feature: 0,
+                test: Test::AtMost(0.0),
+                yes: Next::Leaf(0),
+                no: Next::Leaf(1),
+                missing_yes: false,
+            }],
+            leaves,
+            roots: vec![Next::Node(0)],
+            targets: 2,
+            base,
+            average: false,
+        };
+        let both = vec![(0, 1.0), (1, 2.0)];
+        assert!(Kernel::of(&forest(vec![both.clone(), both.clone()], vec![5.0, 6.0])).is_some());
+        assert!(Kernel::of(&forest(vec![both.clone(), vec![(0, 1.0)]], vec![])).is_some());
+        assert!(Kernel::of(&forest(vec![both.clone(), vec![(0, 1.0)]], vec![5.0, 6.0])).is_none());
+        assert!(Kernel::of(&forest(vec![both, vec![(0, 1.0), (0, 2.0)]], vec![])).is_none());
+    }
+
+    #[test]
     fn what_would_take_too_much_memory_is_left_alone() {
         let wide = Ensemble { targets: MOST_TARGETS + 1, ..grown::<f32>(&mut Dice(1), 1, 3, 100) };
         assert!(Kernel::of(&wide).is_none());

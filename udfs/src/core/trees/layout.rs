@@ -1,6 +1,6 @@
 //! An ensemble → columns of ranks, and the tests that each word of each tree undergoes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::ensemble::{Ensemble, Next, Node, Test};
@@ -61,7 +61,8 @@ pub struct Layout<T, W: Word> {
 }
 
 impl<T: Number, W: Word> Layout<T, W> {
-    /// None for trees that are too large, or for more splits of a feature than a rank can tell apart.
+    /// None for trees that are too large, for more splits of a feature than a rank can tell apart, and for leaves that
+    /// ONNX Runtime takes otherwise.
     pub fn of(ensemble: &Ensemble<T>) -> Option<Layout<T, W>> {
         let mut columns = Columns::of(&ensemble.nodes);
         if columns.splits.values().any(|splits| splits.len() > W::MOST_SPLITS) {
@@ -76,9 +77,13 @@ impl<T: Number, W: Word> Layout<T, W> {
             weights: Vec::new(),
         };
         let mut before: Option<Shape> = None;
+        let mut met = vec![ensemble.base.is_empty() || ensemble.targets == 1; ensemble.targets];
         for root in &ensemble.roots {
             let shape = Shape::of(ensemble, *root)?;
             let weights = shape.weights(ensemble)?;
+            if !met.iter().all(|met| *met) {
+                shape.met_by_all(ensemble).for_each(|target| met[target] = true);
+            }
             // a tree that adds to several outputs is written once for each: its tests are made once
             let joins = before.as_ref().is_some_and(|before| before.same_tests(&shape, ensemble))
                 && layout.trees.last().is_some_and(|tree| tree.weights.iter().all(|(t, _)| !weights.contains_key(t)));
@@ -92,7 +97,8 @@ impl<T: Number, W: Word> Layout<T, W> {
             before = Some(shape);
         }
         (layout.readings, layout.columns) = columns.finish();
-        Some(layout)
+        // it adds no base to an output that a row meets no weight of
+        met.into_iter().all(|met| met).then_some(layout)
     }
 
     /// Add a tree's tests.
@@ -173,17 +179,35 @@ impl Shape {
         Some(shape)
     }
 
-    /// For each output that the tree adds to, what each leaf adds. None where they are too many.
+    /// The outputs that each leaf adds to.
+    fn met_by_all<T: Number>(&self, ensemble: &Ensemble<T>) -> impl Iterator<Item = usize> {
+        let mut common: Option<BTreeSet<usize>> = None;
+        for leaf in &self.leaves {
+            let mine = ensemble.leaves[*leaf].iter().map(|(target, _)| *target);
+            common = Some(match common {
+                None => mine.collect(),
+                Some(common) => mine.filter(|target| common.contains(target)).collect(),
+            });
+        }
+        common.unwrap_or_default().into_iter()
+    }
+
+    /// For each output that the tree adds to, what each leaf adds. None where they are too many, or one adds twice, which
+    /// is another sum than that of both.
     fn weights<T: Number>(&self, ensemble: &Ensemble<T>) -> Option<BTreeMap<usize, Vec<T>>> {
         let mut by_target: BTreeMap<usize, Vec<T>> = BTreeMap::new();
         for (place, leaf) in self.leaves.iter().enumerate() {
-            for (target, weight) in &ensemble.leaves[*leaf] {
+            let added = &ensemble.leaves[*leaf];
+            if added.iter().map(|(target, _)| target).collect::<BTreeSet<_>>().len() < added.len() {
+                return None;
+            }
+            for (target, weight) in added {
                 let outputs = by_target.len();
                 if outputs * self.leaves.len() > MOST_WEIGHTS {
                     return None;
                 }
                 let weights = by_target.entry(*target).or_insert_with(|| vec![T::default(); self.leaves.len()]);
-                weights[place] = weights[place] + *weight;
+                weights[place] = *weight;
             }
         }
         Some(by_target)
