@@ -29,6 +29,7 @@ from sqlinfer.models.rows import (
     widen_outputs,
 )
 from sqlinfer.models.signature import Tensor
+from sqlinfer.models.tree_limits import refusal
 
 __all__ = [
     "Graph",
@@ -130,6 +131,8 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         # Operators of other domains and newer opsets are ONNX Runtime's to judge; a broken structure is not.
         if not model.graph.node or not model.graph.output:
             raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
+    if (why := refusal(model)) is not None:
+        raise InvalidModel(f"{origin}: {why}; register a model of other trees")
     tell_outputs_apart(model)
     classes = classes_of(model.graph)
     _strip_zipmap(model)

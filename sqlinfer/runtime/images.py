@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sqlinfer.errors import MissingExtra
 from sqlinfer.models.signature import Feature, ImagePreparation
-from sqlinfer.runtime.decoder import Decoder, native_decoder
+from sqlinfer.runtime.extension import Extension, extension
 from sqlinfer.runtime.nested import Cells
 from sqlinfer.runtime.unreadable import Unreadable
 
@@ -30,7 +30,7 @@ class ImagePreparer:
         self._feature = feature
         self._tensor = feature.tensor
         self._most = feature.prepare.pixels
-        self._decoder: Decoder | _Pillow = native_decoder() or _Pillow()
+        self._decoder: Extension | _Pillow = extension() or _Pillow()
 
     def __call__(self, images: pa.Array) -> dict[str, Cells]:
         """Raises Unreadable."""
@@ -62,7 +62,7 @@ class _Pillow:
         self._upright: Any = ImageOps.exif_transpose
 
     def decode(self, content: bytes, most: int) -> np.ndarray:
-        """As `Decoder.decode`."""
+        """As `Extension.decode`."""
         if not content.startswith((_PNG, _JPEG)):
             raise ValueError("it is neither PNG nor JPEG")
         try:
@@ -77,7 +77,7 @@ class _Pillow:
         raise ValueError(f"{size} are more than the {most} that are accepted")
 
     def count_pixels(self, content: bytes) -> int:
-        """As `Decoder.count_pixels`."""
+        """As `Extension.count_pixels`."""
         try:
             with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
                 return int(image.width * image.height)

@@ -24,6 +24,7 @@ from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryErr
 from sqlinfer.models.registry import MODEL_FILE, StoredModel
 from sqlinfer.runtime.ending import run_options
 from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_library
+from sqlinfer.runtime.trees import trees_of
 from sqlinfer.telemetry import is_off
 
 __all__ = ["Session", "SessionCache", "mistaken_output", "sessions"]
@@ -37,18 +38,20 @@ _OWN = rf"TreeEnsemble|LinearRegressor|RegisterCustomOps|{re.escape(EXTENSION_FI
 # What ONNX Runtime says of an operator that is not its own.
 _STRANGE = "is not a registered function/op"
 _MISTAKEN = re.compile(r"of output arg \((.*?)\) of node .*? does not match expected type \(tensor\((\w+)\)\)")
+# An older one loads the extension, which then gives it nothing.
+_TAKES_OPERATORS = tuple(int(n) for n in re.findall(r"\d+", ort.__version__)[:2]) >= (1, 25)
 _FATAL_ONLY = 4  # everything else comes back as an exception
 # A run that takes longer gains more from more threads than it loses by waking them.
 _HEAVY_SECONDS = 0.002
 
 
-def _open(content: bytes, threads: int) -> ort.InferenceSession:
-    """Trees are computed by the native extension, where it is there and knows their form; an operator that ONNX Runtime
-    has not, by the library that was named for it."""
+def _open(content: bytes, threads: int) -> tuple[ort.InferenceSession, bool]:
+    """Trees are computed by the native extension, where it is there and knows their form: whether they are,
+    is the second answer. An operator that ONNX Runtime has not, by the library that was named for it."""
     libraries = [EXTENSION_FILE] if EXTENSION_FILE.exists() else []
     while True:
         try:
-            return _opened(content, threads, libraries)
+            return _opened(content, threads, libraries), EXTENSION_FILE in libraries and _TAKES_OPERATORS
         except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
             if EXTENSION_FILE in libraries and re.search(_OWN, str(error)):
                 libraries.remove(EXTENSION_FILE)
@@ -98,13 +101,16 @@ class Session:
         self._content_again = content_again
         self._made: dict[str, Any] = {}
         self._making = threading.RLock()
+        trees = trees_of(content, name)
         self._lock = threading.Lock()
         self._running = 0
         self._runs = 0
         # What a row has cost lately; 0 before the first run.
         self.seconds_per_row = 0.0
         try:
-            self._narrow = _open(content, 1)
+            self._narrow, own = _open(content, 1)
+            # another number of threads would add in another order
+            self._one_thread = trees.classifier or (trees.any and not own)
         except MissingExtra:
             raise
         except Exception as error:
@@ -189,14 +195,14 @@ class Session:
     def _widened(self) -> ort.InferenceSession:
         """The same graph for all cores; what runs is what was verified, so only of a file that is still the same."""
         cores = os.cpu_count() or 1
-        if cores == 1:
+        if cores == 1 or self._one_thread:
             return self._narrow
         wide: ort.InferenceSession = self.once("wide", lambda: self._opened_wide(cores))
         return wide
 
     def _opened_wide(self, cores: int) -> ort.InferenceSession:
         with suppress(RegistryError):
-            return _open(self._content_again(), cores)
+            return _open(self._content_again(), cores)[0]
         return self._narrow
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 import sqlinfer
 from sqlinfer.errors import FeatureError, MissingExtra
 from sqlinfer.runtime import images
-from sqlinfer.runtime.decoder import native_decoder
+from sqlinfer.runtime.extension import extension
 from tests.conftest import parse
 from tests.engines import ENGINES
 from tests.sql.test_images import FILES, drawing, encoded
@@ -118,7 +118,8 @@ print(con.execute("SELECT 1").fetchall())
 
 @pytest.mark.skipif("native" not in ENGINES, reason="there is one decoder")
 def test_with_and_without_the_extension_sound_files_are_alike(monkeypatch):
-    ours = native_decoder()
+    ours = extension()
+    assert ours is not None
     pillow = images._Pillow()
     for name, content in KINDS.items():
         np.testing.assert_array_equal(ours.decode(content, 10_000), pillow.decode(content, 10_000), err_msg=name)
@@ -129,7 +130,7 @@ def test_with_and_without_the_extension_sound_files_are_alike(monkeypatch):
 
 
 def test_without_both_the_error_says_how_to_get_one(registry, monkeypatch):
-    monkeypatch.setattr(images, "native_decoder", lambda: None)
+    monkeypatch.setattr(images, "extension", lambda: None)
     monkeypatch.setitem(sys.modules, "PIL", None)
     (feature,) = registry.get("m").manifest.signature.features
     with pytest.raises(MissingExtra, match=r"pip install 'sqlinfer\[image\]'"):

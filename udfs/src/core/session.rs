@@ -15,6 +15,7 @@ use super::interrupt::{Interrupt, interrupted};
 use super::manifest::Manifest;
 use super::prepare::{Preparer, preparers};
 use super::tensor::Tensor;
+use super::tree_limits::Trees;
 use crate::ffi::onnxruntime::{Feed, Graph, RunOptions, Runtime};
 use crate::ffi::watchdog::Watched;
 
@@ -47,6 +48,8 @@ pub struct Session {
     manifest: Arc<Manifest>,
     runner: Runner,
     narrow: Graph,
+    /// Another number of threads would add in another order.
+    one_thread: bool,
     wide: OnceLock<Option<Graph>>,
     running: AtomicUsize,
     runs: AtomicU64,
@@ -58,6 +61,9 @@ impl Session {
     /// Of the files as they were registered.
     fn open(runner: &Runner, name: &str, manifest: Arc<Manifest>) -> Result<Session> {
         let content = read_intact(&manifest.onnx(), &manifest.sha256)?;
+        let trees = Trees::of(&content).map_err(|reason| {
+            Error(format!("sqlinfer cannot load '{name}': {reason}; register a model of other trees"))
+        })?;
         let runtime = runner.runtime;
         let narrow = Graph::open(runtime, &content, 1, runner.operators.as_deref()).map_err(|reason| {
             Error(format!("ONNX Runtime {} cannot load '{name}': {}", runtime.version(), brief(&reason)))
@@ -66,6 +72,7 @@ impl Session {
             name: name.to_string(),
             manifest,
             runner: runner.clone(),
+            one_thread: trees.classifier || trees.any && !narrow.has_own_operators(),
             narrow,
             wide: OnceLock::new(),
             running: AtomicUsize::new(0),
@@ -97,7 +104,7 @@ impl Session {
         let heavy = self.nanos_per_row().is_some_and(|nanos| nanos * rows as f64 > HEAVY_NANOS);
         let _running = Running::new(&self.running);
         let alone = self.running.load(Ordering::Relaxed) == 1;
-        let graph = if heavy && alone { self.widened() } else { &self.narrow };
+        let graph = if heavy && alone && !self.one_thread { self.widened() } else { &self.narrow };
         let started = Instant::now();
         let watched = Watched::new(runs.interrupt, &runs.options);
         let tensors = graph.run(feeds, outputs, &runs.options).map_err(|reason| {

@@ -3,9 +3,9 @@
 mod attributes;
 pub mod cpu;
 pub mod duckdb;
-mod images;
 pub mod jpeg;
 pub mod library;
 pub mod onnxruntime;
 pub mod operators;
+mod python;
 pub mod watchdog;

@@ -163,6 +163,7 @@ const NO_OPERATORS: &str = "Name the library that has it: SET sqlinfer_operators
 pub struct Graph {
     runtime: &'static Runtime,
     session: *mut OrtSession,
+    own_operators: bool,
 }
 
 // SAFETY: an OrtSession may be used, and released, from any thread.
@@ -266,7 +267,12 @@ impl Graph {
             (api.CreateSessionFromArray)(runtime.env, bytes, length, options.1, &mut session)
         };
         check(api, status)?;
-        Ok(Graph { runtime, session })
+        Ok(Graph { runtime, session, own_operators })
+    }
+
+    /// Whether trees are computed here, and not by ONNX Runtime.
+    pub fn has_own_operators(&self) -> bool {
+        self.own_operators
     }
 
     /// The outputs by name, copied out of ONNX Runtime's memory.

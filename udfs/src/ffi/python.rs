@@ -1,10 +1,12 @@
-//! Images for the Python package: the decoder of the extension, so that every engine sees the same pixels.
+//! What the Python package asks the extension: the pixels of images, so that every engine sees the same, and what files
+//! hold that ONNX Runtime is not to be given.
 
 use std::ffi::{CString, c_char};
 use std::ptr;
 
 use crate::core::caught::caught;
 use crate::core::prepare::{decode, dimensions};
+use crate::core::tree_limits::Trees;
 
 /// Pixels [height, width, 3], or the reason why there are none; to be given back to `sqlinfer_free_image`.
 #[repr(C)]
@@ -30,10 +32,7 @@ pub unsafe extern "C" fn sqlinfer_decode_image(content: *const u8, length: usize
             let pixels = Box::into_raw(image.into_raw().into_boxed_slice()).cast();
             Decoded { pixels, height, width, reason: ptr::null_mut() }
         }
-        Err(reason) => {
-            let reason = CString::new(reason.replace('\0', " ")).unwrap_or_default().into_raw();
-            Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason }
-        }
+        Err(reason) => Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: text(&reason) },
     };
     // SAFETY: promised by the caller.
     unsafe { decoded.write(image) };
@@ -63,9 +62,37 @@ pub unsafe extern "C" fn sqlinfer_free_image(decoded: *mut Decoded) {
     }
     if !image.reason.is_null() {
         // SAFETY: made above.
-        drop(unsafe { CString::from_raw(image.reason) });
+        unsafe { sqlinfer_free_text(image.reason) };
     }
     *image = Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: ptr::null_mut() };
+}
+
+/// Why the trees of a model are not to be given to ONNX Runtime, or null; to be given back to `sqlinfer_free_text`.
+///
+/// # Safety
+/// `model` must have `length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sqlinfer_refuse_trees(model: *const u8, length: usize) -> *mut c_char {
+    // SAFETY: promised by the caller.
+    let model = unsafe { bytes(model, length) };
+    match caught(|| Trees::of(model)) {
+        Ok(Ok(_)) => ptr::null_mut(),
+        Ok(Err(reason)) | Err(reason) => text(&reason),
+    }
+}
+
+/// # Safety
+/// `text` must be null or come from a function here, and is not used afterwards.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sqlinfer_free_text(text: *mut c_char) {
+    if !text.is_null() {
+        // SAFETY: promised by the caller.
+        drop(unsafe { CString::from_raw(text) });
+    }
+}
+
+fn text(words: &str) -> *mut c_char {
+    CString::new(words.replace('\0', " ")).unwrap_or_default().into_raw()
 }
 
 /// # Safety
