@@ -29,6 +29,7 @@ from sqlinfer.models.rows import (
     widen_outputs,
 )
 from sqlinfer.models.signature import Tensor
+from sqlinfer.models.tree_classifiers import Replaced, classify_by_sums
 from sqlinfer.models.tree_limits import refusal
 
 __all__ = [
@@ -67,6 +68,7 @@ class Graph:
     ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
     range changes answers by less than ``tolerance`` at times, and by more at others.
     ``formula``: the weighted sums that are all of it, if it is such a graph.
+    ``replaced``: the classifiers that are written as sums of trees.
     ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
     """
 
@@ -80,6 +82,7 @@ class Graph:
     sequences: tuple[str, ...]
     classes: dict[str, Classes]
     formula: Formula | None
+    replaced: tuple[Replaced, ...]
     takes_nan: bool
     tolerance: float
     neighbour_tolerance: float
@@ -88,9 +91,13 @@ class Graph:
 
 
 def inspect_file(
-    path: Path, layout: Layout = _PLAIN, change: Callable[[onnx.ModelProto], None] = lambda model: None
+    path: Path,
+    layout: Layout = _PLAIN,
+    change: Callable[[onnx.ModelProto], None] = lambda model: None,
+    *,
+    sums: bool = True,
 ) -> Graph:
-    """Read an .onnx file; ``change`` may add nodes to it. Raises InvalidModel."""
+    """Read an .onnx file; ``change`` may add nodes to it. ``sums``: as in `inspect_graph`. Raises InvalidModel."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -116,11 +123,12 @@ def inspect_file(
             "cannot be stored whole; export the model again, without external data"
         )
     change(model)
-    return inspect_graph(model, path, layout)
+    return inspect_graph(model, path, layout, sums=sums)
 
 
-def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAIN) -> Graph:
-    """Check a graph, strip what stands between its classes and SQL, and read what it says of itself."""
+def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAIN, *, sums: bool = True) -> Graph:
+    """Check a graph, strip what stands between its classes and SQL, and read what it says of itself. ``sums``: trees
+    that classify are written as sums of trees, where that can be."""
     try:
         if model.ByteSize() > _LARGEST:
             raise InvalidModel(f"{origin} has more than 2 GB of weights, which one ONNX file cannot hold")
@@ -136,6 +144,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
     tell_outputs_apart(model)
     classes = classes_of(model.graph)
     _strip_zipmap(model)
+    replaced = classify_by_sums(model) if sums else []
     widen_outputs(model)
     declared = {output.name: _declared(output) for output in model.graph.output}
     inputs, row_axes = inputs_rows_first(model, layout, origin)
@@ -150,6 +159,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         sequences=tuple(output.name for output in model.graph.output if _is_sequence_of_tensors(output)),
         classes=classes,
         formula=formula_of(model.graph),
+        replaced=tuple(replaced),
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),
         neighbour_tolerance=_DOUBLE if _quantizes_by_batch(model.graph) else _tolerance(model.graph),

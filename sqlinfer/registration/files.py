@@ -18,7 +18,7 @@ from sqlinfer.runtime.claims import labels_hold
 from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.stand_ins import synthetic_rows
-from sqlinfer.runtime.trial import prepared_rules, require_same
+from sqlinfer.runtime.trial import classes_agree, prepared_rules, require_same
 from sqlinfer.version import __version__
 from sqlinfer.worker import step
 
@@ -32,9 +32,10 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     if len(opened.graph.row_axes) > 1:
         step("looking for its rows")
         axes = settled_axes(*loaded(name, opened.graph, opened.files))
-        opened = _open(
-            name, path, sample, replace(wishes, layout=replace(wishes.layout, axes={**wishes.layout.axes, **axes}))
-        )
+        wishes = replace(wishes, layout=replace(wishes.layout, axes={**wishes.layout.axes, **axes}))
+        opened = _open(name, path, sample, wishes)
+    if not all(classes_agree(one.before, one.after, one.rows) for one in opened.graph.replaced):
+        opened = _open(name, path, sample, wishes, sums=False)
     graph = opened.graph
     if opened.conversion is not None:
         require_same(name, *opened.conversion, graph.tolerance)
@@ -60,7 +61,7 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     store_proven(home, name, seen.graph, signature, source, task_of(signature), table, answers, opened.files)
 
 
-def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes) -> Opened:
+def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes, *, sums: bool = True) -> Opened:
     try:
         return open_file(
             path,
@@ -69,6 +70,7 @@ def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes) -> Opene
             names=wishes.features,
             sample_names=sample.names if sample else (),
             layout=wishes.layout,
+            sums=sums,
         )
     except (LookupError, AttributeError, TypeError, ValueError) as error:
         if not isinstance(error, SqlinferError) and path.is_file():

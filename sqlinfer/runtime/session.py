@@ -27,7 +27,7 @@ from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_lib
 from sqlinfer.runtime.trees import trees_of
 from sqlinfer.telemetry import is_off
 
-__all__ = ["Session", "SessionCache", "mistaken_output", "sessions"]
+__all__ = ["Session", "SessionCache", "mistaken_output", "plain_outputs", "sessions"]
 
 if is_off():  # also where it was loaded before this package was
     ort.disable_telemetry_events()
@@ -76,6 +76,13 @@ def _opened(content: bytes, threads: int, operators: Sequence[Path]) -> ort.Infe
         options.register_custom_ops_library(str(library))
     # without a GPU there is nothing to fall back from; it would print, and try the same again
     return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+
+
+def plain_outputs(graph: bytes, rows: np.ndarray) -> list[np.ndarray]:
+    """What ONNX Runtime alone makes of the one input of a graph, on one thread."""
+    session = _opened(graph, 1, [])
+    outputs: list[np.ndarray] = session.run(None, {session.get_inputs()[0].name: rows})
+    return outputs
 
 
 class Session:

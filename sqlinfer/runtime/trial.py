@@ -15,11 +15,11 @@ from sqlinfer.models.signature import Batch, Feature, ImagePreparation, Signatur
 from sqlinfer.proof import compare
 from sqlinfer.runtime.neighbours import Feeds, Trial
 from sqlinfer.runtime.prepare import preparers
-from sqlinfer.runtime.session import Session
+from sqlinfer.runtime.session import Session, plain_outputs
 from sqlinfer.runtime.texts import TextPreparer
 from sqlinfer.types import DTYPES
 
-__all__ = ["TRIAL_ROWS", "made_up", "prepared_rules", "require_same"]
+__all__ = ["TRIAL_ROWS", "classes_agree", "made_up", "prepared_rules", "require_same"]
 
 TRIAL_ROWS = 12
 _FEWEST = 6
@@ -92,6 +92,17 @@ def require_same(name: str, before: bytes, after: bytes, tolerance: float) -> No
             f"the model was converted to a newer opset, in which images can be resized, and answers something else: "
             f"{found.text}; export it with opset 18 or later"
         )
+
+
+def classes_agree(before: bytes, after: bytes, rows: np.ndarray) -> bool:
+    """Whether ONNX Runtime alone gives the rows the same labels by two forms of a classifier, and scores that differ in
+    the last digits only."""
+    try:
+        old, new = (plain_outputs(graph, rows) for graph in (before, after))
+    except Exception:  # of the one that is stored it is told what is wrong
+        return False
+    same = [a.shape == b.shape for a, b in zip(old, new, strict=True)]
+    return all(same) and (old[0] == new[0]).all() and np.allclose(old[1], new[1], rtol=1e-5, atol=1e-37, equal_nan=True)
 
 
 def _rows(trial: Trial, tables: Sequence[pa.Table]) -> list[Feeds]:

@@ -50,11 +50,12 @@ def open_file(
     names: Sequence[str] = (),
     sample_names: Sequence[str] = (),
     layout: Layout = _PLAIN,
+    sums: bool = True,
 ) -> Opened:
     """Read an .onnx file, or a folder as Hugging Face lays it out, and prepare what ``options`` ask for.
 
-    The features have ``names``, else those of the sample's columns if they are as many. Raises InvalidModel,
-    FeatureError.
+    The features have ``names``, else those of the sample's columns if they are as many. ``sums``: trees that
+    classify are written as sums of trees. Raises InvalidModel, FeatureError.
     """
     path, classes, options = completed(path, labels, options)
     tokens: Tokens | None = None
@@ -68,7 +69,7 @@ def open_file(
             pixels = attach_pixels(model, options, path)
         attach_head(model, options, tokens, path)
 
-    graph = inspect_file(path, layout, change)
+    graph = inspect_file(path, layout, change, sums=sums)
     if tokens is None and pixels is None:
         fits = sample_names and len(sample_names) in (len(features_of(graph)), len(graph.inputs))
         return Opened(graph, features_of(graph, names or (sample_names if fits else None)), classes, {})

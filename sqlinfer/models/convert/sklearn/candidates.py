@@ -12,11 +12,11 @@ from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.original import Candidate
 from sqlinfer.models.convert.sklearn.after import inner_and_after
 from sqlinfer.models.convert.sklearn.boosting import register_boosting
-from sqlinfer.models.convert.sklearn.classifiers import classify_by_sums
 from sqlinfer.models.convert.sklearn.functions import register_functions
 from sqlinfer.models.convert.sklearn.graphs import impute_in_double, tree_forms, use_any_locale
 from sqlinfer.models.convert.sklearn.rewrites import inside, parts, rewritten
 from sqlinfer.models.sample import Sample
+from sqlinfer.models.tree_classifiers import classify_by_sums
 
 __all__ = ["candidates", "describe"]
 
@@ -72,7 +72,7 @@ def candidates(model: Any, sample: Sample) -> Iterator[Candidate]:
         if after is not None:
             after(converted)
         use_any_locale(converted)
-        converted = classify_by_sums(converted)
+        classify_by_sums(converted, as_trained=True)
         for form, graph in tree_forms(converted):
             found = True
             yield Candidate(graph, features, note + form)
