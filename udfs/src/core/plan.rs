@@ -1,6 +1,7 @@
 //! How arguments of certain types become the features of a model: by position, a row by name, or one list.
 //! Everything that can be wrong with the types is found here, before any row is read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::column::{Column, Data};
@@ -103,15 +104,17 @@ impl Plan {
 }
 
 fn places(model: &str, manifest: &Manifest, fields: &[(String, Given)]) -> Result<Vec<usize>> {
+    let mut by_name: HashMap<String, (usize, bool)> = HashMap::new();
+    for (i, (name, _)) in fields.iter().enumerate() {
+        by_name.entry(name.to_lowercase()).and_modify(|(_, twice)| *twice = true).or_insert((i, false));
+    }
     let mut places = Vec::new();
     let mut missing = Vec::new();
     for feature in &manifest.features {
-        let wanted = feature.name.to_lowercase();
-        let mut found = (0..fields.len()).filter(|i| fields[*i].0.to_lowercase() == wanted);
-        match (found.next(), found.next()) {
-            (Some(place), None) => places.push(place),
-            (Some(_), Some(_)) => return Err(feature_twice(model, &feature.name)),
-            (None, _) => missing.push(feature.name.clone()),
+        match by_name.get(&feature.name.to_lowercase()) {
+            Some((place, false)) => places.push(*place),
+            Some((_, true)) => return Err(feature_twice(model, &feature.name)),
+            None => missing.push(feature.name.clone()),
         }
     }
     if missing.is_empty() {
@@ -140,7 +143,7 @@ fn value(model: &str, feature: &Feature, input: &Input, given: &Given) -> Result
     match (given, input.dtype) {
         (Given::Null, _) => Ok(Kind::Null),
         (Given::Text, Dtype::Text) => Ok(Kind::Text(None)),
-        (Given::Enum(words), Dtype::Text) => Ok(Kind::Text(Some(words.clone()))),
+        (Given::Enum(words), Dtype::Text) => Ok(Kind::Text(Some(words.read()))),
         (Given::Number(number), dtype) if dtype != Dtype::Text => Ok(Kind::Number(*number)),
         _ => {
             let name = &feature.name;
@@ -164,7 +167,7 @@ fn prepared(model: &str, feature: &Feature, prepare: &Prepare, given: &Given) ->
         (_, Given::Null) => Ok(Kind::Null),
         (Prepare::Image(_), Given::Blob) => Ok(Kind::Bytes),
         (Prepare::Text(_), Given::Text) => Ok(Kind::Text(None)),
-        (Prepare::Text(_), Given::Enum(words)) => Ok(Kind::Text(Some(words.clone()))),
+        (Prepare::Text(_), Given::Enum(words)) => Ok(Kind::Text(Some(words.read()))),
         _ => Err(feature_type(model, &feature.name, &given.to_string(), &feature.sql_type, prepare.asks_for())),
     }
 }
@@ -212,6 +215,7 @@ fn sizes(given: &Given) -> Vec<Option<usize>> {
 #[cfg(test)]
 mod tests {
     use super::super::manifest::tests::{parsed, sample};
+    use super::super::sqltype::Words;
     use super::*;
 
     const NUMBER: Given = Given::Number(Number::Double);
@@ -252,7 +256,17 @@ mod tests {
         );
         assert!(message(&[Given::Temporal("DATE"), NUMBER, Given::Text]).contains("epoch(age)"));
         assert!(message(&[NUMBER, NUMBER, NUMBER]).contains("CAST(city AS VARCHAR)"));
-        assert!(plan(&[NUMBER, Given::Null, Given::Enum(Arc::new(vec![]))]).is_ok());
+    }
+
+    #[test]
+    fn only_the_words_of_features_are_read() {
+        let used = || Given::Enum(Words::new(2, || vec!["a".to_string(), "b".to_string()]));
+        let unused = || Given::Enum(Words::new(100_000, || panic!("no feature is of these words")));
+        assert!(plan(&[NUMBER, Given::Null, used()]).is_ok());
+        assert!(plan(&[NUMBER, unused(), used()]).is_err());
+        let row = [("age", NUMBER), ("w", unused()), ("income", NUMBER), ("City", used())];
+        let planned = plan(&[Given::Struct(row.map(|(name, given)| (name.to_string(), given)).to_vec())]).unwrap();
+        assert!(matches!(&planned.readers[2].kind, Kind::Text(Some(words)) if **words == ["a", "b"]));
     }
 
     #[test]

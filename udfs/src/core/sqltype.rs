@@ -248,15 +248,38 @@ pub enum Number {
     },
 }
 
+/// The words of an ENUM, of which there may be very many, in columns that no feature is: read where they are wanted.
+#[derive(Clone)]
+pub struct Words {
+    pub count: usize,
+    read: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+}
+
+impl Words {
+    pub fn new(count: usize, read: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Words {
+        Words { count, read: Arc::new(read) }
+    }
+
+    pub fn read(&self) -> Arc<Vec<String>> {
+        Arc::new((self.read)())
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} words", self.count)
+    }
+}
+
 /// The type of an argument.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Given {
     /// Not known yet: a macro is being defined, or a statement prepared.
     Unknown,
     Null,
     Number(Number),
     Text,
-    Enum(Arc<Vec<String>>),
+    Enum(Words),
     Blob,
     List(Box<Given>),
     Array(Box<Given>, usize),

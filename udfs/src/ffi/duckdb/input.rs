@@ -21,7 +21,7 @@ pub unsafe fn column<'a>(vector: duckdb_vector, given: &Given, rows: usize) -> C
             Given::Null | Given::Unknown => Data::Null,
             Given::Number(number) => numbers(vector, *number, rows),
             Given::Text | Given::Blob => Data::Text(texts(vector, &valid, rows)),
-            Given::Enum(words) => match words.len() {
+            Given::Enum(words) => match words.count {
                 0..=0xff => Data::U8(values(vector, rows)),
                 0x100..=0xffff => Data::U16(values(vector, rows)),
                 _ => Data::U32(values(vector, rows)),

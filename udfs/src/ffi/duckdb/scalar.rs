@@ -1,5 +1,6 @@
 //! The scalar functions: what happens when DuckDB binds, prepares and runs a call.
 
+use std::collections::HashSet;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -105,6 +106,7 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
     check_type(function, &reference, call)?;
     let plan = Plan::new(&reference.to_string(), manifest.clone(), &given)?;
     if let (Form::Row(places), [Given::Struct(fields)]) = (&plan.form, given.as_mut_slice()) {
+        let places: HashSet<usize> = places.iter().copied().collect();
         for (i, (_, field)) in fields.iter_mut().enumerate() {
             if !places.contains(&i) {
                 *field = Given::Other("unused");

@@ -1,15 +1,19 @@
 //! SQL types between DuckDB and us.
 
 use std::ffi::{CStr, CString, c_char};
-use std::sync::Arc;
 
 use libduckdb_sys::*;
 
 use crate::core::error::{Error, Result};
-use crate::core::sqltype::{Given, MOST_LEVELS, Number, Plain, SqlType};
+use crate::core::sqltype::{Given, MOST_LEVELS, Number, Plain, SqlType, Words};
 
 /// A logical type that is ours to destroy.
 pub struct LogicalType(pub duckdb_logical_type);
+
+// SAFETY: a type is not changed once it is made, and what copies of it share is counted atomically.
+unsafe impl Send for LogicalType {}
+// SAFETY: as above.
+unsafe impl Sync for LogicalType {}
 
 impl Drop for LogicalType {
     fn drop(&mut self) {
@@ -69,12 +73,12 @@ impl LogicalType {
     }
 
     /// What the type is as an argument.
-    pub fn given(&self) -> Given {
+    pub fn given(self) -> Given {
         self.given_within(MOST_LEVELS)
     }
 
     /// A type of more levels is one that no model takes.
-    fn given_within(&self, levels: usize) -> Given {
+    fn given_within(self, levels: usize) -> Given {
         let id = self.type_id();
         let Some(levels) = levels.checked_sub(1) else { return named(id) };
         match id {
@@ -86,7 +90,7 @@ impl LogicalType {
             DUCKDB_TYPE_DUCKDB_TYPE_DECIMAL => Given::Number(self.decimal()),
             DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR => Given::Text,
             DUCKDB_TYPE_DUCKDB_TYPE_BLOB => Given::Blob,
-            DUCKDB_TYPE_DUCKDB_TYPE_ENUM => Given::Enum(Arc::new(self.words())),
+            DUCKDB_TYPE_DUCKDB_TYPE_ENUM => Given::Enum(self.words()),
             DUCKDB_TYPE_DUCKDB_TYPE_LIST => {
                 // SAFETY: the type is a list; the child is ours.
                 let child = LogicalType(unsafe { duckdb_list_type_child_type(self.0) });
@@ -115,12 +119,16 @@ impl LogicalType {
         Number::Decimal { width, scale }
     }
 
-    fn words(&self) -> Vec<String> {
-        // SAFETY: the type is an enumeration; each word is allocated for us.
-        unsafe {
-            let size = duckdb_enum_dictionary_size(self.0);
-            (0..idx_t::from(size)).map(|i| owned_text(duckdb_enum_dictionary_value(self.0, i))).collect()
-        }
+    fn words(self) -> Words {
+        // SAFETY: the type is an enumeration.
+        let count = unsafe { duckdb_enum_dictionary_size(self.0) };
+        // SAFETY: the type is an enumeration, which the closure keeps; each word is allocated for us.
+        let word = move |i| unsafe { owned_text(duckdb_enum_dictionary_value(self.raw(), i)) };
+        Words::new(count as usize, move || (0..idx_t::from(count)).map(&word).collect())
+    }
+
+    fn raw(&self) -> duckdb_logical_type {
+        self.0
     }
 
     fn fields(&self, levels: usize) -> Vec<(String, Given)> {
