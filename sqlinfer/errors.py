@@ -255,6 +255,13 @@ class ModelFailed(SqlinferError, RuntimeError):
             "when the model was registered; register it again, with such rows as sample"
         )
 
+    @classmethod
+    def too_many(cls, values: int, most: int) -> ModelFailed:
+        return cls(
+            f"the answers of a batch hold {values:,} values in lists, and a column of Arrow {most:,} at most; ask "
+            "fewer rows at once, or the native engine"
+        )
+
 
 class EngineError(SqlinferError, RuntimeError):
     pass

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +12,9 @@ from sqlinfer.models.signature import Call, Output, Signature
 from sqlinfer.types import DTYPES, arrow_type, by_sql, split_nested
 
 __all__ = ["answer", "answer_type"]
+
+# The offsets of a list have 32 bits.
+_MOST_VALUES = 2**31 - 1
 
 
 def answer(signature: Signature, call: Call, tensors: list[np.ndarray]) -> pa.Array:
@@ -60,23 +65,33 @@ def _labels(signature: Signature, values: np.ndarray) -> pa.Array:
 
 def _map(signature: Signature, scores: np.ndarray) -> pa.Array:
     rows, classes = scores.shape
+    offsets = _offsets(rows, classes)
     labels = pa.array(signature.labels, by_sql(str(signature.label_type)).arrow)
     keys = labels.take(pa.array(np.tile(np.arange(classes), rows)))
-    offsets = pa.array(np.arange(0, rows * classes + 1, classes, dtype=np.int32))
     return pa.MapArray.from_arrays(offsets, keys, _flat(scores))
+
+
+def _offsets(lists: int, size: int) -> pa.Array:
+    """Where each of the lists begins, and the last one ends."""
+    if lists * size > _MOST_VALUES:
+        raise ModelFailed.too_many(lists * size, _MOST_VALUES)
+    return pa.array(np.arange(lists + 1, dtype=np.int32) * np.int32(size))
 
 
 def _column(output: Output, tensor: np.ndarray) -> pa.Array:
     _, axes = split_nested(output.type)
-    array = _flat(tensor)
     sizes = tensor.shape[1:]
+    starts = {
+        depth: _offsets(len(tensor) * math.prod(sizes[:depth]), sizes[depth])
+        for depth, axis in enumerate(axes)
+        if axis is None
+    }
+    array = _flat(tensor)
     for depth in range(len(axes) - 1, -1, -1):
         if axes[depth] is not None:
             array = pa.FixedSizeListArray.from_arrays(array, axes[depth])
         else:
-            lists = len(tensor) * int(np.prod(sizes[:depth], dtype=np.int64))
-            offsets = np.arange(lists + 1, dtype=np.int32) * np.int32(sizes[depth])
-            array = pa.ListArray.from_arrays(pa.array(offsets), array)
+            array = pa.ListArray.from_arrays(starts[depth], array)
     return array
 
 

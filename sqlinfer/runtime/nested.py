@@ -14,6 +14,9 @@ from sqlinfer.models.signature import Signature, Tensor
 
 __all__ = ["Cells", "cells", "rows_with_null", "same_shape"]
 
+# Values of a row that are copied as one: a place for each would take up to eight times their memory.
+_WIDE = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Cells:
@@ -84,22 +87,22 @@ def same_shape(
     """Rows of equal shape in all their cells, with their tensors; None for the rows when all are equal."""
     shapes = {name: _tensor_shapes(signature.input(name), cell, count) for name, cell in ragged.items()}
     together = np.concatenate(list(shapes.values()), axis=1)
-    distinct, member = np.unique(together, axis=0, return_inverse=True)
-    member = member.ravel()
-    for group in range(len(distinct)):
-        rows = np.flatnonzero(member == group) if len(distinct) > 1 else None
-        tensors = {}
-        for name, cell in ragged.items():
-            shape = shapes[name][0 if rows is None else rows[0]]
-            tensors[name] = _gather(cell, rows).reshape(count if rows is None else len(rows), *shape)
-        yield rows, tensors
+    distinct, member, counts = np.unique(together, axis=0, return_inverse=True, return_counts=True)
+    if not count:
+        return
+    if len(distinct) == 1:
+        yield None, {name: cell.values.reshape(count, *shapes[name][0]) for name, cell in ragged.items()}
+        return
+    starts = {name: np.cumsum(cell.lengths) - cell.lengths for name, cell in ragged.items()}
+    for rows in np.split(np.argsort(member.ravel(), kind="stable"), np.cumsum(counts)[:-1]):
+        gathered = {name: _gather(cell, starts[name][rows], rows) for name, cell in ragged.items()}
+        yield rows, {name: values.reshape(len(rows), *shapes[name][rows[0]]) for name, values in gathered.items()}
 
 
-def _gather(cell: Cells, rows: np.ndarray | None) -> np.ndarray:
-    if rows is None:
-        return cell.values
-    width = cell.lengths[rows[0]]
-    starts = (np.cumsum(cell.lengths) - cell.lengths)[rows]
+def _gather(cell: Cells, starts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    width = int(cell.lengths[rows[0]])
+    if width >= _WIDE:
+        return np.concatenate([cell.values[start : start + width] for start in starts])
     picked: np.ndarray = cell.values[(starts[:, None] + np.arange(width)).ravel()]
     return picked
 

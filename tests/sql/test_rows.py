@@ -12,6 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import sqlinfer
 from sqlinfer.errors import InvalidModel, ModelFailed
+from sqlinfer.models.signature import Call, Output, Signature
+from sqlinfer.runtime.answers import answer
 
 VOICE = """(float[n, samples] audio, float[2, n, 3] state, int64 rate) => (float[n, 1] speech, float[2, n, 3] next)
  <int64[1] one = {1}, int64[1] zero = {0}> {
@@ -66,6 +68,22 @@ def test_rows_of_many_lengths_and_many_shared_values(asked):
         "SELECT infer('m', range(i % 5 + 1), [[0, 0, 0], [0, 0, 0]], i % 3).speech FROM range(3000) r(i) ORDER BY i",
     )
     assert rows == [(i % 5) / 2 * (i % 3) for i in range(3000)]
+
+
+def test_rows_of_many_lengths_with_much_in_them(asked):
+    graph = "(float[n, len] x) => (float[n] y) <int64[1] axis = {1}> { y = ReduceMax<keepdims=0>(x, axis) }"
+    longest = "list_transform(range(i % 7 * 300 + 1), lambda k: k + i)"
+    expected = [i % 7 * 300 + i for i in range(500)]
+    assert asked(graph, f"SELECT predict('m', {longest}) FROM range(500) r(i) ORDER BY i") == expected
+
+
+def test_more_values_than_a_list_of_arrow_holds():
+    """Offsets of 32 bits would wrap around, and show other rows' values."""
+    output = Output("y", "float32", (None, None), "FLOAT[]")
+    scores = np.broadcast_to(np.float32(1), (2**15, 2**16))
+    call = Call("FLOAT[]", "tensor", ("y",))
+    with pytest.raises(ModelFailed, match="hold 2,147,483,648 values in lists"):
+        answer(Signature((), (), (output,), {"predict": call}), call, [scores])
 
 
 def test_a_vector_that_a_run_shares(asked):

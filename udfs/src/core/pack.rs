@@ -220,15 +220,17 @@ impl Packer {
         if groups.len() == 1 {
             return;
         }
+        let starts: Vec<Vec<usize>> =
+            cells.iter().zip(&depths).map(|((_, shapes), depth)| starts(shapes, *depth)).collect();
         for rows in groups {
             let first = rows[0] as usize;
             let mut tensors = Vec::new();
             for (number, packed) in self.tensors.iter().enumerate() {
-                let cell = cells.iter().zip(&depths).find(|((n, _), _)| *n == number);
+                let cell = cells.iter().position(|(n, _)| *n == number);
                 tensors.push(match cell {
-                    Some(((_, shapes), depth)) => {
-                        let inner = shapes[first * depth..(first + 1) * depth].to_vec();
-                        ragged(&packed.buffer, shapes, *depth, &rows, inner)
+                    Some(cell) => {
+                        let inner = cells[cell].1[first * depths[cell]..][..depths[cell]].to_vec();
+                        ragged(&packed.buffer, &starts[cell], &rows, inner)
                     }
                     None => packed.pick(&rows),
                 });
@@ -382,21 +384,35 @@ pub fn leaves(cells: &Cells) -> impl Iterator<Item = usize> {
     cells.runs.iter().flat_map(|(first, count)| *first..first + count)
 }
 
-/// The cells of some rows, all of the shape `inner`, out of cells of many shapes.
-fn ragged(buffer: &Buffer, shapes: &[usize], depth: usize, rows: &[u32], inner: Vec<usize>) -> Packed {
-    let width: usize = inner.iter().product();
-    let mut starts = Vec::with_capacity(shapes.len() / depth + 1);
+/// Where the cells of each row begin, out of cells of many shapes.
+fn starts(shapes: &[usize], depth: usize) -> Vec<usize> {
     let mut total = 0;
-    for shape in shapes.chunks_exact(depth) {
-        starts.push(total);
+    let begin = |shape: &[usize]| {
+        let start = total;
         total += shape.iter().product::<usize>();
+        start
+    };
+    shapes.chunks_exact(depth).map(begin).collect()
+}
+
+/// The cells of some rows, all of the shape `inner`.
+fn ragged(buffer: &Buffer, starts: &[usize], rows: &[u32], inner: Vec<usize>) -> Packed {
+    let width: usize = inner.iter().product();
+    let starts = rows.iter().map(|row| starts[*row as usize]);
+    Packed { buffer: buffer.gather(starts, width), inner, width }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_of_many_shapes_lie_one_behind_the_other() {
+        let shapes = [2, 1, 0, 7, 1, 3];
+        assert_eq!(starts(&shapes, 2), [0, 2, 2]);
+        let buffer = Buffer::F32(vec![1.0, 2.0, 3.0, 4.0, 5.0]);
+        let picked = ragged(&buffer, &starts(&shapes, 2), &[2], vec![1, 3]);
+        assert_eq!((picked.buffer, picked.width), (Buffer::F32(vec![3.0, 4.0, 5.0]), 3));
+        assert_eq!(starts(&[1 << 31, 1 << 31, 5, 1], 1), [0, 1 << 31, 1 << 32, (1 << 32) + 5]);
     }
-    let places: Vec<u32> = rows
-        .iter()
-        .flat_map(|row| {
-            let start = starts[*row as usize];
-            start as u32..(start + width) as u32
-        })
-        .collect();
-    Packed { buffer: buffer.pick(&places, 1), inner, width }
 }

@@ -226,34 +226,36 @@ impl Buffer {
 
     /// The rows `rows`, each of `width` values, in that order.
     pub fn pick(&self, rows: &[u32], width: usize) -> Buffer {
-        fn gather<T: Copy>(values: &[T], rows: &[u32], width: usize) -> Vec<T> {
+        self.gather(rows.iter().map(|row| *row as usize * width), width)
+    }
+
+    /// The `width` values from each start on.
+    pub fn gather(&self, starts: impl ExactSizeIterator<Item = usize>, width: usize) -> Buffer {
+        fn gathered<T: Copy>(values: &[T], starts: impl ExactSizeIterator<Item = usize>, width: usize) -> Vec<T> {
             if width == 1 {
-                return rows.iter().map(|&row| values[row as usize]).collect();
+                return starts.map(|start| values[start]).collect();
             }
-            let mut picked = Vec::with_capacity(rows.len() * width);
-            for &row in rows {
-                let start = row as usize * width;
-                picked.extend_from_slice(&values[start..start + width]);
-            }
+            let mut picked = Vec::with_capacity(starts.len() * width);
+            starts.for_each(|start| picked.extend_from_slice(&values[start..start + width]));
             picked
         }
         match self {
-            Buffer::F32(v) => Buffer::F32(gather(v, rows, width)),
-            Buffer::F64(v) => Buffer::F64(gather(v, rows, width)),
-            Buffer::F16(v) => Buffer::F16(gather(v, rows, width)),
-            Buffer::Bf16(v) => Buffer::Bf16(gather(v, rows, width)),
-            Buffer::I8(v) => Buffer::I8(gather(v, rows, width)),
-            Buffer::I16(v) => Buffer::I16(gather(v, rows, width)),
-            Buffer::I32(v) => Buffer::I32(gather(v, rows, width)),
-            Buffer::I64(v) => Buffer::I64(gather(v, rows, width)),
-            Buffer::U8(v) => Buffer::U8(gather(v, rows, width)),
-            Buffer::U16(v) => Buffer::U16(gather(v, rows, width)),
-            Buffer::U32(v) => Buffer::U32(gather(v, rows, width)),
-            Buffer::U64(v) => Buffer::U64(gather(v, rows, width)),
-            Buffer::Bool(v) => Buffer::Bool(gather(v, rows, width)),
+            Buffer::F32(v) => Buffer::F32(gathered(v, starts, width)),
+            Buffer::F64(v) => Buffer::F64(gathered(v, starts, width)),
+            Buffer::F16(v) => Buffer::F16(gathered(v, starts, width)),
+            Buffer::Bf16(v) => Buffer::Bf16(gathered(v, starts, width)),
+            Buffer::I8(v) => Buffer::I8(gathered(v, starts, width)),
+            Buffer::I16(v) => Buffer::I16(gathered(v, starts, width)),
+            Buffer::I32(v) => Buffer::I32(gathered(v, starts, width)),
+            Buffer::I64(v) => Buffer::I64(gathered(v, starts, width)),
+            Buffer::U8(v) => Buffer::U8(gathered(v, starts, width)),
+            Buffer::U16(v) => Buffer::U16(gathered(v, starts, width)),
+            Buffer::U32(v) => Buffer::U32(gathered(v, starts, width)),
+            Buffer::U64(v) => Buffer::U64(gathered(v, starts, width)),
+            Buffer::Bool(v) => Buffer::Bool(gathered(v, starts, width)),
             Buffer::Text(t) => {
                 let mut picked = Texts::default();
-                for &(start, length) in &gather(&t.cells, rows, width) {
+                for &(start, length) in &gathered(&t.cells, starts, width) {
                     picked.push(&t.bytes[start..start + length]);
                 }
                 Buffer::Text(picked)
@@ -369,6 +371,7 @@ mod tests {
         assert_eq!(numbers.pick(&[1, 0, 1], 2), Buffer::F32(vec![3.0, 4.0, 1.0, 2.0, 3.0, 4.0]));
         let texts = Buffer::Text(Texts::of(["a", "bc", ""]));
         assert_eq!(texts.pick(&[2, 1], 1), Buffer::Text(Texts::of(["", "bc"])));
+        assert_eq!(numbers.gather([1, 0].into_iter(), 3), Buffer::F32(vec![2.0, 3.0, 4.0, 1.0, 2.0, 3.0]));
     }
 
     #[test]
