@@ -21,7 +21,7 @@ from sqlinfer.engines import Engine, open_engine
 from sqlinfer.engines.interrupt import listening
 from sqlinfer.engines.interrupt_flag import is_interrupted
 from sqlinfer.engines.running import inside
-from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError
+from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError, named
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
 from sqlinfer.models.signature import Signature
@@ -322,6 +322,9 @@ class Connection:
                 for typed in (named or calls)[:1]:
                     cause.at(typed.sql, typed.call.start, typed.call.end)
             return cause
+        packed = next((typed for typed in calls if typed.packed), None)
+        if packed is not None and (refused := _refused_star(str(error), packed, _Models(self._registry))):
+            return refused.at(packed.sql, packed.call.start, packed.call.end)
         missing = _missing_column(str(error))
         for typed in calls:
             if f"Function with name {typed.function.name} does not exist" in str(error):
@@ -350,6 +353,24 @@ def _missing_column(message: str) -> str | None:
         found = re.search(pattern, message)
         if found:
             return found[1].lower()
+    return None
+
+
+def _refused_star(message: str, typed: TypedCall, models: _Models) -> SqlinferError | None:
+    """What DuckDB has against a struct of columns, which is not what the user wrote."""
+    reference, names = str(typed.function.reference), models.signature(typed.function).feature_names
+    if "resulted in an empty set of columns" in message:
+        return MissingFeature.of(reference, names, names)
+    if twice := re.search(r'Duplicate (?:named argument|struct entry name) "(.+?)"', message):
+        return CallError(
+            f"model {reference!r}: two of the columns are called {twice[1]!r}; give those of one table, such as t.*, "
+            "or leave one out: * EXCLUDE (…)"
+        )
+    if re.search(r"\*COLUMNS\(\) can ?not be used|STAR expression is not supported here", message):
+        return CallError(
+            f"model {reference!r}: DuckDB does not tell the names of columns here; give the row of a table, such as t "
+            f"or t.*, or every feature by name: {named(f'{name} := …' for name in names)}"
+        )
     return None
 
 

@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature
+from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature, named
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.calls import Argument, SqlCall
+from sqlinfer.sql.scope import may_mean_another, only_table
 
 __all__ = ["Function", "TypedCall", "bind"]
+
+_STARS = ("star", "stars", "row", "unpack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +57,9 @@ def _digest(names: tuple[str, ...]) -> str:
 @dataclass(frozen=True, slots=True)
 class TypedCall:
     """``sql`` is the user's own text, and ``arguments`` spans of it, each with what to put around it; ``names``: what
-    the features are called that they are for, if the user named them or their row. ``by_name``: the arguments were
-    spread from a row or from the columns in scope, so that DuckDB says which of them it cannot find."""
+    the features are called that they are for, if the user named them or their row. ``by_name``: the arguments come
+    from a row or from the columns in scope, and DuckDB says which of them it cannot find. ``packed``: they come as one
+    struct of columns, which has their names, and which DuckDB cannot make everywhere."""
 
     function: Function
     call: SqlCall
@@ -63,6 +67,7 @@ class TypedCall:
     arguments: list[tuple[str, Argument | None]]
     by_name: bool = False
     names: tuple[str, ...] = ()
+    packed: bool = False
 
 
 def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]) -> TypedCall:
@@ -71,9 +76,18 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     ``is_row(identifier)`` tells whether a lone identifier is a table of the statement, so that only the columns that
     the model needs are read from it: of ``(t)``, which is whatever DuckDB takes ``t`` for, a STRUCT column before a
     table. A model of one feature is given ``t`` itself, which may be a column that is that feature.
+
+    A star becomes the columns that the model needs, by name; a struct of columns where a name may mean something else.
     """
     names = signature.feature_names
     arguments = call.arguments
+    starred = [argument for argument in arguments if argument.kind in _STARS]
+    if starred and (len(arguments) > 1 or starred[0].name):
+        text = sql[starred[0].start : starred[0].end]
+        raise CallError(
+            f"model {str(function.reference)!r}: {text} stands for columns by name, and what is beside it has none; "
+            f"give {text} alone, or every feature: {named(names)}"
+        )
     if any(argument.name for argument in arguments):
         ordered = list(_in_order(call, function, signature))
         if ordered != list(arguments) and any("?" in sql[a.start : a.end] for a in arguments):
@@ -82,21 +96,38 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     if len(arguments) == 1:
         (only,) = arguments
         text = sql[only.start : only.end]
-        if only.kind == "star":
-            return TypedCall(function, call, sql, [(quoted(name), None) for name in names], True, tuple(names))
-        row = None
-        if only.kind == "row":
-            row = text.removesuffix("*").rstrip().removesuffix(".").rstrip()
-        elif only.kind == "name" and len(names) > 1 and is_row(text.strip('"')):
-            row = f"({text})"
+        row = f"({text})." if only.kind == "name" and len(names) > 1 and is_row(text.strip('"')) else None
+        if only.kind in ("star", "row"):
+            row = _row(text.removesuffix("*").rstrip(), call, sql, names)
         if row is not None:
-            return TypedCall(
-                function, call, sql, [(f"{row}.{quoted(name)}", None) for name in names], True, tuple(names)
-            )
-    counted = not any(argument.kind in ("unpack", "star", "row") for argument in arguments)
-    if counted and len(arguments) != 1 and len(arguments) != len(names):
+            columns: list[tuple[str, Argument | None]] = [(f"{row}{quoted(name)}", None) for name in names]
+            return TypedCall(function, call, sql, columns, by_name=True, names=tuple(names))
+        if only.kind in _STARS:
+            return TypedCall(function, call, sql, [_packed(only, names)], by_name=True, packed=True)
+    if len(arguments) != 1 and len(arguments) != len(names):
         raise FeatureCount.of(str(function.reference), len(arguments), names)
     return TypedCall(function, call, sql, [("{}", argument) for argument in arguments])
+
+
+def _packed(star: Argument, names: Sequence[str]) -> tuple[str, Argument | None]:
+    """A star as a struct of its columns; a plain one of those that are needed."""
+    if star.kind == "unpack":
+        return "struct_pack({})", star
+    if star.kind != "star":
+        return "struct_pack(*COLUMNS({}))", star
+    listed = ", ".join("'" + name.lower().replace("'", "''") + "'" for name in names)
+    return f"struct_pack(*COLUMNS(lambda name: lower(name) IN ({listed})))", None
+
+
+def _row(star: str, call: SqlCall, sql: str, names: Sequence[str]) -> str | None:
+    """What to write before a name, so that it is a column of ``*`` or ``t.*`` and nothing else; None if there is no
+    such thing. ``star``: what stands before the ``*``."""
+    table = star.removesuffix(".").rstrip()
+    meant = {table.strip('"').lower()} if table else {name.lower() for name in names}
+    if not may_mean_another(sql, call.start, call.end, meant):
+        return star
+    only = only_table(sql, call.start)
+    return f"({only})." if only and table in ("", only) else None
 
 
 def _as_struct(arguments: Sequence[Argument]) -> list[tuple[str, Argument | None]]:

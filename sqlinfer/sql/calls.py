@@ -11,24 +11,26 @@ from sqlglot.tokens import Token, TokenType
 
 from sqlinfer.sql.tokens import CLOSING, OPENING, matching, remembering, tokens_of, words
 
-__all__ = ["Argument", "SqlCall", "find_calls"]
+__all__ = ["Argument", "SqlCall", "SqlText", "find_calls"]
 
 GENERIC = frozenset({"predict", "predict_proba", "infer"})
 _WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
 _NAMES = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING}
+_CONSTANTS = {TokenType.STRING, TokenType.HEREDOC_STRING}
 _BEFORE_A_TABLE = {TokenType.FROM, TokenType.JOIN, TokenType.USING, TokenType.COMMA}
 # After these words a name is given, and then columns or parameters in parentheses.
 _NAMING = {"TABLE", "VIEW", "INTO", "EXISTS", "MACRO", "FUNCTION", "WITH", "RECURSIVE"}
 _NAMING |= {"REFERENCES", "COPY", "PREPARE", "EXECUTE", "ANALYZE", "VACUUM"}
-Kind = Literal["value", "name", "row", "star", "unpack"]
+Kind = Literal["value", "name", "row", "star", "stars", "unpack"]
 
 
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One argument: ``[start, end)`` is its value in the text, ``name`` its name if it was given one.
 
-    ``kind``: *name* a plain identifier (a column or a row), *row* ``c.*``, *star* ``*``, *unpack* ``*COLUMNS(…)``.
+    ``kind``: *name* a plain identifier (a column or a row), *row* ``c.*``, *star* ``*``, *stars* any other star, such
+    as ``* EXCLUDE (…)`` or ``s.c.*``, *unpack* ``*COLUMNS(…)``; in all of these but the first, columns have names.
     """
 
     start: int
@@ -39,7 +41,8 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class SqlCall:
-    """A call and its spans. ``text`` is the constant that names the model; None for ``predict_<model>(…)``."""
+    """A call and its spans. ``text`` is the constant that names the model; None for ``predict_<model>(…)``.
+    ``before``: what stands before the function and a dot, lower case, or nothing."""
 
     function: str
     start: int
@@ -48,11 +51,21 @@ class SqlCall:
     text: str | None
     text_span: tuple[int, int] | None
     arguments: tuple[Argument, ...]
-    inner: tuple[SqlCall, ...] = ()
+    inner: tuple[SqlCall | SqlText, ...] = ()
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlText:
+    """A statement that stands in another as a constant: ``FROM query('SELECT …')``. ``text`` is what it says."""
+
+    start: int
+    end: int
+    text: str
 
 
 @remembering
-def find_calls(sql: str) -> tuple[SqlCall, ...]:
+def find_calls(sql: str) -> tuple[SqlCall | SqlText, ...]:
     """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``."""
     if not _WORTH_READING.search(sql):
         return ()
@@ -60,9 +73,12 @@ def find_calls(sql: str) -> tuple[SqlCall, ...]:
     return tuple(_calls(tokens, 0, len(tokens)))
 
 
-def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall]:
+def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall | SqlText]:
     position = first
     while position < last:
+        if _is_query(tokens, position):
+            constant = tokens[position + 2]
+            yield SqlText(constant.start, constant.end + 1, constant.text)
         if _may_be_call(tokens, position):
             close = matching(tokens, range(position + 1, last))
             if close is not None and not _is_named(tokens, position, close):
@@ -70,6 +86,13 @@ def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall]:
                 position = close + 1
                 continue
         position += 1
+
+
+def _is_query(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the table function query() begins there, with a constant."""
+    said = words(tokens[i - 1 : i + 2]) if i else []
+    is_table = said[1:] == ["QUERY", "("] and said[0] in ("FROM", "JOIN", ",")
+    return is_table and tokens[i + 2].token_type in _CONSTANTS
 
 
 def _may_be_call(tokens: Sequence[Token], i: int) -> bool:
@@ -94,7 +117,17 @@ def _is_named(tokens: Sequence[Token], i: int, close: int) -> bool:
         start = max((k + 1 for k in range(i) if tokens[k].token_type == TokenType.SEMICOLON), default=0)
         opening = words(tokens[start : start + 5])
         return "MACRO" not in opening and "FUNCTION" not in opening if before == "AS" else "INDEX" in opening
-    return before == "." or before in _NAMING or _follows_a_table(tokens, i)
+    if before == ".":  # as t.f(x), which is f(t, x), or a function of another schema, if DuckDB takes no names there
+        return not _is_main(tokens, i) and not _has_names(tokens, i, close)
+    return before in _NAMING or _follows_a_table(tokens, i)
+
+
+def _is_main(tokens: Sequence[Token], i: int) -> bool:
+    return i > 1 and tokens[i - 2].text.lower() == "main"
+
+
+def _has_names(tokens: Sequence[Token], i: int, close: int) -> bool:
+    return any(tokens[first + 1].token_type in _ASSIGNS for first, _ in _split(tokens, i + 2, close))
 
 
 def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
@@ -129,6 +162,7 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
         text_span=span,
         arguments=tuple(_argument(tokens, first, last) for first, last in parts),
         inner=tuple(_calls(tokens, name + 2, close)),
+        before=tokens[name - 2].text.lower() if name > 1 and tokens[name - 1].token_type == TokenType.DOT else "",
     )
 
 
@@ -155,16 +189,25 @@ def _argument(tokens: Sequence[Token], first: int, last: int) -> Argument:
     if first >= last:  # nothing between two commas: DuckDB's parser says so
         return Argument(tokens[last].start, tokens[last].start, "value", name)
     span = tokens[first].start, tokens[last - 1].end + 1
-    return Argument(*span, _kind([token.token_type for token in tokens[first:last]], tokens[first].text), name)
+    return Argument(*span, _kind(tokens[first:last]), name)
 
 
-def _kind(shape: list[TokenType], text: str) -> Kind:
+def _kind(tokens: Sequence[Token]) -> Kind:
+    shape, text = [token.token_type for token in tokens], tokens[0].text
     if shape == [TokenType.STAR]:
         return "star"
-    if shape[0] == TokenType.STAR or text.upper() == "COLUMNS":
+    if words(tokens[:2]) in (["*", "COLUMNS"], ["UNPACK", "("]):
         return "unpack"
-    if shape[-2:] == [TokenType.DOT, TokenType.STAR] and len(shape) == 3:
+    if shape[1:] == [TokenType.DOT, TokenType.STAR]:
         return "row"
+    if _is_star(shape):
+        return "stars"
     if len(shape) == 1 and shape[0] not in (TokenType.STRING, TokenType.NUMBER, TokenType.PLACEHOLDER, TokenType.NULL):
         return "name" if text.isidentifier() or shape[0] == TokenType.IDENTIFIER else "value"
     return "value"
+
+
+def _is_star(shape: Sequence[TokenType]) -> bool:
+    """``*``, ``t.*``, ``s.t.*``, whatever follows; ``a * b`` is none."""
+    at = next((i for i in range(0, len(shape), 2) if shape[i] == TokenType.STAR), None)
+    return at is not None and all(kind == TokenType.DOT for kind in shape[1:at:2])

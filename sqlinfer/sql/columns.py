@@ -64,7 +64,8 @@ def _may_have_a_name(column: Sequence[Token]) -> bool:
     for i, (token, word) in enumerate(zip(column, said, strict=True)):
         depth += (token.token_type in OPENING) - (token.token_type in CLOSING)
         star = word == "*" and (i == 0 or said[i - 1] == ".")
-        several = word == "UNNEST" or (word == "COLUMNS" and said[i - 1 : i] != ["*"])
+        unpacked = said[i - 1 : i] == ["*"] or said[max(0, i - 2) : i] == ["UNPACK", "("]
+        several = word == "UNNEST" or (word == "COLUMNS" and not unpacked)
         if several or (depth == 0 and (star or word in ("AS", ":"))):
             return True
     return not _is_value(column[-1], said[-1]) and not (len(said) > 1 and _is_operator(column[-2], said[-2]))

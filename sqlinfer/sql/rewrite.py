@@ -16,7 +16,7 @@ from sqlinfer.errors import BadReference, CallError, SqlinferError
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.bind import Function, TypedCall, bind
-from sqlinfer.sql.calls import GENERIC, SqlCall, find_calls
+from sqlinfer.sql.calls import GENERIC, SqlCall, SqlText, find_calls
 from sqlinfer.sql.columns import nameless_columns
 from sqlinfer.sql.statements import makes_index, relation_names
 
@@ -77,7 +77,7 @@ class _Rewriting:
         self.nameless = nameless_columns(sql)
         self.changed = 0  # where the last call ends whose text has become another
 
-    def run(self, calls: Sequence[SqlCall]) -> Rewritten:
+    def run(self, calls: Sequence[SqlCall | SqlText]) -> Rewritten:
         text = self._splice(0, len(self.sql) + 1, calls)  # what ends with the text ends in it
         return Rewritten(text, self.typed)
 
@@ -85,11 +85,12 @@ class _Rewriting:
     def _relations(self) -> frozenset[str]:
         return self.rows | relation_names(self.sql)
 
-    def _splice(self, start: int, end: int, calls: Sequence[SqlCall]) -> str:
+    def _splice(self, start: int, end: int, calls: Sequence[SqlCall | SqlText]) -> str:
         pieces, position = [], start
         for call in calls:
             if start <= call.start and call.end <= end:
-                pieces += [self._copied(position, call.start), self._render(call)]
+                pieces.append(self._copied(position, call.start))
+                pieces.append(self._render(call) if isinstance(call, SqlCall) else self._constant(call))
                 position = call.end
         return "".join([*pieces, self._copied(position, end)])
 
@@ -105,8 +106,21 @@ class _Rewriting:
                 start = last
         return "".join([*pieces, self.sql[start:end]])
 
+    def _constant(self, constant: SqlText) -> str:
+        rewritten = rewrite(
+            constant.text, self.models, rows=self.rows, spread_rows=self.spread_rows, by_name=self.by_name
+        )
+        self.typed += rewritten.calls
+        if rewritten.text == constant.text:
+            return self.sql[constant.start : constant.end]
+        self.changed = constant.end
+        return "'" + rewritten.text.replace("'", "''") + "'"
+
     def _render(self, call: SqlCall) -> str:
         function = self._function(call)
+        if function is not None and call.before not in ("", "main"):
+            self._require_no_chain(call, function)
+            function = None
         if function is None:  # not ours: a function of the user's that is called predict_something
             return self._splice(call.start, call.end, call.inner)
         start, end = call.text_span or (call.start, call.open)
@@ -122,8 +136,8 @@ class _Rewriting:
             raise CallError.index(call.function).at(self.sql, call.start, call.end)
         self.typed.append(typed)
         rendered = [
-            around if argument is None else around.replace("{}", self._splice(argument.start, argument.end, call.inner))
-            for around, argument in typed.arguments
+            around if a is None else self._splice(a.start, a.end, call.inner).join(around.rsplit("{}", 1))
+            for around, a in typed.arguments
         ]
         # what the user calls predict_churn() may be a macro of that name
         spelled = self.models.spelled(function, typed.names if call.function in GENERIC else ())
@@ -152,6 +166,16 @@ class _Rewriting:
         except BadReference as error:
             raise error.at(self.sql, start, end) from error
 
+    def _require_no_chain(self, call: SqlCall, function: Function) -> None:
+        """What stands before a dot is the first argument; DuckDB may give the named ones by position behind it."""
+        known = [name.lower() for name in self.models.signature(function).feature_names]
+        given = [argument.name.lower() for argument in call.arguments if argument.name]
+        if len(given) == len(known) - 1 and set(given) <= set(known):
+            raise CallError(
+                f"{call.before}.{call.function}(…) gives features by name and another by its place; name all of them: "
+                f"{call.function}({', '.join(f'{name} := …' for name in known)})"
+            ).at(self.sql, call.start, call.end)
+
     def _is_row(self, identifier: str) -> bool:
         return self.spread_rows and identifier.lower() in self._relations
 
@@ -160,4 +184,4 @@ def _spelled(call: SqlCall, function: Function) -> str:
     """The function's name for DuckDB. What stands for ``predict('price', …)`` is looked for where functions are that no
     user makes: a macro called predict_price, which may well be made of that very call, must not answer for it."""
     name = function.name if function.name.isidentifier() and function.name.isascii() else quoted(function.name)
-    return f"system.main.{name}" if call.function in GENERIC else name
+    return f"system.main.{name}" if call.function in GENERIC and not call.before else name

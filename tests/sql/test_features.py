@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqlinfer.errors import CallError
+from sqlinfer.errors import CallError, MissingFeature
 
 FORMS = [
     "predict('iris', sl, sw, pl, pw)",
@@ -24,6 +24,100 @@ FORMS = [
     "predict_iris(pw := pw, sl := sl, sw := sw, pl := pl)",
     '"predict_iris/1"(t)',
 ]
+
+
+# As the table turned has them: another order, and a column more.
+STARS = [
+    "predict('plane', *)",
+    "predict('plane', t.*)",
+    "predict('plane', *COLUMNS(*))",
+    "predict('plane', *COLUMNS(['sl', 'sw', 'pl', 'pw']))",
+    "predict('plane', *COLUMNS('[sp][lw]'))",
+    "predict('plane', *COLUMNS(lambda c: c <> 'id'))",
+    "predict('plane', UNPACK(COLUMNS(t.*)))",
+    "predict('plane', * EXCLUDE (id))",
+    "predict('plane', t.* EXCLUDE (id))",
+    "predict('plane', * REPLACE (pl + 0 AS pl))",
+    "predict('plane', * RENAME (id AS other))",
+    "predict('plane', struct_pack(*COLUMNS(*)))",
+    "predict_plane(*)",
+    "predict_plane(*COLUMNS(*))",
+    "main.predict_plane(pw := pw, sl := sl, pl := pl, sw := sw)",
+]
+
+
+@pytest.fixture
+def turned(con):
+    con.execute("CREATE TABLE turned AS SELECT 7 AS id, pw, pl, sw, sl FROM iris")
+    con.execute("CREATE TABLE lost AS SELECT 1 AS k, pw, pl, sw FROM iris LIMIT 1")
+    return [answer for (answer,) in con.execute("SELECT predict('plane', sl, sw, pl, pw) FROM iris").fetchall()]
+
+
+@pytest.mark.parametrize("call", STARS)
+def test_columns_are_given_by_their_names(column, turned, call):
+    assert column(f"SELECT {call} FROM turned t") == turned
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT predict('plane', *) FROM lost",
+        "SELECT 5 AS sl, predict('plane', *) FROM lost",
+        "SELECT sl: 5, predict('plane', *) FROM lost",
+        "SELECT abs(5) SL, predict('plane', *) FROM lost, range(1)",
+        "SELECT (SELECT predict('plane', *) FROM lost) FROM iris LIMIT 1",
+        "SELECT (SELECT predict('plane', t.*) FROM lost t) FROM iris t LIMIT 1",
+        "FROM (FROM iris LIMIT 1), (SELECT predict('plane', *) FROM lost, range(1))",
+        "SELECT list_transform([1], lambda sl: predict('plane', *)) FROM lost, range(1)",
+        "SELECT predict('plane', * RENAME (k AS sw, sw AS k)) FROM lost",
+    ],
+)
+def test_nothing_but_a_column_stands_for_a_feature(con, turned, sql):
+    with pytest.raises(MissingFeature, match="needs the feature sl"):
+        con.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 5 AS sl, predict('plane', *) FROM turned",
+        "SELECT -sl AS sl, predict('plane', *) FROM turned JOIN range(1) r(i) ON true",
+        "WITH w AS (SELECT *, predict('plane', *) AS p FROM turned) SELECT 5 AS sl, p FROM w",
+        "FROM range(1), (SELECT 5 AS sl, predict('plane', *) FROM turned)",
+        "SELECT 5 AS sl, max(predict('plane', *)) FROM turned GROUP BY rowid ORDER BY rowid",
+    ],
+)
+def test_a_column_of_a_tables_own_goes_before_other_meanings(con, turned, sql):
+    assert [row[-1] for row in con.execute(sql).fetchall()] == turned
+
+
+def test_an_alias_beside_a_probability(con):
+    rows = con.execute("SELECT -sl AS sl, predict_proba('iris', *)['setosa'] FROM iris").fetchall()
+    assert [p for _, p in rows] == [
+        p for (p,) in con.execute("SELECT predict_proba('iris', t)['setosa'] FROM iris t").fetchall()
+    ]
+
+
+def test_what_has_no_names_is_not_put_beside_what_has(con, turned):
+    for arguments in ("t.*, 1", "sl, *COLUMNS(['sw', 'pl', 'pw'])", "*, *", "sl := *COLUMNS(['sl'])"):
+        with pytest.raises(CallError, match="stands for columns by name"):
+            con.execute(f"SELECT predict('plane', {arguments}) FROM turned t")
+    with pytest.raises(CallError, match="two of the columns are called"):
+        con.execute("SELECT predict('plane', *COLUMNS(*)) FROM turned a, turned b")
+    with pytest.raises(CallError, match="does not tell the names of columns here"):
+        con.execute("SELECT predict_proba('iris', *COLUMNS(*))['setosa'] FROM iris")
+    with pytest.raises(CallError, match="does not tell the names of columns here"):
+        con.execute("SELECT count(*) FROM turned GROUP BY predict('plane', *COLUMNS(*))")
+    with pytest.raises(CallError, match="gives features by name and another by its place"):
+        con.execute("SELECT sl.predict_plane(pl := pl, sw := sw, pw := pw) FROM turned")
+    assert len(con.execute("SELECT predict('plane', *) FROM turned").fetchall()) == len(turned)
+
+
+def test_names_inside_a_text_of_sql(one):
+    inner = "predict(''plane'', pw := 0.2, sl := 5.1, pl := 1.4, sw := 3.5)"
+    expected = one("SELECT predict('plane', 5.1, 3.5, 1.4, 0.2)")
+    assert one(f"FROM query('SELECT {inner}')") == expected
+    assert one(f"FROM query($$ SELECT {inner.replace(chr(39) * 2, chr(39))} $$)") == expected
 
 
 @pytest.mark.parametrize("call", FORMS)

@@ -58,7 +58,47 @@ SELECT system.main.predict_iris(a, b, (c), d) AS "predict('iris', pw => d, ""sl"
 -----
 SELECT predict('iris', *COLUMNS(*)) FROM t
 -->
-SELECT system.main.predict_iris(*COLUMNS(*)) AS "predict('iris', *COLUMNS(*))" FROM t
+SELECT system.main.predict_iris(struct_pack(*COLUMNS(*))) AS "predict('iris', *COLUMNS(*))" FROM t
+-----
+SELECT predict('iris', * EXCLUDE (id)), predict('iris', s.t.* RENAME (a AS sl)), predict('width', UNPACK(COLUMNS('pl'))) FROM s.t
+-->
+SELECT system.main.predict_iris(struct_pack(*COLUMNS(* EXCLUDE (id)))) AS "predict('iris', * EXCLUDE (id))", system.main.predict_iris(struct_pack(*COLUMNS(s.t.* RENAME (a AS sl)))) AS "predict('iris', s.t.* RENAME (a AS sl))", system.main.predict_width(struct_pack(UNPACK(COLUMNS('pl')))) AS "predict('width', UNPACK(COLUMNS('pl')))" FROM s.t
+-----
+SELECT round(pl) AS PL, predict('width', *) FROM t u WHERE predict('width', *) > 1
+-->
+SELECT round(pl) AS PL, system.main.predict_width((u)."pl") AS "predict('width', *)" FROM t u WHERE system.main.predict_width((u)."pl") > 1
+-----
+SELECT "pl": 1, predict('width', *) FROM a, b; SELECT pl, t.pl AS x, predict('width', *) FROM a, b WHERE pl > 1
+-->
+SELECT "pl": 1, system.main.predict_width(struct_pack(*COLUMNS(lambda name: lower(name) IN ('pl')))) AS "predict('width', *)" FROM a, b; SELECT pl, t.pl AS x, system.main.predict_width("pl") AS "predict('width', *)" FROM a, b WHERE pl > 1
+-----
+WITH w AS (SELECT predict('width', *) AS p FROM (FROM a) JOIN b USING (i)) SELECT p, (SELECT predict('width', *) FROM c) FROM w
+-->
+WITH w AS (SELECT system.main.predict_width("pl") AS p FROM (FROM a) JOIN b USING (i)) SELECT p, (SELECT system.main.predict_width((c)."pl") AS "predict('width', *)" FROM c) AS "(SELECT predict('width', *) FROM c)" FROM w
+-----
+SELECT (SELECT predict('iris', t.*) FROM u t), (SELECT predict('width', t.*) FROM t, u) FROM t
+-->
+SELECT (SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") AS "predict('iris', t.*)" FROM u t) AS "(SELECT predict('iris', t.*) FROM u t)", (SELECT system.main.predict_width(struct_pack(*COLUMNS(t.*))) AS "predict('width', t.*)" FROM t, u) AS "(SELECT predict('width', t.*) FROM t, u)" FROM t
+-----
+CREATE MACRO f(n) AS TABLE SELECT predict('width', *) FROM a, b LIMIT n; CREATE MACRO f(pl) AS TABLE SELECT predict('width', *) FROM a, b
+-->
+CREATE MACRO f(n) AS TABLE SELECT system.main.predict_width("pl") AS "predict('width', *)" FROM a, b LIMIT n; CREATE MACRO f(pl) AS TABLE SELECT system.main.predict_width(struct_pack(*COLUMNS(lambda name: lower(name) IN ('pl')))) AS "predict('width', *)" FROM a, b
+-----
+FROM a, b SELECT extract(year FROM (SELECT predict('width', *) FROM a, b)), ((predict('width', *)) + 1)
+-->
+FROM a, b SELECT extract(year FROM (SELECT system.main.predict_width(struct_pack(*COLUMNS(lambda name: lower(name) IN ('pl')))) AS "predict('width', *)" FROM a, b)) AS "extract(year FROM (SELECT predict('width', *) FROM a, b))", ((system.main.predict_width("pl")) + 1) AS "((predict('width', *)) + 1)"
+-----
+FROM a, b SELECT list_transform(l, lambda pl: predict('width', *))
+-->
+FROM a, b SELECT list_transform(l, lambda pl: system.main.predict_width(struct_pack(*COLUMNS(lambda name: lower(name) IN ('pl'))))) AS "list_transform(l, lambda pl: predict('width', *))"
+-----
+FROM query('SELECT predict(''iris'', pw := 4, pl := 3, sw := 2, sl := 1) AS "it''''s"'), query($$ SELECT predict_width(pl := 'x') $$), query('SELECT 1'), other('predict(''width'', 1)')
+-->
+FROM query('SELECT system.main.predict_iris(1, 2, 3, 4) AS "it''''s"'), query(' SELECT predict_width(''x'') AS "predict_width(pl := ''x'')" '), query('SELECT 1'), other('predict(''width'', 1)')
+-----
+SELECT main.predict_iris(pw := 4, pl := 3, sw := 2, sl := 1), system.main.predict('width', pl := a), db."main".predict_width(a), s.predict_iris(x := 1) FROM t
+-->
+SELECT main.predict_iris(1, 2, 3, 4) AS "main.predict_iris(pw := 4, pl := 3, sw := 2, sl := 1)", system.main.predict_width(a) AS "system.main.predict('width', pl := a)", db."main".predict_width(a), s.predict_iris(x := 1) FROM t
 -----
 SELECT predict('pixels', [1, 2, [3, 4]]) -- a list, whose commas divide nothing
 -->
