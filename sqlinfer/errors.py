@@ -146,6 +146,13 @@ class UnknownFeature(FeatureError, LookupError):
     def twice(cls, model: str, name: str) -> UnknownFeature:
         return cls(f"model {model!r}: the feature {name!r} is given twice; give each feature once")
 
+    @classmethod
+    def several(cls, name: str, columns: Iterable[str]) -> UnknownFeature:
+        return cls(
+            f"several columns may be the feature {name!r}, as SQL ignores case: {named(map(repr, columns))}; leave out "
+            "or rename all but one"
+        )
+
 
 class FeatureCount(FeatureError, TypeError):
     @classmethod

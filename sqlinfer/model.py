@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from sqlinfer.errors import MissingFeature
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
-from sqlinfer.models.sample import to_table
+from sqlinfer.models.sample import columns_of, to_table
 from sqlinfer.runtime.predictor import ROWS_PER_BATCH, open_predictor
 
 __all__ = ["Model", "load"]
@@ -67,11 +67,11 @@ class Model:
         self._stored.call(call)  # whether it has such an answer comes before what it is given
         names = manifest.signature.feature_names
         table = to_table(data, names if not hasattr(data, "columns") and hasattr(data, "ndim") else None)
-        lower = {name.lower(): name for name in table.column_names}
-        missing = [name for name in names if name.lower() not in lower]
+        found = columns_of(table, names)
+        missing = [name for name, column in zip(names, found, strict=True) if column is None]
         if missing:
             raise MissingFeature.of(self.name, missing, names)
-        columns = [table.column(lower[name.lower()]) for name in names]
+        columns = [column for column in found if column is not None]
         predict = open_predictor(self.name, self._stored, call)
         starts = range(0, len(table), ROWS_PER_BATCH) or [0]
         parts = [predict(*(column.slice(start, ROWS_PER_BATCH) for column in columns)) for start in starts]

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from sqlinfer.errors import BadReference, FeatureError, InvalidModel
+from sqlinfer.errors import FeatureError, InvalidModel
 from sqlinfer.models.classes import Classes
 from sqlinfer.models.convert.labels import label_type_of
+from sqlinfer.models.features import nested_type
 from sqlinfer.models.inspect import Graph
-from sqlinfer.models.rows import distinct_names
-from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, Tensor, quoted
+from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, quoted
 from sqlinfer.models.soundness import stands_in
-from sqlinfer.types import DTYPES, by_sql, nested
+from sqlinfer.types import DTYPES, by_sql
 
-__all__ = ["Seen", "describe", "features_of", "null_policies", "require_distinct", "task_of"]
+__all__ = ["Seen", "describe", "null_policies", "task_of"]
 
 _LABEL_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
 _SCORES = ("float32", "float64", "float16")
-# Above this width a matrix is an embedding or an image: one list, not that many arguments.
-_MOST_COLUMNS = 512
-_MOST_IN_ARRAY = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +35,6 @@ class Seen:
     @property
     def rows_first(self) -> bool:
         return self.order is not None and self.order[0] == 0
-
-
-def features_of(graph: Graph, names: Sequence[str] | None = None) -> list[Feature]:
-    """The features of a graph: one for each column of a [batch, k] input, one for every other input; or, when there
-    are as many names as inputs, one list for each input.
-
-    ``names``, else the file's own metadata, else the names of the inputs, told apart as SQL does, else f0 … fk.
-    Raises FeatureError.
-    """
-    names = list(names or _names_in_metadata(graph))
-    columns = sum(_columns(tensor) for tensor in graph.inputs)  # a file may declare any width
-    if names and len(names) not in (columns, len(graph.inputs)):
-        raise FeatureError(f"{len(names)} feature names given for a model of {columns} features")
-    if len(names) == len(graph.inputs) or (not names and columns > _MOST_COLUMNS):
-        features = [_whole(tensor) for tensor in graph.inputs]
-    else:
-        features = [feature for tensor in graph.inputs for feature in _by_column(tensor)]
-    if len(graph.inputs) == 1 and len(features) > 1:
-        features = [_renamed(f, f"f{i}") for i, f in enumerate(features)]
-    if names:
-        features = [_renamed(feature, name) for feature, name in zip(features, names, strict=True)]
-        require_distinct(features)
-    told_apart = distinct_names([feature.name for feature in features])
-    return [replace(feature, name=name) for feature, name in zip(features, told_apart, strict=True)]
-
-
-def require_distinct(features: Sequence[Feature]) -> None:
-    """Raises FeatureError."""
-    names = [feature.name.lower() for feature in features]
-    alike = next((name for name in names if names.count(name) > 1), None)
-    if alike is not None:
-        raise FeatureError(f"two features are called {alike!r} (SQL ignores case); give names that differ")
 
 
 def null_policies(features: Sequence[Feature], given: str | Mapping[str, Any] | None, default: str) -> list[Feature]:
@@ -231,42 +195,7 @@ def _is_scores(output: Output, classes: int) -> bool:
 def _sql_type(seen: Seen) -> str:
     element = DTYPES[seen.dtype].sql
     axes = seen.shape[1:]
-    return element if axes in ((), (1,)) else _nested(element, axes)
-
-
-def _nested(element: str, axes: tuple[int | None, ...]) -> str:
-    """Arrays where lengths are fixed. DuckDB reserves an ARRAY for each of the 2048 rows of a vector, however few there
-    are, so that what is large is a list of lists."""
-    large = math.prod(axis for axis in axes if axis is not None) > _MOST_IN_ARRAY
-    return nested(element, (None,) * len(axes) if large else axes)
-
-
-def _columns(tensor: Tensor) -> int:
-    """How many features `_by_column` makes."""
-    axes = tensor.shape[1:]
-    return 1 if len(axes) != 1 or tensor.shared else axes[0] or 1
-
-
-def _by_column(tensor: Tensor) -> list[Feature]:
-    """One feature for each column of a matrix of a known width."""
-    if _columns(tensor) == 1:
-        return [_whole(tensor)]
-    sql = DTYPES[tensor.dtype].sql
-    return [Feature(f"{tensor.name}_{i}", sql, tensor.name, i) for i in range(_columns(tensor))]
-
-
-def _whole(tensor: Tensor) -> Feature:
-    """One feature for the tensor: a scalar where there is one value a row, else a list."""
-    element, axes = DTYPES[tensor.dtype], tensor.shape[1:]
-    if axes == (1,):
-        return Feature(tensor.name, element.sql, tensor.name, 0)
-    return Feature(tensor.name, _nested(element.sql, axes), tensor.name)
-
-
-def _renamed(feature: Feature, name: str) -> Feature:
-    if not name:
-        raise BadReference("a feature needs a name")
-    return replace(feature, name=name)
+    return element if axes in ((), (1,)) else nested_type(element, axes)
 
 
 def _with_policy(feature: Feature, policy: NullPolicy) -> Feature:
@@ -298,13 +227,3 @@ def _policy(feature: Feature, wanted: Any) -> NullPolicy:
     if not stands_in(by_sql(feature.type.split("[")[0]), wanted):
         raise FeatureError(f"feature {feature.name!r} is {feature.type}, which does not hold {wanted!r} as it is")
     return NullPolicy("value", wanted)
-
-
-def _names_in_metadata(graph: Graph) -> list[str]:
-    """Names that exporters leave in the file: a JSON list under ``feature_names``, or a comma-separated text."""
-    text = graph.metadata.get("feature_names", "")
-    try:
-        names = json.loads(text)
-    except ValueError:
-        names = text.split(",") if text else []
-    return [str(name).strip() for name in names] if isinstance(names, list) else []

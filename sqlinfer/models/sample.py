@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,36 +11,52 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer import types
-from sqlinfer.errors import FeatureError
+from sqlinfer.errors import FeatureError, UnknownFeature, named
 
-__all__ = ["Sample", "to_table"]
+__all__ = ["Sample", "columns_of", "to_table"]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """Rows as an Arrow table; ``as_array`` when the user's own form was a bare matrix. ``categories``: the values that
-    a categorical column may have, in their order; in the table it is plain."""
+    a categorical column may have, in their order; in the table it is plain. ``renamed``: what the columns were called
+    where they are given, before their user gave them other names."""
 
     table: pa.Table
     as_array: bool = False
     categories: dict[str, pa.Array] = field(default_factory=dict)
+    renamed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, data: Any, names: list[str] | None = None) -> Sample:
-        """From a DataFrame, an Arrow table, a DuckDB relation, a matrix or a file. Raises FeatureError."""
+        """From a DataFrame, an Arrow table, a DuckDB relation, a matrix or a file.
+
+        ``names``: those of its columns that are meant, in this order; names for them, where it has others. Raises
+        FeatureError.
+        """
         as_array = isinstance(data, np.ndarray) or _is_sparse(data)
-        table, categories = _without_categories(to_table(data, names))
+        table = to_table(data, names if as_array else None)
+        chosen, renamed = (table, ()) if as_array or not names else _chosen(table, names)
+        table, categories = _without_categories(chosen)
         for column in table.schema:
             if not types.is_numeric(column.type) and not _is_plain(column.type):
                 raise FeatureError(
                     f"the sample's column {column.name!r} is {types.sql_name(column.type)}, which no feature can be; "
                     "leave it out, or turn it into numbers or text first"
                 )
-        return cls(table, as_array, categories)
+        return cls(table, as_array, categories, renamed)
 
     @property
     def names(self) -> list[str]:
         return list(self.table.column_names)
+
+    def columns(self, names: Sequence[str]) -> Sample:
+        """Those of these names, whatever their case, and so called. Raises FeatureError."""
+        found = columns_of(self.table, names)
+        missing = [name for name, column in zip(names, found, strict=True) if column is None]
+        if missing:
+            raise FeatureError(f"the sample has no column {missing[0]!r}; it has {named(self.names)}")
+        return replace(self, table=pa.table(dict(zip(names, found, strict=True))))
 
     def head(self, rows: int) -> Sample:
         return replace(self, table=self.table.slice(0, rows))
@@ -93,7 +110,7 @@ def _without_categories(table: pa.Table) -> tuple[pa.Table, dict[str, pa.Array]]
 
 
 def to_table(data: Any, names: list[str] | None = None) -> pa.Table:
-    """Any of the usual forms of rows as an Arrow table; a matrix without names has the columns f0, f1 …"""
+    """Any of the usual forms of rows as an Arrow table; a matrix has the columns ``names``, or f0, f1 …"""
     if _is_sparse(data):
         data = data.toarray()
     if isinstance(data, np.ndarray):
@@ -102,10 +119,32 @@ def to_table(data: Any, names: list[str] | None = None) -> pa.Table:
         if len(names) != matrix.shape[1]:
             raise FeatureError(f"{len(names)} feature names for {matrix.shape[1]} columns")
         return pa.table({name: matrix[:, i] for i, name in enumerate(names)})
-    if isinstance(data, (str, Path)):
-        return _read(Path(data))
-    table = _from_frame(data)
-    return table.rename_columns(names) if names else table
+    return _read(Path(data)) if isinstance(data, (str, Path)) else _from_frame(data)
+
+
+def columns_of(table: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray | None]:
+    """By name, whatever the case; None where there is none. Raises UnknownFeature where there are several."""
+    places: dict[str, list[int]] = {}
+    for i, name in enumerate(table.column_names):
+        places.setdefault(name.lower(), []).append(i)
+    for name in names:
+        if len(places.get(name.lower(), ())) > 1:
+            raise UnknownFeature.several(name, [table.column_names[i] for i in places[name.lower()]])
+    return [table.column(places[name.lower()][0]) if name.lower() in places else None for name in names]
+
+
+def _chosen(table: pa.Table, names: Sequence[str]) -> tuple[pa.Table, tuple[str, ...]]:
+    """The columns of these names, or all of them under these names, if none of these is theirs; and what they were
+    called then."""
+    known = {name.lower() for name in table.column_names}
+    missing = [name for name in names if name.lower() not in known]
+    if not missing:
+        return pa.table(dict(zip(names, columns_of(table, names), strict=True))), ()
+    if len(missing) == len(names) == table.num_columns:
+        return table.rename_columns(list(names)), tuple(table.column_names)
+    raise FeatureError(
+        f"the sample has no column {missing[0]!r} for the feature of that name; it has {named(table.column_names)}"
+    )
 
 
 def _from_frame(data: Any) -> pa.Table:

@@ -11,10 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError
+from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError, named
 from sqlinfer.models.convert import Candidate, Original, open_original
 from sqlinfer.models.convert.saved import load_saved
-from sqlinfer.models.describe import describe, null_policies, require_distinct
+from sqlinfer.models.describe import describe, null_policies
+from sqlinfer.models.features import require_distinct
 from sqlinfer.models.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
 from sqlinfer.models.sample import Sample
@@ -49,7 +50,7 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
         raise TypeError(f"{next(iter(wishes.options), 'a file of labels')} is for .onnx files, not for an estimator")
     if not len(sample.table):
         raise ConversionFailed("the sample has no rows: they name and type the features, and prove the model")
-    sample = sample if wishes.features else _as_trained(model, sample)
+    sample = _as_trained(model, sample, are_given=bool(wishes.features))
     with _refusals(type(model).__name__):
         original, candidates = open_original(model, sample)
     if wishes.labels:
@@ -67,15 +68,49 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
     raise failure or ConversionFailed(f"no candidate for {original.model}")
 
 
-def _as_trained(model: Any, sample: Sample) -> Sample:
+def _as_trained(model: Any, sample: Sample, *, are_given: bool) -> Sample:
     """The columns that the model was trained on, in its order, where it names them and the sample has them all: others,
-    such as the target, are no features."""
+    such as the target, are no features. ``are_given``: its user has named the columns, in the model's order.
+
+    Raises ConversionFailed where a name is that of another column of the model's.
+    """
+    trained = _trained_on(model)
+    if are_given or sample.as_array:
+        places = {name: i for i, name in enumerate(trained)}
+        given = (*enumerate(sample.names), *enumerate(sample.renamed))
+        moved = next((name for i, name in given if places.get(name, i) != i), None)
+        if moved is not None:
+            raise _refused(model, f"{moved!r} is not where the model has it: it was trained on {named(trained)}")
+        return sample
+    # LightGBM has underscores for spaces
+    known = {name.replace(" ", "_"): name for name in sample.names} | {name: name for name in sample.names}
+    lost = next((name for name in trained if sample.names.count(known.get(name, "")) != 1), None)
+    if lost is None and trained:
+        return replace(sample, table=sample.table.select([known[name] for name in trained]))
+    families = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    if lost is not None and not families.isdisjoint({"lightgbm", "xgboost"}):  # the others look at names themselves
+        raise _refused(
+            model,
+            f"it was trained on {named(trained)}, and the sample has no column {lost!r}; name the columns, in the "
+            "model's order, with features=[…]",
+        )
+    return sample
+
+
+def _trained_on(model: Any) -> list[str]:
+    """The names of the columns, where the model has them; not those that LightGBM and CatBoost make up."""
     for attribute in ("feature_names_in_", "feature_names_", "feature_name_", "feature_names", "feature_name"):
         names = getattr(model, attribute, None)
         names = names() if callable(names) else names
-        if names is not None and len(names) and all(sample.names.count(name) == 1 for name in names):
-            return replace(sample, table=sample.table.select(list(names)))
-    return sample
+        if names is not None and len(names):
+            names = [str(name) for name in names]
+            made_up = any(names == [f"{stem}{i}" for i in range(len(names))] for stem in ("Column_", ""))
+            return [] if made_up else names
+    return []
+
+
+def _refused(model: Any, reason: str) -> ConversionFailed:
+    return ConversionFailed(f"{type(model).__name__} does not take the sample rows: {reason}")
 
 
 @contextmanager

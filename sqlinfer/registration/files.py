@@ -40,7 +40,7 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     if opened.conversion is not None:
         require_same(name, *opened.conversion, graph.tolerance)
     features = null_policies(opened.features, wishes.null, "nan" if graph.takes_nan else "null")
-    given = sample.spread(PROVEN_ROWS).table if sample else None
+    given = sample.columns([f.name for f in features]).spread(PROVEN_ROWS).table if sample else None
     seen = Observed(name, graph, features, given, opened.files)
     signature = describe(seen.graph, features, seen.outputs, labels=opened.labels or None)
     _require_scores(signature, opened.labels)
@@ -68,7 +68,8 @@ def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes, *, sums:
             wishes.options,
             labels=wishes.labels,
             names=wishes.features,
-            sample_names=sample.names if sample else (),
+            sample=sample.table.schema if sample else None,
+            renamed=sample.renamed if sample else (),
             layout=wishes.layout,
             sums=sums,
         )

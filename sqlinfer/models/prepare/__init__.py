@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
+import pyarrow as pa
 
-from sqlinfer.errors import FeatureError
 from sqlinfer.models.axes import Layout
-from sqlinfer.models.describe import features_of, require_distinct
+from sqlinfer.models.features import choose, forms_of
 from sqlinfer.models.inspect import Graph, inspect_file
 from sqlinfer.models.prepare.head import attach_head
 from sqlinfer.models.prepare.image import PIXELS, Pixels, attach_pixels, wants_image
@@ -48,14 +48,15 @@ def open_file(
     *,
     labels: Labels = None,
     names: Sequence[str] = (),
-    sample_names: Sequence[str] = (),
+    sample: pa.Schema | None = None,
+    renamed: Sequence[str] = (),
     layout: Layout = _PLAIN,
     sums: bool = True,
 ) -> Opened:
     """Read an .onnx file, or a folder as Hugging Face lays it out, and prepare what ``options`` ask for.
 
-    The features have ``names``, else those of the sample's columns if they are as many. ``sums``: trees that
-    classify are written as sums of trees. Raises InvalidModel, FeatureError.
+    ``names`` of the features, else the ``sample`` has them: see `choose`. ``sums``: trees that classify are written
+    as sums of trees. Raises InvalidModel, FeatureError.
     """
     path, classes, options = completed(path, labels, options)
     tokens: Tokens | None = None
@@ -70,21 +71,18 @@ def open_file(
         attach_head(model, options, tokens, path)
 
     graph = inspect_file(path, layout, change, sums=sums)
-    if tokens is None and pixels is None:
-        fits = sample_names and len(sample_names) in (len(features_of(graph)), len(graph.inputs))
-        return Opened(graph, features_of(graph, names or (sample_names if fits else None)), classes, {})
-    features, files = [], {}
+    prepared, files = [], {}
     if tokens is not None:
         tokenizer = read_tokenizer(Path(options["tokenizer"]), tokens, options)
         files[TOKENIZER_FILE] = tokenizer.content
-        features.append(_text(tokens, tokenizer))
+        prepared.append(_text(tokens, tokenizer))
     if pixels is not None:
-        features.append(Feature("image", "BLOB", pixels.name, prepare=ImagePreparation(PIXELS)))
-    taken = {name for feature in features for name in feature.tensors}
-    others = tuple(tensor for tensor in graph.inputs if tensor.name not in taken)
-    features += features_of(replace(graph, inputs=others)) if others else []
-    names = names or (sample_names if len(sample_names) == len(features) else ())
-    return Opened(graph, _named(features, names), classes, files, pixels.conversion if pixels else None)
+        prepared.append(Feature("image", "BLOB", pixels.name, prepare=ImagePreparation(PIXELS)))
+    taken = {name for feature in prepared for name in feature.tensors}
+    others = replace(graph, inputs=tuple(tensor for tensor in graph.inputs if tensor.name not in taken))
+    forms = forms_of(others, len(names or sample or ()))
+    features = choose([form.behind(prepared) for form in forms], names, sample, renamed)
+    return Opened(graph, features, classes, files, pixels.conversion if pixels else None)
 
 
 def _text(tokens: Tokens, tokenizer: Tokenizer) -> Feature:
@@ -92,12 +90,3 @@ def _text(tokens: Tokens, tokenizer: Tokenizer) -> Feature:
         TOKENIZER_FILE, tokenizer.sha256, tokenizer.max_length, tokens.mask, tokens.types, tokenizer.pad
     )
     return Feature("text", "VARCHAR", tokens.ids, prepare=prepare)
-
-
-def _named(features: list[Feature], names: Sequence[str]) -> list[Feature]:
-    if names and len(names) != len(features):
-        raise FeatureError(f"{len(names)} feature names given for a model of {len(features)} features")
-    if names:
-        features = [replace(feature, name=name) for feature, name in zip(features, names, strict=True)]
-    require_distinct(features)
-    return features
