@@ -219,6 +219,17 @@ class InvalidModel(SqlinferError, ValueError):
         )
 
     @classmethod
+    def no_probability(cls, score: float) -> InvalidModel:
+        return cls(f"a score is {score:.6g}, which is no probability: of a logit, say --sigmoid (sigmoid=True)")
+
+    @classmethod
+    def one_label(cls, label: object) -> InvalidModel:
+        return cls(
+            f"one label is given, {label!r}, and every row would have it; of one score, give the label of a low one "
+            "and that of a high one: --labels no,yes (labels=['no', 'yes'])"
+        )
+
+    @classmethod
     def no_weights(cls, path: object, file: str) -> InvalidModel:
         return cls(
             f"{path} keeps its weights in external files, of which {file!r} is not there; put it beside the model"

@@ -38,7 +38,9 @@ __all__ = ["alias", "batch_text", "list_", "register", "remove", "show", "verify
 )
 @click.option("--features", metavar="A,B,C", help="Names for the features, in order.")
 @click.option(
-    "--labels", metavar="A,B,C|FILE", help="Classes, in the order of the model's scores; a file has one a line."
+    "--labels",
+    metavar="A,B,C|FILE",
+    help="Classes, in the order of the model's scores, or of a low and a high score; a file has one a line.",
 )
 @click.option(
     "--null",

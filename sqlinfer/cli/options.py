@@ -90,7 +90,11 @@ _PREPARATION = (
     ),
     click.option("--normalize/--no-normalize", default=None, help="Answer vectors of length 1."),
     click.option("--softmax/--no-softmax", default=None, help="Make scores the probabilities of one class of many."),
-    click.option("--sigmoid/--no-sigmoid", default=None, help="Make each score a probability of its own."),
+    click.option(
+        "--sigmoid/--no-sigmoid",
+        default=None,
+        help="Make each score a probability of its own; --no-sigmoid: one score is one.",
+    ),
     click.option("--image", is_flag=True, default=None, help="The model takes PNG and JPEG files; values are 0 to 1."),
     click.option("--preprocessor", metavar="FILE", help="A preprocessor_config.json that says what follows."),
     click.option("--channels", type=click.Choice(("rgb", "bgr", "gray")), help="What the model was trained on."),

@@ -147,7 +147,7 @@ def _calls(outputs: tuple[Output, ...], roles: _Roles, label_type: str | None) -
         calls["predict"] = Call(str(label_type), "argmax", (scores.name,))
     elif len(outputs) == 1:
         calls["predict"] = Call(outputs[0].type, "tensor", (outputs[0].name,))
-    if scores is not None:
+    if scores is not None and len(set(labels)) == len(labels):  # a map has no key twice
         element = DTYPES[scores.dtype].sql
         calls["predict_proba"] = Call(f"MAP({label_type}, {element})", "map", (scores.name,))
     everything = _struct(outputs)

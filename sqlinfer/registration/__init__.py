@@ -55,8 +55,10 @@ def register(
     the path of an .onnx file, of a file that XGBoost, LightGBM or CatBoost saved, of a folder as Hugging Face lays it
     out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
     ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
-    ``features``: names for the features of a model that has none. ``labels``: classes in the order of the scores, or a
-    file of them: one a line, or a config.json with id2label.
+    ``features``: names for the features of a model that has none, or the columns of the sample that are meant.
+    ``labels``: classes in the order of the scores, or a file of them: one a line, or a config.json with id2label. One
+    score for two classes is the probability of the second or, with ``sigmoid=True``, its logit: predict() answers the
+    second where the probability is above 0.5.
     ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
     For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
     of a run share the value (an input that has a value in the file is a feature only then), and by output, where
@@ -66,7 +68,8 @@ def register(
     ``promote``: let the bare name mean this version; the first version always does.
     ``time_limit`` (seconds) and ``memory_limit``: for a file that is no pickle, which is read and tried in a process
     of its own, so that whatever it does, this process goes on.
-    ``options``: how text and images become tensors, see `Options`: tokenizer="tokenizer.json", pool="mean" …
+    ``options``: how text and images become tensors, see `Options`: tokenizer="tokenizer.json", pool="mean" …;
+    ``softmax`` and ``sigmoid`` of a torch module, too.
 
     Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
     """

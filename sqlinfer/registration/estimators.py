@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,10 +17,13 @@ from sqlinfer.models.describe import describe, null_policies
 from sqlinfer.models.features import require_distinct
 from sqlinfer.models.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
+from sqlinfer.models.prepare import labels_of
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Feature, NullPolicy, Signature
 from sqlinfer.proof import compare
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
+from sqlinfer.registration.scores import classified
+from sqlinfer.runtime.claims import require_labels
 from sqlinfer.runtime.probe import Probe
 from sqlinfer.runtime.session import Session
 from sqlinfer.version import __version__
@@ -46,15 +48,18 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
         raise ConversionFailed(
             "sample rows are needed to name and type the features: register(name, model, sample=X_train)"
         )
-    if wishes.options or isinstance(wishes.labels, (str, os.PathLike)):
-        raise TypeError(f"{next(iter(wishes.options), 'a file of labels')} is for .onnx files, not for an estimator")
+    is_module = "torch" in _families(model)
+    if others := sorted(set(wishes.options) - ({"softmax", "sigmoid"} if is_module else set())):
+        raise TypeError(f"{others[0]} is for .onnx files, not for {'a torch module' if is_module else 'an estimator'}")
     if not len(sample.table):
         raise ConversionFailed("the sample has no rows: they name and type the features, and prove the model")
     sample = _as_trained(model, sample, are_given=bool(wishes.features))
     with _refusals(type(model).__name__):
         original, candidates = open_original(model, sample)
-    if wishes.labels:
-        labels = tuple(wishes.labels)
+    labels = labels_of(wishes.labels)
+    if is_module and (labels or wishes.options):
+        original, candidates = classified(original, candidates, wishes.options, labels)
+    elif labels:
         if original.labels and labels != original.labels:
             own = ", ".join(map(str, original.labels))
             raise ConversionFailed(f"{original.model} has labels of its own: {own}; others are for models without")
@@ -87,8 +92,7 @@ def _as_trained(model: Any, sample: Sample, *, are_given: bool) -> Sample:
     lost = next((name for name in trained if sample.names.count(known.get(name, "")) != 1), None)
     if lost is None and trained:
         return replace(sample, table=sample.table.select([known[name] for name in trained]))
-    families = {base.__module__.split(".")[0] for base in type(model).__mro__}
-    if lost is not None and not families.isdisjoint({"lightgbm", "xgboost"}):  # the others look at names themselves
+    if lost is not None and not _families(model).isdisjoint({"lightgbm", "xgboost"}):  # others look at names
         raise _refused(
             model,
             f"it was trained on {named(trained)}, and the sample has no column {lost!r}; name the columns, in the "
@@ -107,6 +111,10 @@ def _trained_on(model: Any) -> list[str]:
             made_up = any(names == [f"{stem}{i}" for i in range(len(names))] for stem in ("Column_", ""))
             return [] if made_up else names
     return []
+
+
+def _families(model: Any) -> set[str]:
+    return {base.__module__.split(".")[0] for base in type(model).__mro__}
 
 
 def _refused(model: Any, reason: str) -> ConversionFailed:
@@ -134,6 +142,7 @@ def _prove_candidate(
     rows = sample.spread(PROVEN_ROWS)
     seen = Observed(name, graph, features, rows.table)
     signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
+    require_labels(signature, original.labels if wishes.labels else ())
     with _refusals(original.model):
         expected = original.answers(rows)
     # the scores of a classifier that gives no probabilities are none: they stay an output of infer()

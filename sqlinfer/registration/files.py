@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from sqlinfer.errors import FeatureError, SqlinferError
+from sqlinfer.errors import SqlinferError
 from sqlinfer.models.describe import describe, null_policies, task_of
 from sqlinfer.models.manifest import Source
 from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.sample import Sample
-from sqlinfer.models.signature import Signature
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
-from sqlinfer.runtime.claims import labels_hold
+from sqlinfer.runtime.claims import labels_hold, require_answers, require_labels, require_probabilities
 from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.stand_ins import synthetic_rows
@@ -43,7 +40,7 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     given = sample.columns([f.name for f in features]).spread(PROVEN_ROWS).table if sample else None
     seen = Observed(name, graph, features, given, opened.files)
     signature = describe(seen.graph, features, seen.outputs, labels=opened.labels or None)
-    _require_scores(signature, opened.labels)
+    require_labels(signature, opened.labels)
     made_up = synthetic_rows(signature, seen.lengths)
     table = given if given is not None and len(given) else made_up
     if not opened.labels and not labels_hold(name, signature, graph, seen.session, [table, made_up]):
@@ -57,6 +54,11 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     else:
         signature = replace(signature, batch=batch_rule(name, signature, seen, table, wishes.together))
     answers = Probe(name, signature, seen.session).answers(table)
+    if opened.labels:
+        tried = [answers, Probe(name, signature, seen.session).answers(made_up)]
+        require_answers(signature, tried)
+        if opened.unproven:
+            require_probabilities(tried)
     source = Source(graph.producer, path.name, None, __version__)
     store_proven(home, name, seen.graph, signature, source, task_of(signature), table, answers, opened.files)
 
@@ -78,10 +80,3 @@ def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes, *, sums:
             step("loading it into ONNX Runtime")
             Session(path.read_bytes(), name)  # a node that lacks what its operator has: this says which
         raise
-
-
-def _require_scores(signature: Signature, labels: Sequence[Any]) -> None:
-    """Labels that were asked for must show."""
-    if labels and "predict_proba" not in signature.calls and signature.calls["predict"].decode != "label":
-        shown = ", ".join(f"{output.name} {output.type}" for output in signature.outputs)
-        raise FeatureError(f"{len(labels)} labels are given, and no output has so many scores a row: {shown}")

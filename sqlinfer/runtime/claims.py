@@ -1,19 +1,25 @@
-"""What a file says of its classes is believed where one node says all of it, or when running it shows the same."""
+"""What is said of a model's classes, and what it answers.
+
+What a file says is believed where one node says all of it, or when running it shows the same; what a user says must
+show, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from sqlinfer.errors import FeatureError, InvalidModel
 from sqlinfer.models.inspect import Graph
-from sqlinfer.models.signature import Signature
+from sqlinfer.models.signature import Label, Signature
 from sqlinfer.proof import compare
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import Session
 
-__all__ = ["labels_hold"]
+__all__ = ["labels_hold", "require_answers", "require_labels", "require_probabilities"]
 
 
 def labels_hold(name: str, signature: Signature, graph: Graph, session: Session, tables: Sequence[pa.Table]) -> bool:
@@ -39,3 +45,29 @@ def labels_hold(name: str, signature: Signature, graph: Graph, session: Session,
             expected = {"predict": answered, "predict_proba": list(marks[sure])}
             return compare({"predict": best}, expected, graph.tolerance).passed
     return True
+
+
+def require_labels(signature: Signature, labels: Sequence[Label]) -> None:
+    """Raises FeatureError where no output can have the labels that were given."""
+    if labels and signature.calls["predict"].decode not in ("label", "argmax"):
+        shown = ", ".join(f"{output.name} {output.type}" for output in signature.outputs)
+        raise FeatureError(f"{len(labels)} labels are given, and no output has so many scores a row: {shown}")
+
+
+def require_answers(signature: Signature, answers: Sequence[Mapping[str, Any]]) -> None:
+    """Raises InvalidModel where a model answers what is none of its labels, or what is no probability."""
+    labels = ", ".join(map(repr, signature.labels))
+    for given in answers:
+        other = next((label for label in given["predict"] if label not in (None, *signature.labels)), None)
+        if other is not None and signature.calls["predict"].decode == "label":
+            raise InvalidModel(
+                f"the model answers {other!r}, which is none of the labels given, {labels}; give those that it answers"
+            )
+
+
+def require_probabilities(answers: Sequence[Mapping[str, Any]]) -> None:
+    """Raises InvalidModel where scores of two classes are none."""
+    rows = [row for given in answers for row in given["predict_proba"] if row is not None]
+    other = next((score for row in rows for score in row.values() if score < 0 or score > 1), None)
+    if other is not None:
+        raise InvalidModel.no_probability(other)

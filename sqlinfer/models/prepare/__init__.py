@@ -18,11 +18,11 @@ from sqlinfer.models.features import choose, forms_of
 from sqlinfer.models.inspect import Graph, inspect_file
 from sqlinfer.models.prepare.head import attach_head
 from sqlinfer.models.prepare.image import PIXELS, Pixels, attach_pixels, wants_image
-from sqlinfer.models.prepare.options import Labels, Options, completed
+from sqlinfer.models.prepare.options import Labels, Options, completed, labels_of
 from sqlinfer.models.prepare.text import TOKENIZER_FILE, Tokenizer, Tokens, find_tokens, read_tokenizer
 from sqlinfer.models.signature import Feature, ImagePreparation, Label, TextPreparation
 
-__all__ = ["Labels", "Opened", "Options", "open_file"]
+__all__ = ["Labels", "Opened", "Options", "attach_head", "labels_of", "open_file"]
 
 
 _PLAIN = Layout()
@@ -33,6 +33,7 @@ class Opened:
     """A graph that is ready to be stored, its features, and the files that belong beside it.
 
     ``conversion``: two graphs that must answer the same, where the model had to be converted to a newer opset.
+    ``unproven``: the one score is a probability because its user says so.
     """
 
     graph: Graph
@@ -40,6 +41,7 @@ class Opened:
     labels: tuple[Label, ...]
     files: dict[str, bytes]
     conversion: tuple[bytes, bytes] | None = None
+    unproven: bool = False
 
 
 def open_file(
@@ -61,14 +63,15 @@ def open_file(
     path, classes, options = completed(path, labels, options)
     tokens: Tokens | None = None
     pixels: Pixels | None = None
+    unproven = False
 
     def change(model: onnx.ModelProto) -> None:
-        nonlocal tokens, pixels
+        nonlocal tokens, pixels, unproven
         if "tokenizer" in options:
             tokens = find_tokens(model.graph, path)
         if wants_image(options):
             pixels = attach_pixels(model, options, path)
-        attach_head(model, options, tokens, path)
+        unproven = attach_head(model, options, tokens, classes, path)
 
     graph = inspect_file(path, layout, change, sums=sums)
     prepared, files = [], {}
@@ -82,7 +85,7 @@ def open_file(
     others = replace(graph, inputs=tuple(tensor for tensor in graph.inputs if tensor.name not in taken))
     forms = forms_of(others, len(names or sample or ()))
     features = choose([form.behind(prepared) for form in forms], names, sample, renamed)
-    return Opened(graph, features, classes, files, pixels.conversion if pixels else None)
+    return Opened(graph, features, classes, files, pixels.conversion if pixels else None, unproven)
 
 
 def _text(tokens: Tokens, tokenizer: Tokenizer) -> Feature:

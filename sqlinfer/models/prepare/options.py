@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict, cast
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.signature import Label
 
-__all__ = ["Labels", "Options", "completed"]
+__all__ = ["Labels", "Options", "completed", "labels_of"]
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
 _CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
@@ -24,7 +24,8 @@ class Options(TypedDict, total=False):
 
     ``tokenizer``: a tokenizer.json; the model takes text. ``max_length``: longer texts are cut to so many tokens.
     ``pool``: how the vectors of tokens become one: 'mean', 'cls' (the first) or 'none'.
-    ``normalize``: answer vectors of length 1. ``softmax``, ``sigmoid``: answer probabilities, not raw scores.
+    ``normalize``: answer vectors of length 1. ``softmax``, ``sigmoid``: answer probabilities, not raw scores; of one
+    score for two labels, ``sigmoid=False`` says that it is one already.
     ``image``: the model takes PNG and JPEG files, as values from 0 to 1 unless one of the following says otherwise.
     ``preprocessor``: a preprocessor_config.json of Hugging Face's, which says the following.
     ``channels``: 'rgb', 'bgr' or 'gray'. ``resize``: 'stretch' to the model's size, 'crop' the middle, or how long the
@@ -56,22 +57,29 @@ def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[L
     unknown = sorted(set(given) - Options.__annotations__.keys())
     if unknown:
         raise TypeError(f"register() has no option {unknown[0]!r}; it has {', '.join(Options.__annotations__)}")
-    if isinstance(labels, (str, os.PathLike)):
-        labels = read_labels(Path(labels))
+    labels = labels_of(labels)
     options = given = cast("Options", {name: value for name, value in given.items() if value is not None})
     if path.is_dir():
         folder, path = path, _graph_in(path)
         known, scores = _classes(folder)
-        labels = labels or known
+        labels = labels or tuple(known)
         options = {**_text_options(folder), **_image_options(folder), **(scores if labels else {}), **given}
     if "pool" in options and options["pool"] not in ("mean", "cls", "none"):
         raise InvalidModel(f"pool is {options['pool']!r}: write 'mean', 'cls' or 'none'")
     if options.get("softmax") and options.get("sigmoid"):
         raise InvalidModel("softmax or sigmoid: the scores of classes that exclude one another want softmax")
-    return path, tuple(labels or ()), options
+    return path, labels, options
 
 
-def read_labels(path: Path) -> list[Label]:
+def labels_of(given: Labels) -> tuple[Label, ...]:
+    """As they are, or from a file. Raises InvalidModel."""
+    labels = tuple(_read_labels(Path(given)) if isinstance(given, (str, os.PathLike)) else given or ())
+    if len(set(labels)) == 1:
+        raise InvalidModel.one_label(labels[0])
+    return labels
+
+
+def _read_labels(path: Path) -> list[Label]:
     """One label a line, or the ``id2label`` of a config.json. Raises InvalidModel."""
     try:
         text = path.read_text(encoding="utf-8")
