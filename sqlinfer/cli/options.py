@@ -101,7 +101,11 @@ _PREPARATION = (
     click.option(
         "--resize", metavar="stretch|crop|N", help="Stretch to the model's size, or cut out the middle of N pixels."
     ),
-    click.option("--interpolation", type=click.Choice(("linear", "cubic", "nearest")), help="How to resize."),
+    click.option(
+        "--interpolation",
+        type=click.Choice(("linear", "cubic", "nearest", "lanczos", "box", "hamming")),
+        help="How to resize.",
+    ),
     click.option("--scale", type=float, metavar="X", help="What a pixel's value (0 to 255) is multiplied by."),
     click.option("--mean", metavar="R,G,B", callback=_numbers, help="What is subtracted then."),
     click.option("--std", metavar="R,G,B", callback=_numbers, help="What it is divided by then."),

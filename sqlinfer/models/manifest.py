@@ -22,8 +22,10 @@ The fields, in the order in which they are written:
                             "pad": 0 or null}: VARCHAR → ids of its tokens, [tokens] in `tensor`. Inputs `mask` (ones)
                            and `types` have the same shape. Rows may be padded on the right, with the id `pad`
                            and zeros, only where `pad` is not null.
-                           {"image": "RGB", "pixels": 67108864}: BLOB → [height, width, 3] uint8, turned upright;
-                           more pixels are refused
+                           {"image": "RGB" or "L", "pixels": 67108864, "steps": [{"do": "shorter", "size": [256],
+                            "how": "cubic"}, {"do": "crop", "size": [224, 224], "how": "floor"}]}: BLOB →
+                           [height, width, 3 or 1] uint8, turned upright, then resized and cut (see
+                           `signature.ImageStep`); more pixels are refused. Without "steps" there are none
     inputs      the graph inputs, each: name, dtype ("float32", "int64", "string" …: the names of `types.DTYPES`),
                 shape ([null, 30]: the batch axis first, null is a free axis),
                 shared (true: a run takes one value, that of its first row, so that only rows of equal values may
@@ -70,6 +72,7 @@ from sqlinfer.models.signature import (
     Call,
     Feature,
     ImagePreparation,
+    ImageStep,
     NullPolicy,
     Output,
     Signature,
@@ -244,7 +247,7 @@ def _null_policy(field: Any) -> NullPolicy:
 
 def _preparation_fields(prepare: TextPreparation | ImagePreparation | None) -> dict[str, Any] | None:
     if isinstance(prepare, ImagePreparation):
-        return {"image": "RGB", **asdict(prepare)}
+        return {"image": prepare.mode, "pixels": prepare.pixels, "steps": [asdict(step) for step in prepare.steps]}
     return asdict(prepare) if prepare is not None else None
 
 
@@ -254,6 +257,8 @@ def _preparation(fields: Any) -> TextPreparation | ImagePreparation | None:
     if "image" not in fields:
         optional = (fields.get(name) for name in ("mask", "types", "pad"))
         return TextPreparation(fields["tokenizer"], fields["sha256"], fields["max_length"], *optional)
-    if fields["image"] != "RGB":
+    if fields["image"] not in ("RGB", "L"):
         raise ValueError(f"images as {str(fields['image'])[:40]}, which is not known")
-    return ImagePreparation(fields["pixels"])
+    steps = _list(fields["steps"]) if "steps" in fields else ()
+    steps = tuple(ImageStep(step["do"], _list(step["size"]), step["how"]) for step in steps)
+    return ImagePreparation(fields["pixels"], fields["image"], steps)

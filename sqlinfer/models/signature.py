@@ -11,6 +11,7 @@ __all__ = [
     "Decode",
     "Feature",
     "ImagePreparation",
+    "ImageStep",
     "NullPolicy",
     "Output",
     "Signature",
@@ -53,13 +54,32 @@ class TextPreparation:
 
 
 @dataclass(frozen=True, slots=True)
-class ImagePreparation:
-    """How an image file becomes pixels: decoded, turned as its EXIF says, as [height, width, 3] of uint8 in RGB.
+class ImageStep:
+    """What is done with the pixels of an image, as Pillow does it.
 
-    The graph does the rest. ``pixels``: a larger image is refused before it is decoded.
+    ``do``: *resize* to the ``size`` [height, width]; *shorter*: the shorter side to the ``size`` [length], the longer
+    one with it, rounded down. ``how`` is the filter, with *across* behind it where the columns are made first, whatever
+    the sizes, as torchvision does and Pillow did before 13. *crop*: the middle of the ``size`` [height, width], with
+    zeros where there is nothing; *share*: of that share of the shorter side, rounded down. ``how``: where that begins,
+    half the difference rounded *floor*, to *zero* or to *even* numbers, where zeros are added to *zero*.
+    """
+
+    do: Literal["resize", "shorter", "crop", "share"]
+    size: tuple[float, ...]
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePreparation:
+    """How an image file becomes pixels: decoded, turned as its EXIF says, in the ``mode`` RGB or L (grey), and then the
+    ``steps``, as [height, width, channels] of uint8.
+
+    The graph does the rest. ``pixels``: a larger image is refused before it is decoded or resized.
     """
 
     pixels: int
+    mode: Literal["RGB", "L"] = "RGB"
+    steps: tuple[ImageStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

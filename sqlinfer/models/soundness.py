@@ -17,6 +17,7 @@ from sqlinfer.models.signature import (
     Call,
     Feature,
     ImagePreparation,
+    ImageStep,
     Output,
     Signature,
     Tensor,
@@ -33,6 +34,13 @@ _MOST_VALUES = 100_000_000
 _MOST_TENSORS = 10_000
 _MOST_TOKENS = 10_000_000
 _MOST_PIXELS = 1 << 26
+_LONGEST_SIDE = 1 << 16
+_FILTERS = {"nearest", "lanczos", "linear", "cubic", "box", "hamming"}
+_FILTERS |= {f"{name} across" for name in _FILTERS}
+_ROUNDINGS = {"floor", "zero", "even"}
+# How many lengths a step has, and how it may be done.
+_STEPS = {"resize": (2, _FILTERS), "shorter": (1, _FILTERS), "crop": (2, _ROUNDINGS), "share": (2, _ROUNDINGS)}
+_CHANNELS = {"RGB": 3, "L": 1}
 _LABELS: dict[str, type] = {"VARCHAR": str, "BIGINT": int, "BOOLEAN": bool}
 
 
@@ -144,8 +152,11 @@ def _require_feature(feature: Feature, inputs: Mapping[str, Tensor]) -> None:
         _require_text(feature.prepare, [inputs[name] for name in feature.tensors])
     if isinstance(feature.prepare, ImagePreparation):
         _must(0 < feature.prepare.pixels <= _MOST_PIXELS, f"images of {feature.prepare.pixels} pixels")
-        fits = tensor.dtype == "uint8" and len(tensor.shape) == 4 and tensor.shape[3] in (3, None)
+        channels = _CHANNELS[feature.prepare.mode]
+        fits = tensor.dtype == "uint8" and len(tensor.shape) == 4 and tensor.shape[3] in (channels, None)
         _must(fits, f"an image as {tensor.name!r}")
+        for step in feature.prepare.steps:
+            _require_step(step)
     if feature.null.kind in ("nan", "value"):
         kind = "string" if text else "" if image else tensor.dtype
         value = math.nan if feature.null.kind == "nan" else feature.null.value
@@ -172,6 +183,13 @@ def _require_text(prepare: TextPreparation, ids: Sequence[Tensor]) -> None:
     _must(file not in ("", ".", "..") and not set(file) & set("/\\\0"), f"a tokenizer at {file!r}")
     _must(0 < prepare.max_length <= _MOST_TOKENS, f"texts of {prepare.max_length} tokens")
     _must(prepare.pad is None or 0 <= prepare.pad < 2**31, f"texts filled up with {prepare.pad}")
+
+
+def _require_step(step: ImageStep) -> None:
+    count, known = _STEPS[step.do]
+    whole = step.do == "share" or all(side % 1 == 0 for side in step.size)
+    fits = len(step.size) == count and whole and all(0 < side <= _LONGEST_SIDE for side in step.size)
+    _must(fits and step.how in known, f"images that are made {step.do} {step.size} {step.how}")
 
 
 def _require_fed(signature: Signature) -> None:

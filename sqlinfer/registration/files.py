@@ -15,7 +15,7 @@ from sqlinfer.runtime.claims import labels_hold, require_answers, require_labels
 from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.stand_ins import synthetic_rows
-from sqlinfer.runtime.trial import classes_agree, prepared_rules, require_same
+from sqlinfer.runtime.trial import classes_agree, prepared_rules
 from sqlinfer.version import __version__
 from sqlinfer.worker import step
 
@@ -34,8 +34,6 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     if not all(classes_agree(one.before, one.after, one.rows) for one in opened.graph.replaced):
         opened = _open(name, path, sample, wishes, sums=False)
     graph = opened.graph
-    if opened.conversion is not None:
-        require_same(name, *opened.conversion, graph.tolerance)
     features = null_policies(opened.features, wishes.null, "nan" if graph.takes_nan else "null")
     given = sample.columns([f.name for f in features]).spread(PROVEN_ROWS).table if sample else None
     seen = Observed(name, graph, features, given, opened.files)

@@ -30,7 +30,9 @@ __all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "loaded", "proof_t
 
 PROVEN_ROWS = 1000
 _STORED_ROWS = 16
-_STORED_VALUES = 20_000
+# As they are written; a single row may be longer, if it is not so long that model.json could not be read.
+_STORED_LENGTH = 320_000
+_LONGEST_ROW = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +148,13 @@ def prove(
 
 
 def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any], tolerance: float) -> Proof:
-    width = sum(_values_in(table.column(feature.name)) for feature in signature.features)
-    count = max(1, min(_STORED_ROWS, _STORED_VALUES // max(width, 1)))
+    first = [table.column(feature.name).slice(0, 1).to_pylist() for feature in signature.features]
+    first += [list(values[:1]) for call, values in answers.items() if call in signature.calls]
+    length = max(1, sum(len(str(json_values(values))) for values in first))
+    count = max(length <= _LONGEST_ROW, min(_STORED_ROWS, _STORED_LENGTH // length))
     columns = [json_values(table.column(f.name).slice(0, count).to_pylist()) for f in signature.features]
     kept = {call: json_values(list(values[:count])) for call, values in answers.items() if call in signature.calls}
     return Proof(tuple(zip(*columns, strict=True)), kept, tolerance)
-
-
-def _values_in(column: pa.ChunkedArray) -> int:
-    first = column[0].as_py() if len(column) else None
-    return len(str(first)) // 8 + 1 if isinstance(first, (list, bytes)) else 1
 
 
 def proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pa.Table:

@@ -31,7 +31,7 @@ class Extension:
         content = [ctypes.c_char_p, ctypes.c_size_t]
         self._decode = _function(library.sqlinfer_decode_image, None, *content, ctypes.c_uint64, decoded)
         self._free_image = _function(library.sqlinfer_free_image, None, decoded)
-        self._count = _function(library.sqlinfer_count_pixels, ctypes.c_uint64, *content)
+        self._size = _function(library.sqlinfer_image_size, ctypes.c_uint64, *content)
         self._refuse = _function(library.sqlinfer_refuse_trees, ctypes.c_void_p, *content)
         self._free_text = _function(library.sqlinfer_free_text, None, ctypes.c_void_p)
 
@@ -47,9 +47,10 @@ class Extension:
         finally:
             self._free_image(ctypes.byref(decoded))
 
-    def count_pixels(self, content: bytes) -> int:
-        """How many pixels the file says it has; 0 where it does not say."""
-        return int(self._count(content, len(content)))
+    def size(self, content: bytes) -> tuple[int, int]:
+        """Height and width, as the file says them; zeros where it does not."""
+        height, width = divmod(self._size(content, len(content)), 1 << 32)
+        return int(height), int(width)
 
     def refuse_trees(self, model: bytes) -> str | None:
         """Why the trees of a model are not to be given to ONNX Runtime; None where they may be."""
@@ -71,4 +72,4 @@ def extension() -> Extension | None:
     if not EXTENSION_FILE.exists():
         return None
     library = ctypes.CDLL(str(EXTENSION_FILE))
-    return Extension(library) if hasattr(library, "sqlinfer_refuse_trees") else None
+    return Extension(library) if hasattr(library, "sqlinfer_image_size") else None

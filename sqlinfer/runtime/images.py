@@ -1,4 +1,4 @@
-"""Image files → pixels. What is done with the pixels then is the graph's own business."""
+"""Image files → pixels, sized and cut as the model takes them. What is done with the values is the graph's business."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlinfer.errors import MissingExtra
 from sqlinfer.models.signature import Feature, ImagePreparation
 from sqlinfer.runtime.extension import Extension, extension
 from sqlinfer.runtime.nested import Cells
+from sqlinfer.runtime.pixels import Steps
 from sqlinfer.runtime.unreadable import Unreadable
 
 __all__ = ["ImagePreparer"]
@@ -31,6 +32,8 @@ class ImagePreparer:
         self._tensor = feature.tensor
         self._most = feature.prepare.pixels
         self._decoder: Extension | _Pillow = extension() or _Pillow()
+        plain = feature.prepare.mode == "RGB" and not feature.prepare.steps
+        self._steps = None if plain else Steps(feature.prepare)
 
     def __call__(self, images: pa.Array) -> dict[str, Cells]:
         """Raises Unreadable."""
@@ -40,12 +43,16 @@ class ImagePreparer:
         return {self._tensor: Cells(values, shapes.prod(axis=1), shapes)}
 
     def bytes_of(self, content: bytes | None) -> int:
-        """How much memory the pixels will take; an image that cannot be read takes none."""
-        return min(self._decoder.count_pixels(content or b""), self._most) * 3
+        """How much memory the pixels will take, of the file or of the tensor; an image that cannot be read takes
+        none."""
+        height, width = self._decoder.size(content or b"")
+        last_height, last_width = self._steps.size_of(height, width) if self._steps else (height, width)
+        return min(max(height * width, last_height * last_width), self._most) * 3 if height * width else 0
 
     def _read(self, row: int, content: bytes) -> np.ndarray:
         try:
-            return self._decoder.decode(content, self._most)
+            pixels = self._decoder.decode(content, self._most)
+            return self._steps(pixels) if self._steps else pixels
         except (ValueError, MemoryError) as error:
             raise Unreadable(self._feature, row, str(error)) from error
 
@@ -76,13 +83,13 @@ class _Pillow:
             raise ValueError(f"it is damaged: {error}") from error
         raise ValueError(f"{size} are more than the {most} that are accepted")
 
-    def count_pixels(self, content: bytes) -> int:
-        """As `Extension.count_pixels`."""
+    def size(self, content: bytes) -> tuple[int, int]:
+        """As `Extension.size`."""
         try:
             with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-                return int(image.width * image.height)
+                return int(image.height), int(image.width)
         except Exception:  # it is reported when it is read
-            return 0
+            return 0, 0
 
     def _pixels(self, image: Any) -> np.ndarray:
         """[height, width, 3], upright. Pillow would clip 16 bits of grey to 8."""

@@ -53,7 +53,7 @@ def synthetic_rows(signature: Signature, lengths: tuple[int, int] = LENGTHS[0], 
     columns = {}
     for feature in signature.features:
         if feature.prepare is not None:
-            columns[feature.name] = made_up(feature.prepare, random)
+            columns[feature.name] = made_up(signature, feature, random)
             continue
         axes = () if feature.column is not None else signature.input(feature.tensor).shape[1:]
         arrow = arrow_type(feature.type)

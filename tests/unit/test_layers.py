@@ -41,7 +41,7 @@ HOMES = {
     "lightgbm": ("models/convert/",),
     "torch": ("models/convert/",),
     "tokenizers": ("runtime/texts.py",),
-    "PIL": ("runtime/images.py",),
+    "PIL": ("runtime/images.py", "runtime/pixels.py"),
 }
 # Optional packages are not imported before they are needed.
 OPTIONAL = {"sklearn", "skl2onnx", "catboost", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"} | {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import onnx
 import pyarrow as pa
@@ -17,10 +18,10 @@ from sqlinfer.models.axes import Layout
 from sqlinfer.models.features import choose, forms_of
 from sqlinfer.models.inspect import Graph, inspect_file
 from sqlinfer.models.prepare.head import attach_head
-from sqlinfer.models.prepare.image import PIXELS, Pixels, attach_pixels, wants_image
-from sqlinfer.models.prepare.options import Labels, Options, completed, labels_of
-from sqlinfer.models.prepare.text import TOKENIZER_FILE, Tokenizer, Tokens, find_tokens, read_tokenizer
-from sqlinfer.models.signature import Feature, ImagePreparation, Label, TextPreparation
+from sqlinfer.models.prepare.image import Pixels, attach_pixels, takes_image, wants_image
+from sqlinfer.models.prepare.options import ABOUT_TEXTS, Labels, Options, completed, labels_of
+from sqlinfer.models.prepare.text import TOKENIZER_FILE, Tokenizer, Tokens, find_tokens, read_tokenizer, takes_tokens
+from sqlinfer.models.signature import Feature, Label, TextPreparation
 
 __all__ = ["Labels", "Opened", "Options", "attach_head", "labels_of", "open_file"]
 
@@ -32,7 +33,6 @@ _PLAIN = Layout()
 class Opened:
     """A graph that is ready to be stored, its features, and the files that belong beside it.
 
-    ``conversion``: two graphs that must answer the same, where the model had to be converted to a newer opset.
     ``unproven``: the one score is a probability because its user says so.
     """
 
@@ -40,7 +40,6 @@ class Opened:
     features: list[Feature]
     labels: tuple[Label, ...]
     files: dict[str, bytes]
-    conversion: tuple[bytes, bytes] | None = None
     unproven: bool = False
 
 
@@ -60,13 +59,14 @@ def open_file(
     ``names`` of the features, else the ``sample`` has them: see `choose`. ``sums``: trees that classify are written
     as sums of trees. Raises InvalidModel, FeatureError.
     """
-    path, classes, options = completed(path, labels, options)
+    path, classes, given, offered = completed(path, labels, options)
     tokens: Tokens | None = None
     pixels: Pixels | None = None
     unproven = False
 
     def change(model: onnx.ModelProto) -> None:
-        nonlocal tokens, pixels, unproven
+        nonlocal tokens, pixels, unproven, options
+        options = {**_fitting(offered, model.graph), **given}
         if "tokenizer" in options:
             tokens = find_tokens(model.graph, path)
         if wants_image(options):
@@ -80,12 +80,22 @@ def open_file(
         files[TOKENIZER_FILE] = tokenizer.content
         prepared.append(_text(tokens, tokenizer))
     if pixels is not None:
-        prepared.append(Feature("image", "BLOB", pixels.name, prepare=ImagePreparation(PIXELS)))
+        prepared.append(Feature("image", "BLOB", pixels.name, prepare=pixels.prepare))
     taken = {name for feature in prepared for name in feature.tensors}
     others = replace(graph, inputs=tuple(tensor for tensor in graph.inputs if tensor.name not in taken))
     forms = forms_of(others, len(names or sample or ()))
     features = choose([form.behind(prepared) for form in forms], names, sample, renamed)
-    return Opened(graph, features, classes, files, pixels.conversion if pixels else None, unproven)
+    return Opened(graph, features, classes, files, unproven)
+
+
+def _fitting(offered: Options, graph: onnx.GraphProto) -> Options:
+    """What a folder says of texts and images, where the graph takes any: it may be of one part of a model."""
+    left = dict(offered)
+    if "tokenizer" in offered and not takes_tokens(graph):
+        left = {name: value for name, value in left.items() if name not in ABOUT_TEXTS}
+    if "preprocessor" in offered and not takes_image(graph):
+        del left["preprocessor"]
+    return cast("Options", left)
 
 
 def _text(tokens: Tokens, tokenizer: Tokenizer) -> Feature:

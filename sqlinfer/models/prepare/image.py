@@ -1,16 +1,15 @@
-"""Pixels → the tensor that an image model was trained on: sized, cut, scaled and normalised by nodes of the graph.
+"""Pixels → the tensor that an image model was trained on.
 
-Sizes and crops are those of Hugging Face's image processors and of torchvision; a resized image is what Pillow's
-``Image.resize`` gives, but for single pixels that differ by one level (cubic: by up to four, at hard edges).
+Sizing and cutting are done where files are decoded, by Pillow or as it does them, so that every pixel is Pillow's own;
+the numbers are scaled and normalised by nodes of the graph, in the precision of the libraries that say how.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -18,33 +17,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.prepare.options import Options
+from sqlinfer.models.prepare.processors import FILTERS, Operation, Recipe, read_processor
+from sqlinfer.models.signature import ImagePreparation, ImageStep
 
-__all__ = ["PIXELS", "Pixels", "attach_pixels", "wants_image"]
+__all__ = ["Pixels", "attach_pixels", "takes_image", "wants_image"]
 
 # A file of a few kilobytes can claim billions of pixels; these are 8,192 x 8,192.
-PIXELS = 1 << 26
-_OPSET = 18  # the first whose Resize looks at all pixels when it shrinks (antialias)
+_PIXELS = 1 << 26
+_OPSET = 7  # the first whose operators take one number, or one for each channel, beside an image
 _INPUT = "image"
 _ASKS = ("image", "preprocessor", "channels", "resize", "interpolation", "scale", "mean", "std")
-# Pillow's numbers for its filters.
-_FILTERS = {0: "nearest", 2: "linear", 3: "cubic"}
-# Pillow's weights for grey, of 65,536.
-_GREY = (19595, 38470, 7471)
-
-
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """``height``, ``width`` of the tensor, None where any will do. ``shorter``: the shorter side is made so long, and
-    the middle is cut out; None stretches. ``mean`` and ``std`` are of the scaled values."""
-
-    height: int | None
-    width: int | None
-    shorter: int | None
-    interpolation: str
-    channels: str
-    scale: float
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
+_PLAIN = Recipe((), False, ())
 
 
 def wants_image(options: Options) -> bool:
@@ -52,63 +36,49 @@ def wants_image(options: Options) -> bool:
     return any(value is not None and value is not False for value in given)
 
 
+def takes_image(graph: onnx.GraphProto) -> bool:
+    """Whether one input may be of images."""
+    return len(_image_inputs(graph)) == 1
+
+
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """The input that takes pixels now. ``conversion``: the graph before and after it was made one of a newer opset."""
+    """The input that takes pixels now, and what makes them of a file."""
 
     name: str
-    conversion: tuple[bytes, bytes] | None
+    prepare: ImagePreparation
 
 
 def attach_pixels(model: onnx.ModelProto, options: Options, origin: object) -> Pixels:
-    """Let the graph take uint8 [batch, height, width, 3] in place of its image tensor. Raises InvalidModel."""
+    """Let the graph take uint8 [batch, height, width, 3], or 1 for grey, in place of its image tensor. Raises
+    InvalidModel."""
     old = _image_input(model.graph, origin)
     first = _is_channels_first(old)
     dims = [d.dim_value or None for d in old.type.tensor_type.shape.dim]
     count = dims[1 if first else 3] or 3
     if count not in (1, 3):
         raise InvalidModel(f"{origin}: the input {old.name!r} has {count} channels; an image has 1 or 3")
-    steps = _steps(options, dims[2:4] if first else dims[1:3], count, old.type.tensor_type.elem_type)
-    conversion = None
-    if (steps.height is not None or steps.channels == "gray") and _opset(model) < _OPSET:
-        conversion = _convert(model, origin)
-        old = next(value for value in model.graph.input if value.name == old.name)
+    if _opset(model) < _OPSET:
+        raise InvalidModel(f"{origin} is of opset {_opset(model)}: export the model with opset {_OPSET} or later")
+    sides = (dims[2], dims[3]) if first else (dims[1], dims[2])
+    recipe = read_processor(Path(options["preprocessor"])) if "preprocessor" in options else _PLAIN
+    steps = _steps(options, recipe, sides)
+    kind = old.type.tensor_type.elem_type
+    gray = _is_gray(options, count)
     name = _INPUT if all(value.name != _INPUT for value in _named(model.graph)) else f"sqlinfer_{_INPUT}"
     nodes = _Nodes(name)
-    _add_steps(nodes, steps)
+    if recipe.flip != (options.get("channels") == "bgr"):
+        nodes.add("Gather", nodes.constant([2, 1, 0]), axis=3)
+    nodes.compute(_values(options, recipe, count, is_raw=kind not in _FLOATS), count)
     if first:
         nodes.add("Transpose", perm=[0, 3, 1, 2])
-    nodes.last(old.name, old.type.tensor_type.elem_type)
+    nodes.last(old.name, kind)
+    height, width = _size_after(steps, sides, origin)
     rows = old.type.tensor_type.shape.dim[0]
-    batch = rows.dim_value or rows.dim_param or "rows"
-    pixels = helper.make_tensor_value_info(name, TensorProto.UINT8, [batch, "height", "width", 3])
+    shape = [rows.dim_value or rows.dim_param or "rows", height or "height", width or "width", count]
+    pixels = helper.make_tensor_value_info(name, TensorProto.UINT8, shape)
     _put_before(model.graph, old.name, pixels, nodes.nodes)
-    return Pixels(name, conversion)
-
-
-def _add_steps(nodes: _Nodes, steps: _Steps) -> None:
-    if steps.channels == "bgr":
-        nodes.add("Gather", nodes.constant([2, 1, 0]), axis=3)
-    if steps.channels == "gray":
-        nodes.add("Cast", to=TensorProto.INT32)
-        nodes.add("Mul", nodes.constant(_GREY, np.int32))
-        nodes.add("ReduceSum", nodes.constant([3]), keepdims=1)
-        nodes.add("Add", nodes.constant([1 << 15], np.int32))
-        nodes.add("Div", nodes.constant([1 << 16], np.int32))
-        nodes.add("Cast", to=TensorProto.UINT8)
-    if steps.height is not None and steps.width is not None:
-        if steps.shorter is None:
-            nodes.resize(nodes.constant([steps.height, steps.width]), steps.interpolation)
-        else:
-            nodes.resize(nodes.sizes_of_shorter(steps.shorter), steps.interpolation)
-            nodes.cut_middle(steps.height, steps.width)
-    nodes.add("Cast", to=TensorProto.FLOAT)
-    std = np.array(steps.std, np.float64)
-    factor, shift = steps.scale / std, -np.array(steps.mean, np.float64) / std
-    if (factor != 1).any():
-        nodes.add("Mul", nodes.constant(factor, np.float32))
-    if shift.any():
-        nodes.add("Add", nodes.constant(shift, np.float32))
+    return Pixels(name, ImagePreparation(_PIXELS, "L" if gray else "RGB", steps))
 
 
 class _Nodes:
@@ -125,30 +95,19 @@ class _Nodes:
     def constant(self, values: Any, dtype: Any = np.int64) -> str:
         return self._node("Constant", value=numpy_helper.from_array(np.asarray(values, dtype)))
 
-    def resize(self, sizes: str, interpolation: str) -> None:
-        how: dict[str, Any] = {"antialias": 1, "exclude_outside": 1}
-        if interpolation == "nearest":
-            how = {"nearest_mode": "round_prefer_ceil"}
-        if interpolation == "cubic":
-            how["cubic_coeff_a"] = -0.5
-        self.add("Resize", "", "", sizes, mode=interpolation, axes=[1, 2], **how)
-
-    def sizes_of_shorter(self, length: int) -> str:
-        """[height, width] with the shorter side of that length; the longer one rounded down, as torchvision does."""
-        sizes = self._sizes()
-        shorter = self._node("ReduceMin", sizes, keepdims=1)
-        return self._node("Div", self._node("Mul", sizes, self.constant([length])), shorter)
-
-    def cut_middle(self, height: int, width: int) -> None:
-        wanted = self.constant([height, width])
-        start = self._node("Div", self._node("Sub", self._sizes(), wanted), self.constant([2]))
-        self.add("Slice", start, self._node("Add", start, wanted), self.constant([1, 2]))
+    def compute(self, values: Sequence[Operation], count: int) -> None:
+        if not values or values[0][0] != "scale":
+            self.add("Cast", to=TensorProto.FLOAT)
+        for operation, numbers in values:
+            if operation == "scale":
+                self.add("Cast", to=TensorProto.DOUBLE)
+                self.add("Mul", self.constant(_per_channel(numbers, count, "scale"), np.float64))
+                self.add("Cast", to=TensorProto.FLOAT)
+            else:
+                self.add(operation.title(), self.constant(_per_channel(numbers, count, operation), np.float32))
 
     def last(self, name: str, kind: int) -> None:
         self.nodes.append(helper.make_node("Cast", [self._at], [name], name="sqlinfer_pixels", to=kind))
-
-    def _sizes(self) -> str:
-        return self._node("Slice", self._node("Shape", self._at), self.constant([1]), self.constant([3]))
 
     def _node(self, op: str, *inputs: str, **attributes: Any) -> str:
         output = f"sqlinfer_image_{len(self.nodes)}"
@@ -156,96 +115,119 @@ class _Nodes:
         return output
 
 
-def _steps(options: Options, sizes: Sequence[int | None], count: int, kind: int) -> _Steps:
-    known = _preprocessor(Path(options["preprocessor"])) if "preprocessor" in options else {}
-    height, width = _size(sizes, known.get("size"))
-    shorter = known.get("shorter")
+def _steps(options: Options, recipe: Recipe, sides: tuple[int | None, int | None]) -> tuple[ImageStep, ...]:
+    """The recipe's, but for what its user says."""
     resize = options.get("resize")
-    if resize is not None:
-        shorter = None if resize == "stretch" else _pixels(resize, height, width)
-    if shorter is not None and height is not None and width is not None and shorter < max(height, width):
+    how: str | None = options.get("interpolation")
+    if how is not None and how not in FILTERS.values():
+        raise InvalidModel(f"interpolation={how!r}: write one of {', '.join(FILTERS.values())}")
+    if resize is None and "preprocessor" in options:
+        return tuple(step if step.do == "crop" or how is None else _with(step, how) for step in recipe.steps)
+    height, width = sides
+    if height is None or width is None:
+        if resize is not None:
+            raise InvalidModel("resize is for a model of one size, and the model takes images of any")
+        return ()
+    how = how or next((step.how for step in recipe.steps if step.do in ("resize", "shorter")), "linear")
+    if resize in (None, "stretch"):
+        return (ImageStep("resize", (height, width), how),)
+    shorter = _shorter(resize, height, width)
+    if shorter < max(height, width):
         raise InvalidModel(f"a shorter side of {shorter} pixels is too short to cut {height} x {width} out of it")
-    raw = kind not in (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16)
-    scale = options.get("scale", known.get("scale", 1.0 if raw else 1 / 255))
-    channels = options.get("channels") or ("gray" if count == 1 else "rgb")
-    interpolation = options.get("interpolation") or known.get("interpolation", "linear")
-    if isinstance(interpolation, int):
-        raise InvalidModel(
-            f"the preprocessor resizes with Pillow's filter {interpolation}, which ONNX does not have; "
-            "choose --interpolation linear, cubic or nearest"
-        )
-    if (channels == "gray") != (count == 1):
-        raise InvalidModel(f"channels={channels!r} do not fit a model that takes {count}")
-    mean = _per_channel(options.get("mean", known.get("mean", (0.0,))), count, "mean")
-    std = _per_channel(options.get("std", known.get("std", (1.0,))), count, "std")
-    if not all(std):
-        raise InvalidModel("a std of 0: every value would be infinite")
-    return _Steps(height, width, shorter, interpolation, channels, float(scale), mean, std)
+    return (ImageStep("shorter", (shorter,), how), ImageStep("crop", (height, width), "floor"))
 
 
-def _preprocessor(path: Path) -> dict[str, Any]:
-    """What a preprocessor_config.json of Hugging Face's says. Raises InvalidModel."""
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        steps: dict[str, Any] = {}
-        size, crop = fields.get("size"), fields.get("crop_size")
-        cuts = fields.get("do_center_crop", False)
-        if fields.get("do_resize", True) and size is not None:
-            shorter = size if isinstance(size, int) and cuts else _of(size, "shortest_edge")
-            steps = {"shorter": shorter, "size": _sides(crop if cuts and crop is not None else size)}
-            steps["interpolation"] = _FILTERS.get(fields.get("resample", 2), fields.get("resample"))
-        if fields.get("do_rescale", True):
-            steps["scale"] = float(fields.get("rescale_factor", 1 / 255))
-        else:
-            steps["scale"] = 1.0
-        if fields.get("do_normalize", True) and "image_mean" in fields:
-            steps["mean"], steps["std"] = fields["image_mean"], fields["image_std"]
-        return steps
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InvalidModel(f"{path} is not a preprocessor_config.json that can be used: {error!r}") from error
+def _with(step: ImageStep, how: str) -> ImageStep:
+    return ImageStep(step.do, step.size, how) if step.do in ("resize", "shorter") else step
 
 
-def _of(size: Any, name: str) -> int | None:
-    return size.get(name) if isinstance(size, dict) else None
-
-
-def _sides(size: Any) -> tuple[int, int] | None:
-    if isinstance(size, int):
-        return size, size
-    if "shortest_edge" in size:
-        return int(size["shortest_edge"]), int(size["shortest_edge"])
-    return int(size["height"]), int(size["width"])
-
-
-def _size(sizes: Sequence[int | None], known: tuple[int, int] | None) -> tuple[int | None, int | None]:
-    """The model's own shape, and where it is free, what its preprocessor says."""
-    height, width = sizes[0] or (known and known[0]), sizes[1] or (known and known[1])
-    return (height, width) if height and width else (None, None)
-
-
-def _pixels(resize: str | int, height: int | None, width: int | None) -> int:
-    if resize == "crop" and height is not None and width is not None:
+def _shorter(resize: str | int | None, height: int, width: int) -> int:
+    if resize == "crop":
         return max(height, width)
     try:
-        return int(resize)
+        return int(resize or 0)
     except ValueError as error:
         raise InvalidModel(
             f"resize={resize!r}: write 'stretch', 'crop', or how long the shorter side is made before the middle is cut"
         ) from error
 
 
-def _per_channel(values: Any, count: int, what: str) -> tuple[float, ...]:
-    numbers = tuple(float(value) for value in (values if isinstance(values, (list, tuple)) else [values]))
-    if len(numbers) not in (1, count):
-        raise InvalidModel(f"{what} has {len(numbers)} values for {count} channels")
-    return numbers if len(numbers) == count else numbers * count
+def _size_after(
+    steps: Sequence[ImageStep], sides: tuple[int | None, int | None], origin: object
+) -> tuple[int | None, int | None]:
+    """Of the pixels; where nothing sets it, images have the model's own size. Raises InvalidModel."""
+    fixed = next((step.size for step in reversed(steps) if step.do in ("resize", "crop")), None)
+    if fixed is None:
+        return sides
+    if any(side not in (None, made) for side, made in zip(sides, fixed, strict=True)):
+        raise InvalidModel(
+            f"{origin} takes images of {sides[0]} x {sides[1]} pixels, and its preprocessor makes "
+            f"{fixed[0]:g} x {fixed[1]:g}: it is that of another model, or say --resize (stretch, crop or a number)"
+        )
+    return int(fixed[0]), int(fixed[1])
+
+
+def _is_gray(options: Options, count: int) -> bool:
+    channels: Literal["rgb", "bgr", "gray"] | None = options.get("channels")
+    if channels is None and count == 1 and "preprocessor" in options:
+        raise InvalidModel("the model takes one channel, and image processors make three: --channels gray makes one")
+    if channels is not None and (channels == "gray") != (count == 1):
+        raise InvalidModel(f"channels={channels!r} do not fit a model that takes {count}")
+    return count == 1
+
+
+def _values(options: Options, recipe: Recipe, count: int, *, is_raw: bool) -> list[Operation]:
+    """The recipe's, but for what its user says; of integers, the values are those of the pixels."""
+    values = list(recipe.values)
+    if "preprocessor" not in options:
+        values = [] if is_raw else [("scale", (1 / 255,))]
+    scale, mean, std = options.get("scale"), options.get("mean"), options.get("std")
+    if any(given is not None for given in (scale, mean, std)):
+        values = _overruled(values, scale, mean, std)
+    if any(operation == "div" and not all(numbers) for operation, numbers in values):
+        raise InvalidModel("a std of 0: every value would be infinite")
+    for what, given in (("mean", mean), ("std", std)):
+        if given is not None:
+            _per_channel(_numbers(given), count, what)
+    return [(operation, numbers) for operation, numbers in values if _does_something(operation, numbers)]
+
+
+def _overruled(values: Sequence[Operation], scale: Any, mean: Any, std: Any) -> list[Operation]:
+    """(pixel x scale - mean) / std, with what is given in place of what is there."""
+    there = dict(values)
+    some = scale is None or mean is None or std is None
+    if some and [operation for operation, _ in values] not in (["scale", "sub", "div"], ["scale"], ["sub", "div"], []):
+        raise InvalidModel(
+            "the preprocessor does more with values than scale, mean and std say: give all three of them"
+        )
+    given = {"scale": scale, "sub": mean, "div": std}
+    return [
+        (operation, _numbers(there.get(operation, neutral) if number is None else number))
+        for (operation, number), neutral in zip(given.items(), ((1.0,), (0.0,), (1.0,)), strict=True)
+    ]
+
+
+def _does_something(operation: str, numbers: tuple[float, ...]) -> bool:
+    return any(number != (0 if operation == "sub" else 1) for number in numbers)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:
+    return tuple(float(value) for value in (values if isinstance(values, (list, tuple)) else [values]))
+
+
+def _per_channel(values: Sequence[float], count: int, what: str) -> tuple[float, ...]:
+    if len(values) not in (1, count):
+        raise InvalidModel(f"{what} has {len(values)} values for {count} channels")
+    return tuple(values) if len(values) == count else tuple(values) * count
+
+
+def _image_inputs(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    constants = {tensor.name for tensor in graph.initializer}
+    return [v for v in graph.input if v.name not in constants and len(v.type.tensor_type.shape.dim) == 4]
 
 
 def _image_input(graph: onnx.GraphProto, origin: object) -> onnx.ValueInfoProto:
-    constants = {tensor.name for tensor in graph.initializer}
-    found: list[onnx.ValueInfoProto] = [
-        v for v in graph.input if v.name not in constants and len(v.type.tensor_type.shape.dim) == 4
-    ]
+    found = _image_inputs(graph)
     if len(found) != 1:
         raise InvalidModel(f"{origin} has {len(found)} inputs of four axes; a model of images has one")
     return found[0]
@@ -258,19 +240,6 @@ def _is_channels_first(value: onnx.ValueInfoProto) -> bool:
 
 def _opset(model: onnx.ModelProto) -> int:
     return int(next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1))
-
-
-def _convert(model: onnx.ModelProto, origin: object) -> tuple[bytes, bytes]:
-    before = model.SerializeToString()
-    try:
-        newer = onnx.version_converter.convert_version(model, _OPSET)
-    except Exception as error:  # the converter raises what its C++ throws
-        raise InvalidModel(
-            f"{origin} is of opset {_opset(model)}, and resizing needs {_OPSET}: it cannot be converted "
-            f"({' '.join(str(error).split())[:200]}); export the model with opset {_OPSET} or later"
-        ) from error
-    model.CopyFrom(newer)
-    return before, model.SerializeToString()
 
 
 def _named(graph: onnx.GraphProto) -> list[Any]:

@@ -11,7 +11,9 @@ from typing import Any, Literal, TypedDict, cast
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.signature import Label
 
-__all__ = ["Labels", "Options", "completed", "labels_of"]
+__all__ = ["ABOUT_TEXTS", "Labels", "Options", "completed", "labels_of"]
+
+ABOUT_TEXTS = ("tokenizer", "max_length", "pool", "normalize")
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
 _CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
@@ -27,9 +29,10 @@ class Options(TypedDict, total=False):
     ``normalize``: answer vectors of length 1. ``softmax``, ``sigmoid``: answer probabilities, not raw scores; of one
     score for two labels, ``sigmoid=False`` says that it is one already.
     ``image``: the model takes PNG and JPEG files, as values from 0 to 1 unless one of the following says otherwise.
-    ``preprocessor``: a preprocessor_config.json of Hugging Face's, which says the following.
+    ``preprocessor``: a preprocessor_config.json of Hugging Face's (or config.json of timm's), which says the following.
     ``channels``: 'rgb', 'bgr' or 'gray'. ``resize``: 'stretch' to the model's size, 'crop' the middle, or how long the
-    shorter side is made before the middle is cut out. ``interpolation``: 'linear', 'cubic' or 'nearest'.
+    shorter side is made before the middle is cut out. ``interpolation``: 'linear', 'cubic', 'nearest',
+    'lanczos', 'box' or 'hamming', as Pillow does it.
     ``scale``, ``mean``, ``std``: a value is (pixel x scale - mean) / std, with one mean and std or one a channel.
     """
 
@@ -43,7 +46,7 @@ class Options(TypedDict, total=False):
     preprocessor: str | os.PathLike[str]
     channels: Literal["rgb", "bgr", "gray"]
     resize: str | int
-    interpolation: Literal["linear", "cubic", "nearest"]
+    interpolation: Literal["linear", "cubic", "nearest", "lanczos", "box", "hamming"]
     scale: float
     mean: float | Sequence[float]
     std: float | Sequence[float]
@@ -52,23 +55,25 @@ class Options(TypedDict, total=False):
 Labels = Sequence[Label] | str | os.PathLike[str] | None
 
 
-def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[Label, ...], Options]:
-    """The graph's own file, its labels, and the options, with what the folder knows; the user has the last word."""
+def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[Label, ...], Options, Options]:
+    """The graph's own file, its labels, what the user says, who has the last word, and what the folder knows."""
     unknown = sorted(set(given) - Options.__annotations__.keys())
     if unknown:
         raise TypeError(f"register() has no option {unknown[0]!r}; it has {', '.join(Options.__annotations__)}")
     labels = labels_of(labels)
-    options = given = cast("Options", {name: value for name, value in given.items() if value is not None})
+    given = cast("Options", {name: value for name, value in given.items() if value is not None})
+    offered: Options = {}
     if path.is_dir():
         folder, path = path, _graph_in(path)
         known, scores = _classes(folder)
         labels = labels or tuple(known)
-        options = {**_text_options(folder), **_image_options(folder), **(scores if labels else {}), **given}
+        offered = {**_text_options(folder), **_image_options(folder), **(scores if labels else {})}
+    options: Options = {**offered, **given}
     if "pool" in options and options["pool"] not in ("mean", "cls", "none"):
         raise InvalidModel(f"pool is {options['pool']!r}: write 'mean', 'cls' or 'none'")
     if options.get("softmax") and options.get("sigmoid"):
         raise InvalidModel("softmax or sigmoid: the scores of classes that exclude one another want softmax")
-    return path, labels, options
+    return path, labels, given, offered
 
 
 def labels_of(given: Labels) -> tuple[Label, ...]:
@@ -126,9 +131,13 @@ def _text_options(folder: Path) -> Options:
 
 
 def _image_options(folder: Path) -> Options:
-    path = folder / "preprocessor_config.json"
-    # audio has one, too
-    return {"preprocessor": path} if {"image_mean", "do_resize", "image_processor_type"} & set(_json(path)) else {}
+    """Where a newer file says it, that is the one; audio has such files, too."""
+    about_images = {"image_mean", "do_resize", "image_processor_type"}
+    if "image_processor" in _json(folder / "processor_config.json"):
+        return {"preprocessor": folder / "processor_config.json"}
+    if about_images & set(_json(folder / "preprocessor_config.json")):
+        return {"preprocessor": folder / "preprocessor_config.json"}
+    return {"preprocessor": folder / "config.json"} if "pretrained_cfg" in _json(folder / "config.json") else {}
 
 
 def _classes(folder: Path) -> tuple[list[Label], Options]:

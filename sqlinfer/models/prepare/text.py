@@ -15,7 +15,7 @@ from sqlinfer.errors import InvalidModel
 from sqlinfer.models.prepare.growth import require_moderate
 from sqlinfer.models.prepare.options import Options
 
-__all__ = ["TOKENIZER_FILE", "Tokenizer", "Tokens", "find_tokens", "read_tokenizer"]
+__all__ = ["TOKENIZER_FILE", "Tokenizer", "Tokens", "find_tokens", "read_tokenizer", "takes_tokens"]
 
 TOKENIZER_FILE = "tokenizer.json"
 _IDS = ("input_ids", "ids", "tokens", "token_ids", "input_tokens")
@@ -50,18 +50,17 @@ class Tokenizer:
     pad: int
 
 
+def takes_tokens(graph: onnx.GraphProto) -> bool:
+    """Whether one input may be of token ids."""
+    return _ids(_integers(graph)) is not None
+
+
 def find_tokens(graph: onnx.GraphProto, origin: object) -> Tokens:
     """Raises InvalidModel when no input takes token ids."""
-    constants = {tensor.name for tensor in graph.initializer}
-    integers = {
-        value.name: value.type.tensor_type.shape.dim
-        for value in graph.input
-        if value.name not in constants
-        and value.type.tensor_type.elem_type in (TensorProto.INT64, TensorProto.INT32)
-        and len(value.type.tensor_type.shape.dim) == 2
-    }
-    ids = _named(integers, _IDS) or (next(iter(integers)) if len(integers) == 1 else None)
+    integers = _integers(graph)
+    ids = _ids(integers)
     if ids is None:
+        constants = {tensor.name for tensor in graph.initializer}
         inputs = ", ".join(value.name for value in graph.input if value.name not in constants)
         raise InvalidModel(
             f"{origin} has no input for token ids (integers of shape [batch, tokens], such as input_ids); "
@@ -91,6 +90,22 @@ def read_tokenizer(path: Path, tokens: Tokens, options: Options) -> Tokenizer:
     fields["padding"] = None
     content = json.dumps(fields, ensure_ascii=False).encode(errors="surrogatepass")
     return Tokenizer(content, hashlib.sha256(content).hexdigest(), limit, pad)
+
+
+def _integers(graph: onnx.GraphProto) -> dict[str, Any]:
+    """The shapes of the inputs [batch, tokens] of integers."""
+    constants = {tensor.name for tensor in graph.initializer}
+    return {
+        value.name: value.type.tensor_type.shape.dim
+        for value in graph.input
+        if value.name not in constants
+        and value.type.tensor_type.elem_type in (TensorProto.INT64, TensorProto.INT32)
+        and len(value.type.tensor_type.shape.dim) == 2
+    }
+
+
+def _ids(integers: dict[str, Any]) -> str | None:
+    return _named(integers, _IDS) or (next(iter(integers)) if len(integers) == 1 else None)
 
 
 def _named(integers: dict[str, Any], names: tuple[str, ...]) -> str | None:

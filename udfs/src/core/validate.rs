@@ -6,7 +6,7 @@ use std::fmt::Display;
 
 use super::error::{Error, Result};
 use super::manifest::{Call, Decode, Feature, Input, Labels, Manifest, Output};
-use super::prepare::{ImageFields, Prepare, TextFields};
+use super::prepare::{ImageSteps, Prepare, TextFields};
 use super::sqltype::{Plain, SqlType};
 use super::tensor::Dtype;
 
@@ -116,9 +116,11 @@ fn require_text(
     must(fills, &format!("texts filled up with {:?}", fields.pad))
 }
 
-fn require_image(fields: &ImageFields, input: &Input) -> Result<()> {
+fn require_image(fields: &ImageSteps, input: &Input) -> Result<()> {
     must((1..=MOST_PIXELS).contains(&fields.pixels), &format!("images of {} pixels", fields.pixels))?;
-    let fits = input.dtype == Dtype::U8 && matches!(input.axes[..], [_, _, Some(3) | None]);
+    let channels = if fields.gray { 1 } else { 3 };
+    let fits =
+        input.dtype == Dtype::U8 && matches!(input.axes[..], [_, _, last] if last.is_none_or(|last| last == channels));
     must(fits, &format!("an image as '{}'", input.name))
 }
 

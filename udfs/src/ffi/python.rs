@@ -38,15 +38,18 @@ pub unsafe extern "C" fn sqlinfer_decode_image(content: *const u8, length: usize
     unsafe { decoded.write(image) };
 }
 
-/// The pixels that the file says it has, 0 where it does not say.
+/// The height in the upper and the width in the lower 32 bits, as the file says them; 0 where it does not.
 ///
 /// # Safety
 /// `content` must have `length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlinfer_count_pixels(content: *const u8, length: usize) -> u64 {
+pub unsafe extern "C" fn sqlinfer_image_size(content: *const u8, length: usize) -> u64 {
     // SAFETY: promised by the caller.
     let content = unsafe { bytes(content, length) };
-    caught(|| dimensions(content)).ok().flatten().map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+    caught(|| dimensions(content))
+        .ok()
+        .flatten()
+        .map_or(0, |(width, height)| u64::from(height) << 32 | u64::from(width))
 }
 
 /// # Safety

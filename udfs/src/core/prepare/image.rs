@@ -1,4 +1,4 @@
-//! Image files → pixels. What is done with the pixels then is the graph's own business.
+//! Image files → pixels, sized and cut as the model takes them. What is done with the values is the graph's business.
 
 use std::io::Cursor;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,8 @@ use super::super::error::{Error, Result};
 use super::super::pack::Packed;
 use super::super::room;
 use super::super::tensor::Buffer;
-use super::Unreadable;
+use super::steps::{Picture, prepared};
+use super::{ImageSteps, Unreadable};
 use crate::ffi::jpeg::strict;
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -30,8 +31,7 @@ const WORK_SPACE: usize = 24;
 
 pub struct Images {
     pub input: usize,
-    /// More are refused before they are decoded.
-    pub pixels: u64,
+    pub prepare: ImageSteps,
 }
 
 impl Images {
@@ -48,22 +48,25 @@ impl Images {
         };
         out.clear();
         let contents: Vec<&[u8]> = rows.iter().map(|row| values[row]).collect();
-        for (row, image) in decode_all(&contents, self.pixels, threads).into_iter().enumerate() {
+        for (row, image) in decode_all(&contents, &self.prepare, threads).into_iter().enumerate() {
             let image = image.map_err(|error| Unreadable { row, reason: error.0 })?;
-            shapes.extend([image.height() as usize, image.width() as usize, 3]);
-            if out.try_reserve(image.as_raw().len()).is_err() {
+            shapes.extend([image.height, image.width, image.channels]);
+            if out.try_reserve(image.data.len()).is_err() {
                 return Err(Unreadable { row, reason: "there is no memory for its pixels".to_string() });
             }
-            out.extend_from_slice(image.as_raw());
+            out.extend_from_slice(&image.data);
         }
         Ok(vec![(self.input, shapes)])
     }
 
-    /// How much memory the pixels will take; an image that cannot be read takes none.
+    /// How much memory the pixels will take, of the file or of the tensor; an image that cannot be read takes none.
     pub fn bytes_of(&self, column: &Column, row: usize) -> usize {
         let Data::Text(values) = &column.data else { return 0 };
-        let pixels = |(width, height)| u64::from(width) * u64::from(height);
-        dimensions(values[row]).map_or(0, |size| pixels(size).min(self.pixels) as usize * 3)
+        let Some((width, height)) = dimensions(values[row]) else { return 0 };
+        let first = (height as usize, width as usize);
+        let last = self.prepare.steps.iter().fold(first, |(height, width), step| step.size_of(height, width));
+        let pixels = |(height, width): (usize, usize)| (height as u64).saturating_mul(width as u64);
+        pixels(first).max(pixels(last)).min(self.prepare.pixels) as usize * 3
     }
 }
 
@@ -78,8 +81,12 @@ pub fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
 }
 
 /// In their order.
-fn decode_all(contents: &[&[u8]], most: u64, threads: usize) -> Vec<Result<RgbImage>> {
-    let decode_some = |some: &[&[u8]]| some.iter().map(|content| decode(content, most)).collect::<Vec<_>>();
+fn decode_all(contents: &[&[u8]], prepare: &ImageSteps, threads: usize) -> Vec<Result<Picture>> {
+    let one = |content: &&[u8]| {
+        let image = decode(content, prepare.pixels)?;
+        prepared(image, prepare.gray, &prepare.steps, prepare.pixels).map_err(Error)
+    };
+    let decode_some = |some: &[&[u8]]| some.iter().map(one).collect::<Vec<_>>();
     let share = contents.len().div_ceil(threads.max(1)).max(1);
     let mut shares = contents.chunks(share);
     let mine = shares.next().unwrap_or_default();

@@ -6,7 +6,9 @@
 mod image;
 mod keys;
 mod recent;
+mod resample;
 mod rows;
+mod steps;
 mod text;
 
 use serde::Deserialize;
@@ -20,6 +22,7 @@ use super::plan::{Plan, Reader};
 use image::Images;
 pub use image::{decode, dimensions};
 pub use recent::Recent;
+use steps::{Step, StepFields};
 pub use text::TOKENS_PER_RUN;
 use text::Texts;
 
@@ -27,7 +30,7 @@ use text::Texts;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prepare {
     Text(TextFields),
-    Image(ImageFields),
+    Image(ImageSteps),
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -41,9 +44,19 @@ pub struct TextFields {
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct ImageFields {
-    pub image: String,
+struct ImageFields {
+    image: String,
+    pixels: u64,
+    #[serde(default)]
+    steps: Vec<StepFields>,
+}
+
+/// More than so many `pixels` are refused before they are decoded or resized.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageSteps {
+    pub gray: bool,
     pub pixels: u64,
+    pub steps: Vec<Step>,
 }
 
 impl Prepare {
@@ -59,10 +72,12 @@ impl Prepare {
             return serde_json::from_value(fields).map(|fields| Some(Prepare::Text(fields))).map_err(unknown);
         }
         let fields: ImageFields = serde_json::from_value(fields).map_err(unknown)?;
-        if fields.image != "RGB" {
+        if !matches!(fields.image.as_str(), "RGB" | "L") {
             return Err(Error(format!("images as {}, which is not known", brief(&fields.image))));
         }
-        Ok(Some(Prepare::Image(fields)))
+        let steps: Option<Vec<Step>> = fields.steps.into_iter().map(Step::parse).collect();
+        let steps = steps.ok_or_else(|| Error("a step of images that is not known".to_string()))?;
+        Ok(Some(Prepare::Image(ImageSteps { gray: fields.image == "L", pixels: fields.pixels, steps })))
     }
 
     /// What to do about an argument of another type.
@@ -103,7 +118,7 @@ pub fn preparers(manifest: &Manifest) -> Result<Vec<Option<Preparer>>> {
             Texts::open(manifest, feature, fields).map(|t| Some(Preparer::Text(Box::new(t))))
         }
         Some(Prepare::Image(fields)) => {
-            Ok(Some(Preparer::Image(Images { input: feature.input, pixels: fields.pixels })))
+            Ok(Some(Preparer::Image(Images { input: feature.input, prepare: fields.clone() })))
         }
     };
     manifest.features.iter().map(one).collect()

@@ -1,0 +1,208 @@
+//! What is done with the pixels of an image before they are a tensor: the steps of `prepare` in model.json.
+
+use image::RgbImage;
+use serde::Deserialize;
+
+use super::super::room;
+use super::resample::{Way, between, resized};
+
+/// [height, width, channels]
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+    pub data: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct StepFields {
+    r#do: String,
+    size: Vec<f64>,
+    how: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    Resize(usize, usize, Way),
+    /// The shorter side to that length.
+    Shorter(usize, Way),
+    Crop(usize, usize, Rounding),
+    /// The middle, of that share of the shorter side.
+    Share(f64, f64, Rounding),
+}
+
+/// Where a middle begins, in half pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rounding {
+    Floor,
+    Zero,
+    Even,
+}
+
+const LONGEST_SIDE: f64 = 65536.0;
+
+impl Step {
+    /// None of what is not known.
+    pub fn parse(fields: StepFields) -> Option<Step> {
+        let shares = fields.r#do == "share";
+        let fits = |side: &f64| *side > 0.0 && *side <= LONGEST_SIDE && (shares || side.fract() == 0.0);
+        if !fields.size.iter().all(fits) {
+            return None;
+        }
+        let way = Way::named(&fields.how);
+        let rounding = match fields.how.as_str() {
+            "floor" => Some(Rounding::Floor),
+            "zero" => Some(Rounding::Zero),
+            "even" => Some(Rounding::Even),
+            _ => None,
+        };
+        match (fields.r#do.as_str(), fields.size.as_slice()) {
+            ("resize", [height, width]) => way.map(|how| Step::Resize(*height as usize, *width as usize, how)),
+            ("shorter", [length]) => way.map(|how| Step::Shorter(*length as usize, how)),
+            ("crop", [height, width]) => rounding.map(|how| Step::Crop(*height as usize, *width as usize, how)),
+            ("share", [height, width]) => rounding.map(|how| Step::Share(*height, *width, how)),
+            _ => None,
+        }
+    }
+
+    /// The height and the width of an image afterwards.
+    pub fn size_of(&self, height: usize, width: usize) -> (usize, usize) {
+        let shorter = height.min(width).max(1);
+        match *self {
+            Step::Resize(height, width, _) | Step::Crop(height, width, _) => (height, width),
+            Step::Shorter(length, _) => (length * height / shorter, length * width / shorter),
+            Step::Share(high, wide, _) => ((high * shorter as f64) as usize, (wide * shorter as f64) as usize),
+        }
+    }
+}
+
+/// The image, grey or in colours, after all steps, or why there is none. No step makes more than ``most`` pixels.
+pub fn prepared(image: RgbImage, gray: bool, steps: &[Step], most: u64) -> Result<Picture, String> {
+    let (height, width) = (image.height() as usize, image.width() as usize);
+    let mut picture = Picture { height, width, channels: 3, data: image.into_raw() };
+    if gray {
+        picture = luminance(&picture);
+    }
+    for step in steps {
+        let (height, width) = step.size_of(picture.height, picture.width);
+        match *step {
+            Step::Resize(_, _, way) | Step::Shorter(_, way) => {
+                let made = between((picture.height, picture.width), height, width, way);
+                for (to, (high, wide)) in [("to", (height, width)), ("by way of", made)] {
+                    let pixels = (high as u64).saturating_mul(wide as u64);
+                    if pixels > most {
+                        return Err(format!(
+                            "it would be resized {to} {wide} x {high} pixels, more than the {most} that are accepted"
+                        ));
+                    }
+                    if !room::is_there(pixels as usize * picture.channels) {
+                        return Err(format!("there is no memory for {pixels} pixels"));
+                    }
+                }
+                picture = resized(picture, height, width, way);
+            }
+            Step::Crop(_, _, rounding) | Step::Share(_, _, rounding) => {
+                if height == 0 || width == 0 {
+                    return Err("nothing is left of it when its middle is cut out".to_string());
+                }
+                if !room::is_there(height.saturating_mul(width) * picture.channels) {
+                    return Err(format!("there is no memory for {} pixels", height * width));
+                }
+                picture = cut(&picture, height, width, rounding);
+            }
+        }
+    }
+    Ok(picture)
+}
+
+/// By Pillow's formula.
+fn luminance(image: &Picture) -> Picture {
+    let grey = |pixel: &[u8]| {
+        let sum = [19595, 38470, 7471].iter().zip(pixel).map(|(weight, value)| weight * u32::from(*value)).sum::<u32>();
+        ((sum + 0x8000) >> 16) as u8
+    };
+    Picture { channels: 1, data: image.data.chunks_exact(3).map(grey).collect(), ..*image }
+}
+
+/// The middle, with zeros where the image is smaller.
+fn cut(image: &Picture, height: usize, width: usize, rounding: Rounding) -> Picture {
+    let (top, left) = (start(image.height, height, rounding), start(image.width, width, rounding));
+    let channels = image.channels;
+    let mut data = vec![0; height * width * channels];
+    let (y, x) = (top.min(0).unsigned_abs(), left.min(0).unsigned_abs());
+    let (top, left) = (top.max(0) as usize, left.max(0) as usize);
+    let (rows, columns) = ((image.height - top).min(height - y), (image.width - left).min(width - x));
+    for row in 0..rows {
+        let from = ((top + row) * image.width + left) * channels;
+        let to = ((y + row) * width + x) * channels;
+        data[to..to + columns * channels].copy_from_slice(&image.data[from..from + columns * channels]);
+    }
+    Picture { height, width, channels, data }
+}
+
+/// Where the middle begins; below zero in an image that is smaller.
+fn start(side: usize, size: usize, rounding: Rounding) -> isize {
+    let difference = side as isize - size as isize;
+    match rounding {
+        Rounding::Floor => difference.div_euclid(2),
+        Rounding::Even if difference > 0 && difference % 4 == 3 => difference / 2 + 1,
+        Rounding::Zero | Rounding::Even => difference / 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_begins_where_the_libraries_have_it() {
+        let starts = |rounding| [7, 5, 3, 1, 2, 0, -1, -3, -4].map(|d: isize| start((10 + d) as usize, 10, rounding));
+        assert_eq!(starts(Rounding::Floor), [3, 2, 1, 0, 1, 0, -1, -2, -2]);
+        assert_eq!(starts(Rounding::Zero), [3, 2, 1, 0, 1, 0, 0, -1, -2]);
+        assert_eq!(starts(Rounding::Even), [4, 2, 2, 0, 1, 0, 0, -1, -2]);
+    }
+
+    #[test]
+    fn a_small_image_lies_in_zeros() {
+        let image = Picture { height: 1, width: 2, channels: 1, data: vec![5, 6] };
+        assert_eq!(cut(&image, 3, 3, Rounding::Floor).data, [0, 0, 0, 0, 5, 6, 0, 0, 0]);
+        assert_eq!(cut(&image, 2, 1, Rounding::Zero).data, [5, 0]);
+    }
+
+    #[test]
+    fn steps_that_are_not_known_are_none() {
+        let step = |text: &str| Step::parse(serde_json::from_str(text).unwrap());
+        assert_eq!(
+            step(r#"{"do": "shorter", "size": [256], "how": "box"}"#),
+            Way::named("box").map(|way| Step::Shorter(256, way))
+        );
+        assert_eq!(
+            step(r#"{"do": "share", "size": [0.5, 1], "how": "even"}"#),
+            Some(Step::Share(0.5, 1.0, Rounding::Even))
+        );
+        for bad in [
+            r#"{"do": "shorter", "size": [256, 3], "how": "box"}"#,
+            r#"{"do": "crop", "size": [2, 3], "how": "box"}"#,
+            r#"{"do": "resize", "size": [2, 0], "how": "box"}"#,
+            r#"{"do": "resize", "size": [2, 0.5], "how": "box"}"#,
+            r#"{"do": "resize", "size": [2, 1e9], "how": "box"}"#,
+            r#"{"do": "turn", "size": [2, 3], "how": "floor"}"#,
+        ] {
+            assert_eq!(step(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_step_makes_too_much() {
+        let thin = || RgbImage::new(1, 1000);
+        let refused =
+            prepared(thin(), false, &[Step::Shorter(224, Way::named("linear").unwrap())], 1 << 20).unwrap_err();
+        assert_eq!(refused, "it would be resized to 224 x 224000 pixels, more than the 1048576 that are accepted");
+        let way = Way::named("linear across").unwrap();
+        let refused = prepared(RgbImage::new(1, 1 << 16), false, &[Step::Resize(100, 100, way)], 1 << 20).unwrap_err();
+        assert!(refused.starts_with("it would be resized by way of 100 x 65536 pixels"), "{refused}");
+        let nothing = prepared(RgbImage::new(1, 1), true, &[Step::Share(0.5, 0.5, Rounding::Floor)], 9).unwrap_err();
+        assert_eq!(nothing, "nothing is left of it when its middle is cut out");
+    }
+}
