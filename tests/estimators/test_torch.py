@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import pytest
 import sqlinfer
 from sqlinfer.errors import InvalidModel
 
-torch = pytest.importorskip("torch")
+torch: Any = pytest.importorskip("torch")
 
 X = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32), columns=["a", "b"])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import onnx
@@ -214,7 +215,7 @@ def test_processors_of_tensors_scale_and_cut_as_torchvision_does(asked, processo
 
 def test_timm_says_it_in_its_config(asked):
     statistics = {"mean": list(M), "std": list(S)}
-    config = {
+    config: dict[str, Any] = {
         "architecture": "resnet10t",
         "label_names": None,
         "pretrained_cfg": {"input_size": [3, 24, 24], **statistics},
@@ -228,7 +229,7 @@ def test_timm_says_it_in_its_config(asked):
 
     def expected(image, sized):
         pixels = middle(sized, 24, 24, lambda d: round(d / 2)).astype(np.float32)
-        return (pixels / np.float32(255) - np.float32(M)) / np.float32(S)
+        return (pixels / np.float32(255) - np.array(M, np.float32)) / np.array(S, np.float32)
 
     for image, given in zip(IMAGES, asked({}, name="other.json", config=config), strict=True):
         np.testing.assert_array_equal(given, expected(image, shorter(image, 26, CUBIC)))
