@@ -147,14 +147,68 @@ impl<T: Number> Flat<T> {
             let target = usize::try_from(*target).ok()?;
             (target < targets).then(|| vec![(target, *weight)])
         };
-        Some(Ensemble {
+        let ensemble = Ensemble {
             nodes,
             leaves: self.leaf_targets.iter().zip(&self.leaf_weights).map(leaf).collect::<Option<_>>()?,
             roots: self.roots.iter().map(|root| next(*root, 0)).collect::<Option<_>>()?,
             targets,
             base: Vec::new(),
             average: self.average,
-        })
+        };
+        Some(ensemble.merged())
+    }
+}
+
+impl<T: Number> Ensemble<T> {
+    /// Trees that ask the same, one after the other, as one whose leaves add to several sums: version 5 has a tree for
+    /// each sum.
+    fn merged(mut self) -> Ensemble<T> {
+        if self.average {
+            return self; // by the number of trees
+        }
+        let mut kept: Vec<Next> = Vec::new();
+        for root in std::mem::take(&mut self.roots) {
+            match kept.last().and_then(|last| self.same_leaves(*last, root)) {
+                Some(pairs) => {
+                    for (into, from) in pairs {
+                        let weights = std::mem::take(&mut self.leaves[from]);
+                        self.leaves[into].extend(weights);
+                    }
+                }
+                None => kept.push(root),
+            }
+        }
+        self.roots = kept;
+        self
+    }
+
+    /// The leaves of two trees that stand in the same places; None where the trees differ.
+    fn same_leaves(&self, one: Next, other: Next) -> Option<Vec<(usize, usize)>> {
+        let (mut pairs, mut known) = (Vec::new(), HashSet::new());
+        let mut open = vec![(one, other)];
+        let mut steps = 2 * self.nodes.len() + 1; // a damaged tree may go round in circles
+        while let Some(places) = open.pop() {
+            steps = steps.checked_sub(1)?;
+            match places {
+                (Next::Leaf(into), Next::Leaf(from)) => {
+                    if known.insert((into, from)) {
+                        pairs.push((into, from));
+                    }
+                }
+                (Next::Node(one), Next::Node(other)) => {
+                    let (one, other) = (&self.nodes[one], &self.nodes[other]);
+                    let alike =
+                        one.feature == other.feature && one.missing_yes == other.missing_yes && one.test == other.test;
+                    if !alike {
+                        return None;
+                    }
+                    open.extend([(one.no, other.no), (one.yes, other.yes)]);
+                }
+                _ => return None,
+            }
+        }
+        let leaves: HashSet<usize> = pairs.iter().flat_map(|(into, from)| [*into, *from]).collect();
+        (leaves.len() == 2 * pairs.len()).then_some(pairs)
     }
 }
 
@@ -226,5 +280,51 @@ fn node<T>(feature: usize, mode: Mode, split: T, set: Vec<T>, yes: Next, no: Nex
         Mode::Equal | Mode::Member => Node { feature, test: Test::Among(set), yes, no, missing_yes },
         // NaN differs from every number, wherever missing values go
         Mode::Unequal => Node { feature, test: Test::Among(set), yes: no, no: yes, missing_yes: false },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trees of one test each, whose leaves add to one target.
+    fn stumps(splits: &[f64], targets: &[i64], average: bool) -> Ensemble<f64> {
+        let count = splits.len();
+        let flat = Flat {
+            roots: (0..count as i64).collect(),
+            features: vec![0; count],
+            modes: vec![0; count],
+            splits: splits.to_vec(),
+            yes: (0..count as i64).map(|i| 2 * i).collect(),
+            no: (0..count as i64).map(|i| 2 * i + 1).collect(),
+            yes_is_leaf: vec![1; count],
+            no_is_leaf: vec![1; count],
+            leaf_targets: targets.iter().flat_map(|target| [*target, *target]).collect(),
+            leaf_weights: (0..2 * count).map(|i| i as f64).collect(),
+            targets: 3,
+            average,
+            ..Flat::default()
+        };
+        flat.ensemble().unwrap()
+    }
+
+    #[test]
+    fn trees_that_ask_the_same_are_one() {
+        let merged = stumps(&[0.5, 0.5, 0.5, 0.7, 0.5], &[0, 1, 2, 0, 0], false);
+        assert_eq!(merged.roots, [Next::Node(0), Next::Node(3), Next::Node(4)]);
+        assert_eq!(merged.leaves[0], [(0, 0.0), (1, 2.0), (2, 4.0)]);
+        assert_eq!(merged.leaves[1], [(0, 1.0), (1, 3.0), (2, 5.0)]);
+        assert_eq!(merged.leaves[6], [(0, 6.0)]);
+        assert_eq!(stumps(&[0.5, 0.5], &[0, 1], true).roots.len(), 2);
+    }
+
+    #[test]
+    fn a_tree_that_goes_round_in_circles_ends() {
+        let mut ensemble = stumps(&[0.5, 0.5], &[0, 1], false);
+        let circle =
+            Node { feature: 0, test: Test::AtMost(0.5), yes: Next::Node(0), no: Next::Node(0), missing_yes: false };
+        ensemble.nodes = vec![circle.clone(), circle];
+        ensemble.roots = vec![Next::Node(0), Next::Node(1)];
+        assert_eq!(ensemble.merged().roots.len(), 2);
     }
 }
