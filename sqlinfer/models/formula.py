@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from sqlinfer.models.signature import Signature
 
@@ -46,14 +46,19 @@ class Formula:
 def formula_of(graph: onnx.GraphProto) -> Formula | None:
     """What the graph computes from its one input [batch, features], as its one output [batch, targets].
 
-    None where it is anything else than a LinearRegressor, or a product with a matrix and perhaps a sum with a vector.
+    None where it is anything else than a LinearRegressor, or a product with a matrix and perhaps a sum with a vector,
+    in single or double precision. Nodes that add nothing but zeros, or fail, are passed over: they refuse rows whose
+    sums are not finite.
     """
     known = {tensor.name: tensor for tensor in graph.initializer}
     fed = [value for value in graph.input if value.name not in known]
     if len(fed) != 1 or len(graph.output) != 1 or len(fed[0].type.tensor_type.shape.dim) != 2:
         return None
+    if fed[0].type.tensor_type.elem_type not in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        return None
+    nodes, last = _without_zeros(graph, known)
     at, terms = fed[0].name, None
-    for node in graph.node:
+    for node in nodes:
         constants = [_values(known.get(name)) for name in node.input[1:]]
         if node.input[:1] != [at] or len(node.output) != 1:
             return None
@@ -61,7 +66,33 @@ def formula_of(graph: onnx.GraphProto) -> Formula | None:
         if terms is None:
             return None
         at = node.output[0]
-    return _formula(*terms) if terms and at == graph.output[0].name else None
+    return _formula(*terms) if terms and at == last else None
+
+
+def _without_zeros(graph: onnx.GraphProto, known: Mapping[str, onnx.TensorProto]) -> tuple[list[onnx.NodeProto], str]:
+    """The nodes that the output is made of, and the value that it is, without zeros that are added to it at last."""
+    made_by = {made: node for node in graph.node for made in node.output}
+    output = graph.output[0].name
+    last = made_by.get(output)
+    if last is None or last.op_type != "Add" or not _is_zero(last.input[1], made_by, known):
+        return list(graph.node), output
+    needed, nodes = {last.input[0]}, []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+            nodes.append(node)
+    return nodes[::-1], last.input[0]
+
+
+def _is_zero(name: str, made_by: Mapping[str, onnx.NodeProto], known: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether a value is picked from zeros, whatever picks it."""
+    node = made_by.get(name)
+    if node is not None and node.op_type == "Cast":
+        return _is_zero(node.input[0], made_by, known)
+    if node is None or node.op_type != "Gather":
+        return False
+    values = _values(known.get(node.input[0]))
+    return values is not None and values.size > 0 and not values.any()
 
 
 def _values(tensor: onnx.TensorProto | None) -> np.ndarray | None:

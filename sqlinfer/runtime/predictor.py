@@ -16,7 +16,7 @@ import pyarrow as pa
 from sqlinfer.errors import ModelFailed
 from sqlinfer.models.formula import Formula
 from sqlinfer.models.registry import StoredModel
-from sqlinfer.models.signature import Call, Signature
+from sqlinfer.models.signature import Call, Signature, TextPreparation
 from sqlinfer.runtime.answers import answer, answer_type
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
 from sqlinfer.runtime.memo import Memo
@@ -78,7 +78,10 @@ class Predictor:
             return self._score_prepared(self._plan(arrays), arrays)
         plan = self._plan(arrays)
         if self._sums is not None and (values := plan.values(arrays)) is not None:
-            return answer(self.signature, self.call, [self._sums(values)])
+            sums = self._sums(values)
+            if not np.isfinite(sums).all():
+                self._refuse(plan.pack(arrays).groups)
+            return answer(self.signature, self.call, [sums])
         packed = plan.pack(arrays)
         parts = [self._score(group) for group in packed.groups]
         if not parts:
@@ -98,7 +101,10 @@ class Predictor:
         """The tensors of the call's outputs, of one run. Raises ModelFailed."""
         if self._sums is not None:
             (matrix,) = feeds.values()
-            return [self._sums(list(matrix.T))]
+            sums = self._sums(list(matrix.T))
+            if not np.isfinite(sums).all():
+                self._refuse([Group(feeds, rows)])
+            return [sums]
         fixed = self.signature.batch.fixed
         if fixed is not None and rows < fixed:
             feeds = {name: np.concatenate([x, np.repeat(x[-1:], fixed - rows, axis=0)]) for name, x in feeds.items()}
@@ -107,6 +113,11 @@ class Predictor:
         if odd is not None:
             raise ModelFailed(f"model {self.model!r} answers a tensor of shape {list(odd.shape)} for {rows} rows")
         return [tensor[:rows] for tensor in tensors]
+
+    def _refuse(self, groups: Sequence[Group]) -> None:
+        """Let the graph look at rows whose sums are not finite: it may not take them. Raises ModelFailed."""
+        for group in groups:
+            self.session.run(self._outputs, group.feeds, group.count)
 
     def _plan(self, arrays: Sequence[pa.Array]) -> Plan:
         given = tuple(array.type for array in arrays)
@@ -186,7 +197,8 @@ class Predictor:
             return min(batch.fixed, batch.most or batch.fixed)
         size = sum(feed.nbytes for feed in group.feeds.values()) // group.count
         limit = max(1, _BYTES_PER_RUN // max(size, 1))
-        tokens = [group.feeds[f.tensor].shape[1] for f in self.signature.features if f.type == "VARCHAR" and f.prepare]
+        texts = [f.tensor for f in self.signature.features if isinstance(f.prepare, TextPreparation)]
+        tokens = [group.feeds[tensor].shape[1] for tensor in texts]
         if tokens:
             limit = min(limit, max(1, TOKENS_PER_RUN // max(1, *tokens)))
         seconds = self.session.seconds_per_row

@@ -79,7 +79,7 @@ impl State {
         let session = session(runner, &predictor.plan.model, manifest)?;
         let memo = shared_memo(&session, &predictor.outputs);
         let mut packer = Packer::new(&predictor.plan);
-        if manifest.is_prepared() {
+        if manifest.features.iter().any(|feature| feature.prepare.is_some()) {
             packer.preparers = session.preparers()?;
         }
         Ok(State { packer, session, memo, predictor, runs: Runs::new(runner, interrupt)? })
@@ -92,7 +92,8 @@ impl State {
             return self.score_prepared(arguments, rows, sink);
         }
         let predictor = self.predictor.clone();
-        if let Some(output) = predictor.plan.by_formula(arguments, rows) {
+        // sums that are not finite may be of rows that the graph refuses
+        if let Some(output) = predictor.plan.by_formula(arguments, rows).filter(Tensor::is_finite) {
             return self.write(vec![output], Rows::Range(0, rows), 0, sink);
         }
         self.packer.pack(&predictor.plan, arguments, rows)?;
@@ -191,9 +192,17 @@ impl State {
     /// Run the rows in slices that the model takes; each with its first row.
     pub(super) fn run(&self, tensors: &[Packed], count: usize) -> Result<Vec<(usize, Vec<Tensor>)>> {
         let formula = self.predictor.plan.manifest.formula.as_ref();
-        if let Some(output) = formula.and_then(|formula| formula.answers_of_rows(&tensors[0].buffer)) {
-            return Ok(vec![(0, vec![output])]);
+        let sums = formula.and_then(|formula| formula.answers_of_rows(&tensors[0].buffer));
+        if let Some(sums) = sums {
+            if !sums.is_finite() {
+                self.run_graph(tensors, count)?;
+            }
+            return Ok(vec![(0, vec![sums])]);
         }
+        self.run_graph(tensors, count)
+    }
+
+    fn run_graph(&self, tensors: &[Packed], count: usize) -> Result<Vec<(usize, Vec<Tensor>)>> {
         let mut parts = Vec::new();
         let mut start = 0;
         while start < count {

@@ -347,6 +347,15 @@ impl Tensor {
         self.shape.first().copied().unwrap_or(0)
     }
 
+    /// Whether no number in it is NaN or infinite.
+    pub fn is_finite(&self) -> bool {
+        match &self.data {
+            Buffer::F32(values) => values.iter().all(|value| value.is_finite()),
+            Buffer::F64(values) => values.iter().all(|value| value.is_finite()),
+            _ => true,
+        }
+    }
+
     pub fn truncate(&mut self, rows: usize) {
         if rows < self.rows() {
             self.data.truncate(rows * self.width());
