@@ -22,7 +22,7 @@ from sqlinfer.engines.catalogue import CATALOGUE, row
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
-from sqlinfer.models.signature import Batch, ImagePreparation, TextPreparation
+from sqlinfer.models.signature import Batch, ImagePreparation, TextPreparation, WordsPreparation
 
 __all__ = ["alias", "batch_text", "list_", "register", "remove", "show", "verify"]
 
@@ -269,7 +269,9 @@ def _json_or_text(text: str) -> Any:
         return text
 
 
-def _preparation_text(prepare: TextPreparation | ImagePreparation) -> str:
+def _preparation_text(prepare: TextPreparation | ImagePreparation | WordsPreparation) -> str:
+    if isinstance(prepare, WordsPreparation):
+        return f"cut into words or characters, as {prepare.file} says"
     if isinstance(prepare, ImagePreparation):
         return f"a PNG or JPEG file of at most {prepare.pixels} pixels; the graph does the rest"
     padding = "padded beside longer ones" if prepare.pad is not None else "never padded beside longer ones"

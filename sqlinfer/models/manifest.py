@@ -26,6 +26,8 @@ The fields, in the order in which they are written:
                             "how": "cubic"}, {"do": "crop", "size": [224, 224], "how": "floor"}]}: BLOB →
                            [height, width, 3 or 1] uint8, turned upright, then resized and cut (see
                            `signature.ImageStep`); more pixels are refused. Without "steps" there are none
+                           {"words": "0_words.json", "sha256": of that file}: VARCHAR → VARCHAR, cut into words or
+                           characters by the tables of the file, which runtime/words.py describes
     inputs      the graph inputs, each: name, dtype ("float32", "int64", "string" …: the names of `types.DTYPES`),
                 shape ([null, 30]: the batch axis first, null is a free axis),
                 shared (true: a run takes one value, that of its first row, so that only rows of equal values may
@@ -78,6 +80,7 @@ from sqlinfer.models.signature import (
     Signature,
     Tensor,
     TextPreparation,
+    WordsPreparation,
 )
 from sqlinfer.models.soundness import require_sound, require_types
 from sqlinfer.models.strict_json import read_json
@@ -245,15 +248,22 @@ def _null_policy(field: Any) -> NullPolicy:
     return NullPolicy("value", field["value"])
 
 
-def _preparation_fields(prepare: TextPreparation | ImagePreparation | None) -> dict[str, Any] | None:
+Preparation = TextPreparation | ImagePreparation | WordsPreparation
+
+
+def _preparation_fields(prepare: Preparation | None) -> dict[str, Any] | None:
+    if isinstance(prepare, WordsPreparation):
+        return {"words": prepare.file, "sha256": prepare.sha256}
     if isinstance(prepare, ImagePreparation):
         return {"image": prepare.mode, "pixels": prepare.pixels, "steps": [asdict(step) for step in prepare.steps]}
     return asdict(prepare) if prepare is not None else None
 
 
-def _preparation(fields: Any) -> TextPreparation | ImagePreparation | None:
+def _preparation(fields: Any) -> Preparation | None:
     if fields is None:
         return None
+    if "words" in fields:
+        return WordsPreparation(fields["words"], fields["sha256"])
     if "image" not in fields:
         optional = (fields.get(name) for name in ("mask", "types", "pad"))
         return TextPreparation(fields["tokenizer"], fields["sha256"], fields["max_length"], *optional)

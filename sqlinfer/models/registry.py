@@ -29,7 +29,7 @@ from sqlinfer.errors import BadReference, ModelNotFound, RegistryError, Sqlinfer
 from sqlinfer.models.files import FileState, read_intact, read_plain, state_of
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.reference import DEFAULT, Reference, check_name, is_name
-from sqlinfer.models.signature import Call, TextPreparation
+from sqlinfer.models.signature import Call, TextPreparation, WordsPreparation
 
 try:
     import fcntl
@@ -65,8 +65,10 @@ class StoredModel:
     @property
     def files(self) -> dict[Path, str]:
         """What a prediction reads, with the sha256 that each file had when it was registered."""
-        beside = (f.prepare for f in self.manifest.signature.features if isinstance(f.prepare, TextPreparation))
-        return {self.onnx: self.manifest.sha256, **{self.folder / p.tokenizer: p.sha256 for p in beside}}
+        prepared = [feature.prepare for feature in self.manifest.signature.features]
+        beside = {self.folder / p.tokenizer: p.sha256 for p in prepared if isinstance(p, TextPreparation)}
+        beside |= {self.folder / p.file: p.sha256 for p in prepared if isinstance(p, WordsPreparation)}
+        return {self.onnx: self.manifest.sha256, **beside}
 
     def file(self, name: str) -> bytes:
         """The content of one of the files: what it was when it was proven. Raises RegistryError."""

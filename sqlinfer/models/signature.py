@@ -17,6 +17,7 @@ __all__ = [
     "Signature",
     "Tensor",
     "TextPreparation",
+    "WordsPreparation",
     "quoted",
 ]
 
@@ -83,6 +84,15 @@ class ImagePreparation:
 
 
 @dataclass(frozen=True, slots=True)
+class WordsPreparation:
+    """How a text is cut into words or characters before the graph, which counts them, is given it as a text: by the
+    tables of ``file``, which lies beside the model; `runtime.words` describes it."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Feature:
     """One argument of predict(): its SQL type and where it goes.
 
@@ -95,7 +105,7 @@ class Feature:
     tensor: str
     column: int | None = None
     null: NullPolicy = NullPolicy()
-    prepare: TextPreparation | ImagePreparation | None = None
+    prepare: TextPreparation | ImagePreparation | WordsPreparation | None = None
 
     @property
     def tensors(self) -> tuple[str, ...]:
@@ -170,12 +180,14 @@ class Signature:
 
     @property
     def is_prepared(self) -> bool:
-        return any(feature.prepare is not None for feature in self.features)
+        """Whether a feature becomes a tensor of its own length, or one that takes longer to make than to score."""
+        return any(isinstance(f.prepare, (TextPreparation, ImagePreparation)) for f in self.features)
 
     @property
     def takes_list(self) -> bool:
         """Whether all features are the columns of one tensor, so that one list can stand for them."""
-        return len(self.inputs) == 1 and all(feature.column is not None for feature in self.features)
+        columns = all(feature.column is not None and feature.prepare is None for feature in self.features)
+        return columns and len(self.inputs) == 1
 
     def input(self, name: str) -> Tensor:
         return next(tensor for tensor in self.inputs if tensor.name == name)

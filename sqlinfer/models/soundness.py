@@ -22,6 +22,7 @@ from sqlinfer.models.signature import (
     Signature,
     Tensor,
     TextPreparation,
+    WordsPreparation,
     quoted,
 )
 from sqlinfer.types import DTYPES, ElementType, require_answer, split_nested
@@ -137,10 +138,11 @@ def _require_distinct(what: str, names: Sequence[str]) -> None:
 
 def _require_feature(feature: Feature, inputs: Mapping[str, Tensor]) -> None:
     image = isinstance(feature.prepare, ImagePreparation)
-    text = isinstance(feature.prepare, TextPreparation)
+    words = isinstance(feature.prepare, WordsPreparation)
+    text = words or isinstance(feature.prepare, TextPreparation)
     if image or text:
         _must(feature.type == ("BLOB" if image else "VARCHAR"), f"{feature.name!r} is {feature.type!r}")
-        _must(feature.column is None, f"{feature.name!r} is column {feature.column}")
+        _must((feature.column is not None) == words, f"{feature.name!r} is column {feature.column}")
     else:
         split_nested(feature.type)
     _must(set(feature.tensors) <= set(inputs), f"{feature.name!r} goes to {feature.tensors}, which are no inputs")
@@ -157,6 +159,9 @@ def _require_feature(feature: Feature, inputs: Mapping[str, Tensor]) -> None:
         _must(fits, f"an image as {tensor.name!r}")
         for step in feature.prepare.steps:
             _require_step(step)
+    if isinstance(feature.prepare, WordsPreparation):
+        _must(tensor.dtype == "string", f"words as {tensor.name!r}")
+        _require_beside(feature.prepare.file, "tables of words")
     if feature.null.kind in ("nan", "value"):
         kind = "string" if text else "" if image else tensor.dtype
         value = math.nan if feature.null.kind == "nan" else feature.null.value
@@ -179,8 +184,7 @@ def _require_text(prepare: TextPreparation, ids: Sequence[Tensor]) -> None:
     names = [tensor.name for tensor in ids]
     fits = all(len(tensor.shape) == 2 and tensor.dtype in ("int32", "int64") for tensor in ids)
     _must(fits and len(set(names)) == len(names), f"text as {names}")
-    file = prepare.tokenizer
-    _must(file not in ("", ".", "..") and not set(file) & set("/\\\0"), f"a tokenizer at {file!r}")
+    _require_beside(prepare.tokenizer, "a tokenizer")
     _must(0 < prepare.max_length <= _MOST_TOKENS, f"texts of {prepare.max_length} tokens")
     _must(prepare.pad is None or 0 <= prepare.pad < 2**31, f"texts filled up with {prepare.pad}")
 
@@ -190,6 +194,11 @@ def _require_step(step: ImageStep) -> None:
     whole = step.do == "share" or all(side % 1 == 0 for side in step.size)
     fits = len(step.size) == count and whole and all(0 < side <= _LONGEST_SIDE for side in step.size)
     _must(fits and step.how in known, f"images that are made {step.do} {step.size} {step.how}")
+
+
+def _require_beside(file: str, what: str) -> None:
+    """The name of a file in the folder of the model."""
+    _must(file not in ("", ".", "..") and not set(file) & set("/\\\0"), f"{what} at {file!r}")
 
 
 def _require_fed(signature: Signature) -> None:

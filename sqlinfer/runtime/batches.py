@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from sqlinfer import types
 from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature
-from sqlinfer.models.signature import Feature, Signature
+from sqlinfer.models.signature import Feature, ImagePreparation, Signature, TextPreparation
 from sqlinfer.runtime.decimals import floats
 from sqlinfer.runtime.nested import Cells, cells, same_shape
 from sqlinfer.runtime.nulls import apply_nulls, filled, narrow
@@ -26,8 +26,8 @@ from sqlinfer.types import DTYPES, ElementType
 __all__ = ["Group", "Packed", "Plan", "Preparer", "exact", "plan"]
 
 Reader = Callable[[pa.Array], Any]
-# Texts or images → the tensors of their feature, by name.
-Preparer = Callable[[pa.Array], dict[str, Cells]]
+# Texts or images → the tensors of their feature, by name; or texts → texts.
+Preparer = Callable[[pa.Array], dict[str, Cells] | pa.Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +194,8 @@ def _readers(
 ) -> tuple[Reader, ...]:
     return tuple(
         _prepared_reader(model, feature, arrow, preparers.get(feature.name))
+        if isinstance(feature.prepare, (TextPreparation, ImagePreparation))
+        else _words_reader(model, feature, arrow, preparers.get(feature.name))
         if feature.prepare is not None
         else _value_reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
         if feature.column is not None or len(signature.input(feature.tensor).shape) == 1
@@ -241,8 +243,14 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
     return exact
 
 
+def _words_reader(model: str, feature: Feature, arrow: pa.DataType, preparer: Preparer | None) -> Reader:
+    """A reader of texts that are cut before the graph has them."""
+    read = _prepared_reader(model, feature, arrow, preparer)
+    return lambda array: read(array).to_numpy(zero_copy_only=False)
+
+
 def _prepared_reader(model: str, feature: Feature, arrow: pa.DataType, preparer: Preparer | None) -> Reader:
-    """A reader of texts or images: their tensors by name."""
+    """A reader of texts or images: their tensors by name, or texts that are cut."""
     text = feature.type == "VARCHAR"
     fits = types.is_text(arrow) if text else types.is_bytes(arrow)
     if text and pa.types.is_dictionary(arrow):
@@ -251,7 +259,7 @@ def _prepared_reader(model: str, feature: Feature, arrow: pa.DataType, preparer:
         fix = "give the text" if text else "give the bytes of a PNG or JPEG file, such as content of read_blob('*.jpg')"
         raise FeatureType.of(model, feature.name, types.sql_name(arrow), feature.type, fix)
 
-    def read(array: pa.Array) -> dict[str, Cells]:
+    def read(array: pa.Array) -> Any:
         if preparer is None:
             raise NotImplementedError(f"{feature.name} is only checked here")
         return preparer(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array)
@@ -292,7 +300,8 @@ def _cast(feature: Feature, arrow: pa.DataType) -> str:
 
 def _layouts(signature: Signature) -> tuple[_Layout, ...]:
     layouts = []
-    prepared = {name for feature in signature.features if feature.prepare is not None for name in feature.tensors}
+    own = (TextPreparation, ImagePreparation)
+    prepared = {name for feature in signature.features if isinstance(feature.prepare, own) for name in feature.tensors}
     for tensor in signature.inputs:
         if tensor.name in prepared:
             continue

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sqlinfer import types
 from sqlinfer.errors import NullFeature
-from sqlinfer.models.signature import Feature
+from sqlinfer.models.signature import Feature, TextPreparation, WordsPreparation
 from sqlinfer.runtime.nested import rows_with_null
 
 __all__ = ["apply_nulls", "filled", "narrow"]
@@ -41,7 +41,7 @@ def apply_nulls(
             skip(~column.is_valid().to_numpy(zero_copy_only=False))
         elif feature.null.kind == "error":
             raise NullFeature.of(model, feature.name)
-        elif feature.null.kind == "value" and feature.prepare is not None:
+        elif feature.null.kind == "value" and isinstance(feature.prepare, (TextPreparation, WordsPreparation)):
             text = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column.cast(pa.string())
             columns[i] = pc.fill_null(text, str(feature.null.value))
     return columns, keep

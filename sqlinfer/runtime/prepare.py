@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from sqlinfer.models.signature import Signature, TextPreparation
+from sqlinfer.models.signature import ImagePreparation, Signature, TextPreparation, WordsPreparation
 from sqlinfer.runtime.batches import Group, Plan, Preparer
 from sqlinfer.runtime.images import ImagePreparer
 from sqlinfer.runtime.texts import TextPreparer, padded
+from sqlinfer.runtime.words import Words
 
 # What is prepared at a time; a single row may take more.
 _PREPARED_BYTES = 32 << 20
@@ -25,8 +26,10 @@ def preparers(signature: Signature, file: Callable[[str], bytes]) -> dict[str, P
     for feature in signature.features:
         if isinstance(feature.prepare, TextPreparation):
             found[feature.name] = TextPreparer(signature, feature, file(feature.prepare.tokenizer))
-        elif feature.prepare is not None:
+        elif isinstance(feature.prepare, ImagePreparation):
             found[feature.name] = ImagePreparer(feature)
+        elif isinstance(feature.prepare, WordsPreparation):
+            found[feature.name] = Words(file(feature.prepare.file), feature.prepare.file)
     return found
 
 

@@ -17,7 +17,7 @@ from sqlinfer.models.axes import RowAxes
 from sqlinfer.models.describe import Seen
 from sqlinfer.models.inspect import Graph
 from sqlinfer.models.rows import Parts
-from sqlinfer.models.signature import Feature, Signature
+from sqlinfer.models.signature import Feature, ImagePreparation, Signature, TextPreparation
 from sqlinfer.runtime.axes import input_axes, output_axis
 from sqlinfer.runtime.batches import plan
 from sqlinfer.runtime.predictor import Predictor
@@ -263,7 +263,7 @@ def _sampled(
     names = [feature.name for feature in features]
     whole = sample.select(names).drop_null()
     whole = whole if len(whole) else sample.select(names)
-    if any(feature.prepare is not None for feature in features):
+    if any(isinstance(feature.prepare, (TextPreparation, ImagePreparation)) for feature in features):
         whole = whole.slice(0, TRIAL_ROWS)
     unknowing = Signature(tuple(features), graph.inputs, (), {})
     given = [_plain(whole.column(name)) for name in names]

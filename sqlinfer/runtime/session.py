@@ -40,6 +40,8 @@ _STRANGE = "is not a registered function/op"
 _MISTAKEN = re.compile(r"of output arg \((.*?)\) of node .*? does not match expected type \(tensor\((\w+)\)\)")
 # An older one loads the extension, which then gives it nothing.
 _TAKES_OPERATORS = tuple(int(n) for n in re.findall(r"\d+", ort.__version__)[:2]) >= (1, 25)
+# What a graph says of the rows that it refuses: a node that cannot run then has that for a name.
+_REFUSAL = re.compile(r"Name:'refuses \d+: (.*)' Status Message: ", re.DOTALL)
 _FATAL_ONLY = 4  # everything else comes back as an exception
 # A run that takes longer gains more from more threads than it loses by waking them.
 _HEAVY_SECONDS = 0.002
@@ -255,6 +257,9 @@ def mistaken_output(error: BaseException) -> tuple[str, str] | None:
 
 
 def brief(error: Exception) -> str:
-    """ONNX Runtime's message without its numeric prefix: '[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : …'."""
+    """ONNX Runtime's message without its numeric prefix, '[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : …', or what the
+    graph says of the rows that it refuses."""
+    if refusal := _REFUSAL.search(str(error)):
+        return refusal[1]
     text = str(error).split(" : ", 3)[-1] if str(error).startswith("[ONNXRuntimeError]") else str(error)
     return " ".join(text.split())[:600]

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer.models.inspect import Graph
-from sqlinfer.models.signature import Signature, Tensor
+from sqlinfer.models.signature import ImagePreparation, Signature, Tensor, TextPreparation
 from sqlinfer.runtime.trial import made_up
 from sqlinfer.types import DTYPES, arrow_type, is_list
 
@@ -52,7 +52,7 @@ def synthetic_rows(signature: Signature, lengths: tuple[int, int] = LENGTHS[0], 
     random = np.random.default_rng(0)
     columns = {}
     for feature in signature.features:
-        if feature.prepare is not None:
+        if isinstance(feature.prepare, (TextPreparation, ImagePreparation)):
             columns[feature.name] = made_up(signature, feature, random)
             continue
         axes = () if feature.column is not None else signature.input(feature.tensor).shape[1:]

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer.errors import InvalidModel, ModelFailed
-from sqlinfer.models.signature import Batch, Feature, Signature, TextPreparation
+from sqlinfer.models.signature import Batch, Feature, ImagePreparation, Signature, TextPreparation
 from sqlinfer.proof import compare
 from sqlinfer.runtime.neighbours import Feeds, Trial
 from sqlinfer.runtime.prepare import preparers
@@ -38,7 +38,8 @@ def made_up(signature: Signature, feature: Feature, random: np.random.Generator)
     if isinstance(prepare, TextPreparation):
         return pa.array([*_TEXTS, " ".join(_TEXTS[1].split() * (1 + prepare.max_length // 16))])
     # what is not resized has the model's own size
-    sides = (None, None) if prepare is None or prepare.steps else signature.input(feature.tensor).shape[1:3]
+    own = isinstance(prepare, ImagePreparation) and not prepare.steps
+    sides = signature.input(feature.tensor).shape[1:3] if own else (None, None)
     height, width = (side or other for side, other in zip(sides, _MOSAIC, strict=True))
     return pa.array([_mosaic(random, height, width) for _ in range(len(_TEXTS) + 1)], pa.binary())
 

@@ -106,7 +106,14 @@ pub fn unreadable_text(model: &str, feature: &str, row: usize, reason: &str) -> 
 }
 
 pub fn model_failed(model: &str, reason: &str) -> Error {
-    Error(format!("model '{model}' failed: {}", brief(reason)))
+    Error(format!("model '{model}' failed: {}", refusal(reason).map_or_else(|| brief(reason), str::to_string)))
+}
+
+/// What a graph says of the rows that it refuses: a node that cannot run then has that for a name, which ONNX Runtime
+/// says.
+fn refusal(reason: &str) -> Option<&str> {
+    let (_, said) = reason.split_once("Name:'refuses ")?.1.split_once(": ")?;
+    said.split_once("' Status Message: ").map(|(said, _)| said)
 }
 
 /// ONNX Runtime's message on one line, and not endless.

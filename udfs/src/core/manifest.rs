@@ -296,12 +296,12 @@ impl Manifest {
     }
 
     pub fn is_prepared(&self) -> bool {
-        self.features.iter().any(|feature| feature.prepare.is_some())
+        self.features.iter().filter_map(|feature| feature.prepare.as_ref()).any(Prepare::is_costly)
     }
 
     /// Whether all features are the columns of one tensor, so that one list can stand for them.
     pub fn takes_list(&self) -> bool {
-        self.inputs.len() == 1 && self.features.iter().all(|f| f.column.is_some())
+        self.inputs.len() == 1 && self.features.iter().all(|f| f.column.is_some() && f.prepare.is_none())
     }
 
     pub fn call(&self, name: &str) -> Result<&Call> {
@@ -342,12 +342,12 @@ fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usiz
     let prepare = Prepare::parse(fields.prepare)?;
     let dtype = match prepare {
         None => Some(inputs[input].dtype),
-        Some(Prepare::Text(_)) => Some(Dtype::Text),
+        Some(Prepare::Text(_) | Prepare::Words(_)) => Some(Dtype::Text),
         Some(Prepare::Image(_)) => None,
     };
     let takes = match prepare {
         None => written(&fields.sql_type)?.axes().is_some(),
-        Some(Prepare::Text(_)) => fields.sql_type == "VARCHAR",
+        Some(Prepare::Text(_) | Prepare::Words(_)) => fields.sql_type == "VARCHAR",
         Some(Prepare::Image(_)) => fields.sql_type == "BLOB",
     };
     if !takes {

@@ -166,8 +166,8 @@ fn prepared(model: &str, feature: &Feature, prepare: &Prepare, given: &Given) ->
     match (prepare, given) {
         (_, Given::Null) => Ok(Kind::Null),
         (Prepare::Image(_), Given::Blob) => Ok(Kind::Bytes),
-        (Prepare::Text(_), Given::Text) => Ok(Kind::Text(None)),
-        (Prepare::Text(_), Given::Enum(words)) => Ok(Kind::Text(Some(words.read()))),
+        (Prepare::Text(_) | Prepare::Words(_), Given::Text) => Ok(Kind::Text(None)),
+        (Prepare::Text(_) | Prepare::Words(_), Given::Enum(words)) => Ok(Kind::Text(Some(words.read()))),
         _ => Err(feature_type(model, &feature.name, &given.to_string(), &feature.sql_type, prepare.asks_for())),
     }
 }

@@ -81,16 +81,28 @@ fn require_feature(feature: &Feature, inputs: &[Input], numbers: &HashMap<&str, 
     let Feature { name, column, .. } = feature;
     let input = &inputs[feature.input];
     match (&feature.prepare, column) {
+        (Some(Prepare::Words(fields)), Some(column)) => {
+            must(input.dtype == Dtype::Text, &format!("words as '{}'", input.name))?;
+            require_column(name, *column, input)?;
+            require_beside("tables of words", &fields.words)?;
+        }
+        (Some(Prepare::Words(_)), None) => must(false, &format!("'{name}' is no column"))?,
         (Some(_), Some(column)) => must(false, &format!("'{name}' is column {column}"))?,
         (Some(Prepare::Text(fields)), None) => require_text(feature, fields, inputs, numbers)?,
         (Some(Prepare::Image(fields)), None) => require_image(fields, input)?,
         (None, None) => {}
-        (None, Some(column)) => {
-            let fits = matches!(input.axes[..], [Some(width)] if *column < width);
-            must(fits, &format!("'{name}' is column {column}"))?;
-        }
+        (None, Some(column)) => require_column(name, *column, input)?,
     }
     Ok(())
+}
+
+fn require_column(name: &str, column: usize, input: &Input) -> Result<()> {
+    must(matches!(input.axes[..], [Some(width)] if column < width), &format!("'{name}' is column {column}"))
+}
+
+/// The name of a file in the folder of the model.
+fn require_beside(what: &str, file: &str) -> Result<()> {
+    must(!matches!(file, "" | "." | "..") && !file.contains(['/', '\\', '\0']), &format!("{what} at {file:?}"))
 }
 
 fn require_text(
@@ -109,8 +121,7 @@ fn require_text(
     };
     let distinct = fed.iter().collect::<HashSet<_>>().len() == fed.len();
     must(fed.iter().all(holds_ids) && distinct, &format!("'{}' as other tensors than of tokens", feature.name))?;
-    let file = fields.tokenizer.as_str();
-    must(!matches!(file, "" | "." | "..") && !file.contains(['/', '\\', '\0']), &format!("a tokenizer at {file:?}"))?;
+    require_beside("a tokenizer", &fields.tokenizer)?;
     must((1..=MOST_TOKENS).contains(&fields.max_length), &format!("texts of {} tokens", fields.max_length))?;
     let fills = fields.pad.is_none_or(|pad| (0..1 << 31).contains(&pad));
     must(fills, &format!("texts filled up with {:?}", fields.pad))

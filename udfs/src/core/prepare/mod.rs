@@ -10,6 +10,7 @@ mod resample;
 mod rows;
 mod steps;
 mod text;
+mod words;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -25,12 +26,14 @@ pub use recent::Recent;
 use steps::{Step, StepFields};
 pub use text::TOKENS_PER_RUN;
 use text::Texts;
+use words::Words;
 
 /// What makes a tensor of a text or an image; the fields of `prepare` in model.json.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Prepare {
     Text(TextFields),
     Image(ImageSteps),
+    Words(WordsFields),
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -59,7 +62,19 @@ pub struct ImageSteps {
     pub steps: Vec<Step>,
 }
 
+/// A text that is cut before the graph has it, as a text.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct WordsFields {
+    pub words: String,
+    pub sha256: String,
+}
+
 impl Prepare {
+    /// Whether it makes a tensor of a length of its own, or one that takes longer to make than to score.
+    pub fn is_costly(&self) -> bool {
+        !matches!(self, Prepare::Words(_))
+    }
+
     pub fn parse(fields: Value) -> Result<Option<Prepare>> {
         let unknown = |e: serde_json::Error| Error(format!("a preparation that is not known ({e})"));
         if fields.is_null() {
@@ -67,6 +82,9 @@ impl Prepare {
         }
         if !fields.is_object() {
             return Err(Error("a preparation that is none".to_string()));
+        }
+        if fields.get("words").is_some() {
+            return serde_json::from_value(fields).map(|fields| Some(Prepare::Words(fields))).map_err(unknown);
         }
         if fields.get("image").is_none() {
             return serde_json::from_value(fields).map(|fields| Some(Prepare::Text(fields))).map_err(unknown);
@@ -83,7 +101,7 @@ impl Prepare {
     /// What to do about an argument of another type.
     pub fn asks_for(&self) -> &'static str {
         match self {
-            Prepare::Text(_) => "give the text",
+            Prepare::Text(_) | Prepare::Words(_) => "give the text",
             Prepare::Image(_) => "give the bytes of a PNG or JPEG file, such as content of read_blob('*.jpg')",
         }
     }
@@ -92,7 +110,7 @@ impl Prepare {
     pub fn companions(&self) -> impl Iterator<Item = &String> {
         let (mask, types) = match self {
             Prepare::Text(text) => (text.mask.as_ref(), text.types.as_ref()),
-            Prepare::Image(_) => (None, None),
+            Prepare::Image(_) | Prepare::Words(_) => (None, None),
         };
         mask.into_iter().chain(types)
     }
@@ -108,6 +126,7 @@ pub struct Unreadable {
 pub enum Preparer {
     Text(Box<Texts>),
     Image(Images),
+    Words(Box<Words>),
 }
 
 /// One for each feature that is prepared.
@@ -117,6 +136,7 @@ pub fn preparers(manifest: &Manifest) -> Result<Vec<Option<Preparer>>> {
         Some(Prepare::Text(fields)) => {
             Texts::open(manifest, feature, fields).map(|t| Some(Preparer::Text(Box::new(t))))
         }
+        Some(Prepare::Words(fields)) => Words::open(manifest, fields).map(|w| Some(Preparer::Words(Box::new(w)))),
         Some(Prepare::Image(fields)) => {
             Ok(Some(Preparer::Image(Images { input: feature.input, prepare: fields.clone() })))
         }
@@ -130,6 +150,7 @@ impl Preparer {
         match self {
             Preparer::Text(texts) => texts.bytes_of(reader, column, row),
             Preparer::Image(images) => images.bytes_of(column, row),
+            Preparer::Words(_) => 0,
         }
     }
 
@@ -148,6 +169,13 @@ impl Preparer {
             Preparer::Text(texts) => texts
                 .pack(reader, &feature.null, column, rows, tensors)
                 .map_err(|error| unreadable_text(&plan.model, &feature.name, rows.get(error.row), &error.reason)),
+            Preparer::Words(words) => {
+                let packed = &mut tensors[feature.input];
+                let width = packed.width;
+                let place = (&mut packed.buffer, width, feature.column.unwrap_or(0));
+                words.pack(reader, &feature.null, column, rows, place);
+                Ok(Vec::new())
+            }
             Preparer::Image(images) => images
                 .pack(column, rows, threads, tensors)
                 .map_err(|error| unreadable_image(&plan.model, &feature.name, rows.get(error.row), &error.reason)),

@@ -157,7 +157,7 @@ impl Texts {
 }
 
 /// The words of an enumeration.
-fn words(reader: &Reader) -> Option<&[String]> {
+pub(super) fn words(reader: &Reader) -> Option<&[String]> {
     match &reader.kind {
         Kind::Text(Some(words)) => Some(words.as_slice()),
         _ => None,
@@ -165,7 +165,7 @@ fn words(reader: &Reader) -> Option<&[String]> {
 }
 
 /// The bytes of a text; None for NULL.
-fn text<'a>(column: &'a Column, words: Option<&'a [String]>, row: usize) -> Option<&'a [u8]> {
+pub(super) fn text<'a>(column: &'a Column, words: Option<&'a [String]>, row: usize) -> Option<&'a [u8]> {
     let word = |code: usize| words.and_then(|words| words.get(code)).map(String::as_bytes);
     match &column.data {
         _ if !column.is_valid(row) => None,
