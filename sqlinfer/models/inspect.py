@@ -69,6 +69,7 @@ class Graph:
     range changes answers by less than ``tolerance`` at times, and by more at others.
     ``formula``: the weighted sums that are all of it, if it is such a graph.
     ``replaced``: the classifiers that are written as sums of trees.
+    ``apart``: the outputs that end in a sigmoid: shares that do not exclude one another.
     ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
     """
 
@@ -83,6 +84,7 @@ class Graph:
     classes: dict[str, Classes]
     formula: Formula | None
     replaced: tuple[Replaced, ...]
+    apart: frozenset[str]
     takes_nan: bool
     tolerance: float
     neighbour_tolerance: float
@@ -160,6 +162,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         classes=classes,
         formula=formula_of(model.graph),
         replaced=tuple(replaced),
+        apart=frozenset(output.name for output in model.graph.output if _is_sigmoid(model.graph, output.name)),
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),
         neighbour_tolerance=_DOUBLE if _quantizes_by_batch(model.graph) else _tolerance(model.graph),
@@ -305,8 +308,15 @@ def _computes_in_single(graph: onnx.GraphProto) -> bool:
     return (
         any(tensor.data_type in singles for tensor in graph.initializer)
         or any(value.type.tensor_type.elem_type in singles for value in (*graph.input, *graph.output))
-        or any(node.domain == "ai.onnx.ml" and node.op_type != "LabelEncoder" for node in graph.node)
+        or any(node.domain == "ai.onnx.ml" and not _keeps_doubles(node) for node in graph.node)
     )
+
+
+def _keeps_doubles(node: onnx.NodeProto) -> bool:
+    """Trees compute in the precision of their splits."""
+    if node.op_type == "TreeEnsemble":
+        return any(a.name == "nodes_splits" and a.t.data_type == TensorProto.DOUBLE for a in node.attribute)
+    return node.op_type == "LabelEncoder"
 
 
 def _tolerance(graph: onnx.GraphProto) -> float:
@@ -315,6 +325,16 @@ def _tolerance(graph: onnx.GraphProto) -> float:
 
 def _quantizes_by_batch(graph: onnx.GraphProto) -> bool:
     return any(node.op_type.startswith("DynamicQuantize") for node in graph.node)
+
+
+def _is_sigmoid(graph: onnx.GraphProto, name: str) -> bool:
+    made_by = {made: node for node in graph.node for made in node.output}
+    for _ in range(len(made_by)):  # a damaged graph may go round in circles
+        node = made_by.get(name)
+        if node is None or node.op_type not in ("Identity", "Cast", "Reshape"):
+            return node is not None and node.op_type == "Sigmoid"
+        name = node.input[0]
+    return False
 
 
 def _handles_missing(node: onnx.NodeProto) -> bool:

@@ -11,7 +11,13 @@ from sqlinfer.models.manifest import Source
 from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.sample import Sample
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
-from sqlinfer.runtime.claims import labels_hold, require_answers, require_labels, require_probabilities
+from sqlinfer.runtime.claims import (
+    are_probabilities,
+    labels_hold,
+    require_answers,
+    require_labels,
+    require_probabilities,
+)
 from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.stand_ins import synthetic_rows
@@ -43,6 +49,9 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     table = given if given is not None and len(given) else made_up
     if not opened.labels and not labels_hold(name, signature, graph, seen.session, [table, made_up]):
         signature = describe(seen.graph, features, seen.outputs, labels=())
+    # margins stay an output of infer()
+    if not opened.unproven and not are_probabilities(name, signature, seen.graph, seen.session, table):
+        signature = replace(signature, calls={c: how for c, how in signature.calls.items() if c != "predict_proba"})
     step("scoring rows alone and together")
     if signature.is_prepared:
         tables = [table, made_up]

@@ -19,7 +19,33 @@ from sqlinfer.proof import compare
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import Session
 
-__all__ = ["labels_hold", "require_answers", "require_labels", "require_probabilities"]
+__all__ = ["are_probabilities", "labels_hold", "require_answers", "require_labels", "require_probabilities"]
+
+# Shares of half precision add up to 1 so nearly.
+_NEARLY = 1e-2
+
+
+def are_probabilities(name: str, signature: Signature, graph: Graph, session: Session, table: pa.Table) -> bool:
+    """Whether the scores that predict_proba() is to answer with were seen to be shares of 1, or each between 0 and 1
+    where a sigmoid makes them; margins are none."""
+    proba = signature.calls.get("predict_proba")
+    if proba is None or proba.decode != "map":
+        return True
+    rows = _inferred(name, signature, session, table)
+    marks = _numbers(rows.field(proba.outputs[0]), len(rows))
+    marks = marks[np.isfinite(marks).all(axis=1)]
+    within = (marks >= -_NEARLY).all() and (marks <= 1 + _NEARLY).all()
+    whole = proba.outputs[0] in graph.apart or (np.abs(marks.sum(axis=1) - 1) <= _NEARLY).all()
+    return bool(within and whole)
+
+
+def _inferred(name: str, signature: Signature, session: Session, table: pa.Table) -> pa.StructArray:
+    infer = Predictor(name, signature, signature.calls["infer"], session)
+    return infer(*(table.column(feature.name) for feature in signature.features)).drop_null()
+
+
+def _numbers(column: pa.Array, rows: int) -> np.ndarray:
+    return np.array(column.to_pylist(), np.float64).reshape(rows, -1)
 
 
 def labels_hold(name: str, signature: Signature, graph: Graph, session: Session, tables: Sequence[pa.Table]) -> bool:
@@ -34,10 +60,9 @@ def labels_hold(name: str, signature: Signature, graph: Graph, session: Session,
     said, own = graph.classes.get(scores), graph.classes.get(label)
     if said is not None and (said.of == "map" or (own is not None and own.source == said.source)):
         return True
-    infer = Predictor(name, signature, signature.calls["infer"], session)
     for table in tables:
-        rows = infer(*(table.column(feature.name) for feature in signature.features)).drop_null()
-        marks = np.array(rows.field(scores).to_pylist(), np.float64).reshape(len(rows), -1)
+        rows = _inferred(name, signature, session, table)
+        marks = _numbers(rows.field(scores), len(rows))
         sure = np.isfinite(marks).all(axis=1)
         if sure.any():
             answered = rows.field(label).filter(pa.array(sure)).to_pylist()
