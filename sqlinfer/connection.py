@@ -56,7 +56,12 @@ def connect(
 
 
 def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto") -> Connection:
-    """Give predict() to a connection that somebody else opened. What comes back is used in its place."""
+    """Give predict() to a connection that somebody else opened. What comes back is used in its place.
+
+    Raises EngineError for what is no connection of DuckDB's own.
+    """
+    if not isinstance(con, duckdb.DuckDBPyConnection):
+        raise EngineError.no_connection(con)
     return _face(con, registry, engine, attached=True)
 
 

@@ -282,7 +282,13 @@ class ModelFailed(SqlinferError, RuntimeError):
 
 
 class EngineError(SqlinferError, RuntimeError):
-    pass
+    @classmethod
+    def no_connection(cls, given: object) -> EngineError:
+        kind = type(given)
+        return cls(
+            f"attach() takes a connection of DuckDB's own, not a {kind.__module__}.{kind.__qualname__}; give it what "
+            "duckdb.connect() opens, or the connection of DuckDB that this one wraps, or use sqlinfer.connect()"
+        )
 
 
 class OtherRegistry(EngineError):

@@ -18,14 +18,17 @@ __all__ = ["Sample", "columns_of", "to_table"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Rows as an Arrow table; ``as_array`` when the user's own form was a bare matrix. ``categories``: the values that
-    a categorical column may have, in their order; in the table it is plain. ``renamed``: what the columns were called
-    where they are given, before their user gave them other names."""
+    """Rows as an Arrow table; ``as_array`` when the user's own form was a bare matrix, ``sparse`` when that was one of
+    scipy, whose zeros are not stored. ``categories``: the values that a categorical column may have, in their order; in
+    the table it is plain. ``renamed``: what the columns were called where they are given, before their user gave them
+    other names. ``nones``: the columns of texts in which a missing one is None, not NaN."""
 
     table: pa.Table
     as_array: bool = False
     categories: dict[str, pa.Array] = field(default_factory=dict)
     renamed: tuple[str, ...] = ()
+    sparse: bool = False
+    nones: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, data: Any, names: list[str] | None = None) -> Sample:
@@ -35,7 +38,7 @@ class Sample:
         FeatureError.
         """
         as_array = isinstance(data, np.ndarray) or _is_sparse(data)
-        table = to_table(data, names if as_array else None)
+        table = _in_full_precision(to_table(data, names if as_array else None))
         chosen, renamed = (table, ()) if as_array or not names else _chosen(table, names)
         table, categories = _without_categories(chosen)
         for column in table.schema:
@@ -44,7 +47,10 @@ class Sample:
                     f"the sample's column {column.name!r} is {types.sql_name(column.type)}, which no feature can be; "
                     "leave it out, or turn it into numbers or text first"
                 )
-        return cls(table, as_array, categories, renamed)
+        called = zip(table.column_names, renamed or table.column_names, strict=True)
+        without = {name.lower() for name in _nones(data)}
+        nones = frozenset(name for name, given in called if given.lower() in without)
+        return cls(table, as_array, categories, renamed, _is_sparse(data), nones)
 
     @property
     def names(self) -> list[str]:
@@ -83,18 +89,32 @@ class Sample:
         """The rows as the framework was given them: a matrix, or a pandas DataFrame."""
         if self.as_array:
             columns = [column.to_numpy(zero_copy_only=False) for column in self.table.columns]
-            return np.column_stack(columns)
+            matrix = np.column_stack(columns)
+            return _sparse(matrix) if self.sparse else matrix
         frame = self.table.to_pandas()
         for column in self.table.schema:
             # pandas 2 has texts as objects, and reads a missing one as NaN: pyarrow's None is another category
             if types.is_text(column.type) and frame[column.name].dtype == object:
                 frame[column.name] = frame[column.name].where(frame[column.name].notna(), np.nan)
+        for name in self.nones.intersection(self.names):
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
         if self.categories:
             import pandas
 
             for name, values in self.categories.items():
-                frame[name] = pandas.Categorical(frame[name], categories=values.to_pandas())
+                known = values.to_pylist()
+                given = frame[name] if not pa.types.is_integer(values.type) else _whole(frame[name])
+                new = [value for value in given.dropna().unique().tolist() if value not in set(known)]
+                frame[name] = pandas.Categorical(given, categories=[*known, *new])
         return frame
+
+
+def _in_full_precision(table: pa.Table) -> pa.Table:
+    """Half precision as single, which holds all of it: SQL has no smaller numbers."""
+    for i, column in enumerate(table.schema):
+        if pa.types.is_float16(column.type):
+            table = table.set_column(i, column.name, table.column(i).cast(pa.float32()))
+    return table
 
 
 def _without_categories(table: pa.Table) -> tuple[pa.Table, dict[str, pa.Array]]:
@@ -155,7 +175,8 @@ def _from_frame(data: Any) -> pa.Table:
     module = type(data).__module__.split(".")[0]
     if module == "pandas":
         frame = data.to_frame() if data.ndim == 1 else data
-        return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False).replace_schema_metadata(None)
+        frame = _dense(frame.rename(columns=str))
+        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
     for method in ("to_arrow_table", "to_arrow", "fetch_arrow_table"):
         if hasattr(data, method):
             return getattr(data, method)()
@@ -191,3 +212,33 @@ def _is_plain(arrow: pa.DataType) -> bool:
 
 def _is_sparse(data: Any) -> bool:
     return type(data).__module__.startswith("scipy.sparse")
+
+
+def _sparse(matrix: np.ndarray) -> Any:
+    from scipy import sparse
+
+    return sparse.csr_matrix(matrix)
+
+
+def _dense(frame: Any) -> Any:
+    """pandas' sparse columns with all of their values. Raises FeatureError for two columns of one name."""
+    import pandas
+
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        raise FeatureError(f"two columns of the sample are called {twice!r}; give names that differ")
+    sparse = [name for name, kind in frame.dtypes.items() if isinstance(kind, pandas.SparseDtype)]
+    return frame.assign(**{name: frame[name].sparse.to_dense() for name in sparse}) if sparse else frame
+
+
+def _whole(column: Any) -> Any:
+    """Floats that are whole as integers: as which of them a category is found."""
+    return column.astype(object).map(lambda x: int(x) if isinstance(x, float) and x.is_integer() else x)
+
+
+def _nones(data: Any) -> frozenset[str]:
+    """pandas keeps None in columns of objects; in all others a missing text is NaN."""
+    if type(data).__module__.split(".")[0] != "pandas" or data.ndim != 2:
+        return frozenset()
+    objects = [name for name in data if data[name].dtype == object] if data.columns.is_unique else []
+    return frozenset(str(name) for name in objects if any(value is None for value in data[name]))
