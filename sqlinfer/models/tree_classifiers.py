@@ -57,11 +57,8 @@ class _Classifier:
         return len(self.labels) == 2 and len(self.counted) == 1
 
 
-def classify_by_sums(model: onnx.ModelProto, *, as_trained: bool = False) -> list[Replaced]:
-    """Change ``model``: a TreeEnsembleRegressor for each TreeEnsembleClassifier, and what makes classes of sums.
-
-    ``as_trained``: of classes that all have weights, the one with the highest sum, as scikit-learn has it.
-    """
+def classify_by_sums(model: onnx.ModelProto) -> list[Replaced]:
+    """Change ``model``: a TreeEnsembleRegressor for each TreeEnsembleClassifier, and what makes classes of sums."""
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
     names = {name for node in model.graph.node for name in (*node.input, *node.output)}
     if (opset or _OPSET) < _OPSET or any(name.startswith(_PREFIX) for name in names):
@@ -73,7 +70,7 @@ def classify_by_sums(model: onnx.ModelProto, *, as_trained: bool = False) -> lis
     for node in model.graph.node:
         graph = GraphBuilder(f"{_PREFIX}_{len(replaced)}_")
         kind = kinds.get(node.input[0]) if node in wanted and node.input else None
-        if kind is None or not _write(graph, node, kind, as_trained=as_trained):
+        if kind is None or not _write(graph, node, kind):
             nodes.append(node)
             continue
         nodes += graph.nodes
@@ -97,12 +94,12 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
     return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
-def _write(graph: GraphBuilder, node: onnx.NodeProto, kind: int, *, as_trained: bool) -> bool:
+def _write(graph: GraphBuilder, node: onnx.NodeProto, kind: int) -> bool:
     """Write the classifier in ``graph``; whether it is of a form that can be."""
     classifier = _classifier(node)
     if classifier is None or kind not in (TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64):
         return False
-    if classifier.is_single and (as_trained or classifier.counted == [0]):
+    if classifier.is_single and classifier.counted == [0]:
         return _write_single(graph, node, classifier, kind)
     # to a class that has no weights nothing is added
     if classifier.base and not len(classifier.labels) == len(classifier.counted) == classifier.base > 2:
@@ -110,7 +107,7 @@ def _write(graph: GraphBuilder, node: onnx.NodeProto, kind: int, *, as_trained: 
     sums = _sums(graph, classifier, kind, len(classifier.labels), classifier.known["class_ids"])
     if classifier.is_single:
         _label_of_one(graph, classifier, _second(graph, sums), node.output[0])
-    elif len(classifier.labels) == 2 and not as_trained:
+    elif len(classifier.labels) == 2:
         above = graph.add("Greater", _second(graph, sums), graph.constant(np.float32(0)))
         text = isinstance(classifier.labels[0], bytes)
         _look_up(graph, above, classifier.labels if text else [0, 1], node.output[0])

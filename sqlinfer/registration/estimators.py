@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from sqlinfer import types
 from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError, named
 from sqlinfer.models.convert import Candidate, Original, open_original
+from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.convert.saved import load_saved
 from sqlinfer.models.describe import describe, null_policies
 from sqlinfer.models.features import require_distinct
@@ -19,7 +22,7 @@ from sqlinfer.models.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
 from sqlinfer.models.prepare import labels_of
 from sqlinfer.models.sample import Sample
-from sqlinfer.models.signature import Feature, NullPolicy, Signature
+from sqlinfer.models.signature import Call, Feature, Label, NullPolicy, Signature
 from sqlinfer.proof import compare
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
 from sqlinfer.registration.scores import classified
@@ -34,6 +37,12 @@ __all__ = ["prove_estimator", "prove_saved"]
 _NULL_ROWS = 32
 _FLOATS = ("FLOAT", "DOUBLE")
 _TEXTS_FOR_NULL = ("", "nan", "None", "missing")
+_NO_CATEGORY = -(2**63)
+_LARGE = 1e7
+# What a run may need at a wide place of the graph, 8 bytes each and several times over; a text may be long itself.
+_MOST_NUMBERS = 3 << 20
+_MOST_ROWS = 1 << 20
+_MOST_TEXTS = 256
 
 
 def prove_saved(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
@@ -60,17 +69,65 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
     if is_module and (labels or wishes.options):
         original, candidates = classified(original, candidates, wishes.options, labels)
     elif labels:
-        if original.labels and labels != original.labels:
-            own = ", ".join(map(str, original.labels))
-            raise ConversionFailed(f"{original.model} has labels of its own: {own}; others are for models without")
-        original = replace(original, labels=labels)
+        original = _with_labels(original, labels)
     failure: SqlinferError | None = None
-    for candidate in candidates:
+    for candidate in _converted(candidates, original.model):
         try:
             return _prove_candidate(name, original, candidate, sample, wishes, home)
         except (InvalidModel, ProofFailed) as error:
-            failure = failure or type(error)(f"{error} (as {candidate.note})")
+            failure = failure or type(error)(f"{error} (as {candidate.note}){_advice(sample)}")
     raise failure or ConversionFailed(f"no candidate for {original.model}")
+
+
+def _converted(candidates: Iterator[Candidate], model: str) -> Iterator[Candidate]:
+    """The candidates. Raises ConversionFailed for whatever a converter stumbles over."""
+    while True:
+        try:
+            candidate = next(candidates, None)
+        except (SqlinferError, ImportError, MemoryError):
+            raise
+        except Exception as error:
+            raise ConversionFailed(
+                f"{model} cannot be converted: {type(error).__name__}: {' '.join(str(error).split())[:200]}; an option "
+                "of it may be unknown here: try it with others, or without the step that has it"
+            ) from error
+        if candidate is None:
+            return
+        yield candidate
+
+
+def _advice(sample: Sample) -> str:
+    """Where sums of large numbers keep few digits, no two ways to add them up agree."""
+    for column in sample.table.column_names:
+        values = sample.table.column(column)
+        if types.is_numeric(values.type) and (largest := _largest(values)) >= _LARGE:
+            return (
+                f"; {column!r} has numbers as large as {largest:.3g}, whose sums and products are rounded in the model "
+                "itself: train it on the column less a constant, or put a StandardScaler before all else"
+            )
+    return ""
+
+
+def _largest(values: pa.ChunkedArray) -> float:
+    numbers = np.abs(values.drop_null().cast(pa.float64(), safe=False).to_numpy())
+    return float(np.max(numbers[np.isfinite(numbers)], initial=0.0))
+
+
+def _with_labels(original: Original, labels: tuple[Label, ...]) -> Original:
+    """What its user calls the classes of a model that has none, or only numbers for them. Raises ConversionFailed."""
+    own = original.labels
+    if own and labels != own and not (original.numbered and len(labels) == len(own)):
+        raise ConversionFailed(
+            f"{original.model} has labels of its own: {', '.join(map(str, own))}; others are for models without"
+        )
+    if not own or labels == own:
+        return replace(original, labels=labels)
+
+    def answers(rows: Sample) -> dict[str, Any]:
+        given = original.answers(rows)
+        return {**given, "predict": np.array([labels[own.index(int(label))] for label in given["predict"]], object)}
+
+    return replace(original, labels=labels, label_type=label_type_of(labels), answers=answers)
 
 
 def _as_trained(model: Any, sample: Sample, *, are_given: bool) -> Sample:
@@ -137,11 +194,17 @@ def _prove_candidate(
     name: str, original: Original, candidate: Candidate, sample: Sample, wishes: Wishes, home: str
 ) -> None:
     graph = inspect_graph(candidate.model, original.model, wishes.layout)
-    features = [Feature(n, type, tensor, column) for n, type, tensor, column in candidate.features]
+    features = [
+        Feature(n, type, tensor, column, prepare=candidate.prepared.get(n))
+        for n, type, tensor, column in candidate.features
+    ]
     require_distinct(features)
     rows = sample.spread(PROVEN_ROWS)
-    seen = Observed(name, graph, features, rows.table)
+    seen = Observed(name, graph, features, rows.table, candidate.files)
     signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
+    if candidate.scores is not None and original.labels:
+        best = Call(str(signature.label_type), "argmax", (candidate.scores,))
+        signature = replace(signature, calls={**signature.calls, "predict": best})
     require_labels(signature, original.labels if wishes.labels else ())
     with _refusals(original.model):
         expected = original.answers(rows)
@@ -150,55 +213,67 @@ def _prove_candidate(
     signature = replace(signature, calls=calls)
     signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
     if wishes.null is None:
-        signature = _learn_null_policies(name, original, signature, seen.session, sample, graph.tolerance)
+        learning = _Learning(name, original, candidate, seen.session, graph.tolerance)
+        signature = learning.null_policies(signature, sample)
     signature = replace(signature, batch=batch_rule(name, signature, seen, rows.table, wishes.together))
+    if candidate.widest:
+        most = max(1, min(_MOST_TEXTS if candidate.prepared else _MOST_ROWS, _MOST_NUMBERS // candidate.widest))
+        signature = replace(signature, batch=replace(signature.batch, most=signature.batch.most or most))
     source = Source(original.framework, original.model, original.converter, __version__)
-    store_proven(home, name, seen.graph, signature, source, original.task, rows.table, expected)
+    store_proven(home, name, seen.graph, signature, source, original.task, rows.table, expected, candidate.files)
 
 
-def _learn_null_policies(
-    name: str, original: Original, signature: Signature, session: Session, sample: Sample, tolerance: float
-) -> Signature:
-    """Give NULL to the estimator, one feature at a time: where it answers, and the graph answers the same for some
-    stand-in, that is the policy. An estimator that refuses leaves the default: the answer is NULL. So does one whose
-    way with missing numbers the graph does not have, in any of the features."""
-    whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
-    rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
-    others = list(signature.features)
-    if not len(whole.table):  # then there is one in every row
-        others = [replace(f, null=NullPolicy("nan")) if f.type in _FLOATS else f for f in others]
-    learnt: dict[str, NullPolicy] = {}
-    for i, feature in enumerate(signature.features):
-        table = _without(rows.table, feature.name)
-        try:
-            expected = original.answers(replace(sample, table=table))
-        except Exception:  # an estimator that does not take missing values says so in its own way
-            continue
-        for policy in _stand_ins(feature):
-            features = (*others[:i], replace(feature, null=policy), *others[i + 1 :])
-            trial = replace(signature, features=features)
-            with suppress(SqlinferError):
-                if compare(Probe(name, trial, session).answers(table), expected, tolerance).passed:
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    """What NULL is to the estimator: it is given to it, one feature at a time."""
+
+    name: str
+    original: Original
+    candidate: Candidate
+    session: Session
+    tolerance: float
+
+    def null_policies(self, signature: Signature, sample: Sample) -> Signature:
+        """Where the estimator answers, and the graph answers the same for some stand-in, that is the policy. An
+        estimator that refuses leaves the default: the answer is NULL. Where it answers and the graph does not answer
+        the same, a NULL is an error."""
+        whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
+        rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
+        others = list(signature.features)
+        if not len(whole.table):  # then there is one in every row
+            others = [replace(f, null=NullPolicy("nan")) if f.type in _FLOATS else f for f in others]
+        learnt: dict[str, NullPolicy] = {}
+        for i, feature in enumerate(signature.features):
+            table = _without(rows.table, feature.name)
+            try:
+                expected = self.original.answers(replace(sample, table=table))
+            except Exception:  # an estimator that does not take missing values says so in its own way
+                continue
+            learnt[feature.name] = NullPolicy("error")
+            for policy in self._stand_ins(feature):
+                features = (*others[:i], replace(feature, null=policy), *others[i + 1 :])
+                if self._agrees(replace(signature, features=features), table, expected):
                     learnt[feature.name] = policy
                     break
-        else:
-            if feature.type in _FLOATS:
-                learnt = {name: policy for name, policy in learnt.items() if policy.kind != "nan"}
-                return _with_policies(signature, learnt)
-    return _with_policies(signature, learnt)
+        return _with_policies(signature, learnt)
+
+    def _agrees(self, trial: Signature, table: pa.Table, expected: Mapping[str, Any]) -> bool:
+        with suppress(SqlinferError):
+            return compare(Probe(self.name, trial, self.session).answers(table), expected, self.tolerance).passed
+        return False
+
+    def _stand_ins(self, feature: Feature) -> list[NullPolicy]:
+        if feature.type in _FLOATS:
+            return [NullPolicy("nan")]
+        if feature.type == "VARCHAR":
+            own = self.candidate.missing.get(feature.name)
+            return [NullPolicy("value", text) for text in (_TEXTS_FOR_NULL if own is None else (own,))]
+        return [NullPolicy("value", _NO_CATEGORY)] if feature.type == "BIGINT" else []
 
 
 def _with_policies(signature: Signature, policies: Mapping[str, NullPolicy]) -> Signature:
     features = (replace(f, null=policies.get(f.name, f.null)) for f in signature.features)
     return replace(signature, features=tuple(features))
-
-
-def _stand_ins(feature: Feature) -> list[NullPolicy]:
-    if feature.type in _FLOATS:
-        return [NullPolicy("nan")]
-    if feature.type == "VARCHAR":
-        return [NullPolicy("value", text) for text in _TEXTS_FOR_NULL]
-    return []
 
 
 def _without(table: pa.Table, name: str) -> pa.Table:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from sqlinfer.errors import ConversionFailed
+from sqlinfer.errors import ConversionFailed, named
 from sqlinfer.models.convert.graph import GraphBuilder
+from sqlinfer.models.convert.missing import MISSING
 from sqlinfer.models.convert.original import Candidate
-from sqlinfer.models.convert.trees import Tree, add_trees, needs_sets
+from sqlinfer.models.convert.trees import Tree, add_trees
 
-__all__ = ["Forest", "add_answers", "add_label", "answers_of_scores", "candidate"]
+__all__ = [
+    "Forest",
+    "above",
+    "add_answers",
+    "answers_of_scores",
+    "candidate",
+    "constant_candidate",
+]
 
-_ML_OPSET = {False: 3, True: 5}
+_ML_OPSET = 5
+# From here on a double is not the only whole number that it stands for.
+_WHOLE = 2.0**53
+_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +36,11 @@ class Forest:
     """Boosted trees as data. ``link`` turns sums into answers: identity, sigmoid, softmax, exp, …
 
     ``double``: the library compares and adds in double precision; ``narrow``: it compares in single all the same.
-    ``missing``: a number that stands for missing. ``zero_is_missing``: the columns in which a zero is.
+    ``missing``: numbers that stand for missing. ``zero_is_missing``: the columns in which a zero is.
+    ``fractions``: what becomes of a category's number that is not whole. ``unknown``: the number of no category, None
+    where such is refused.
+    ``threshold``: the second of two classes is the label where its probability is above it.
+    ``refuses``: in words, who takes no infinite number.
     """
 
     trees: list[Tree]
@@ -33,9 +48,17 @@ class Forest:
     base: Sequence[float]
     link: str
     double: bool
-    missing: float = float("nan")
+    missing: tuple[float, ...] = ()
     zero_is_missing: tuple[int, ...] = ()
     narrow: bool = False
+    fractions: Literal["floor", "cut"] = "floor"
+    unknown: float | None = float("nan")
+    threshold: float = 0.5
+    refuses: str | None = None
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float64 if self.double else np.float32)
 
 
 def answers_of_scores(scores: np.ndarray) -> dict[str, np.ndarray]:
@@ -51,121 +74,157 @@ def candidate(
     categories: Mapping[str, Sequence[Any]],
     *,
     classifier: bool,
-    several: Sequence[Sequence[Any]] = (),
+    probabilities: bool = True,
 ) -> Candidate:
     """A graph with one matrix of the numbers, and an input of its own for each feature that has ``categories``.
 
-    ``several``: the classes of each label, of a forest that gives a row several labels.
+    ``probabilities``: the scores of a classifier are that.
     """
     graph = GraphBuilder()
-    element = TensorProto.DOUBLE if forest.double else TensorProto.FLOAT
-    sql = "DOUBLE" if forest.double else "FLOAT"
+    element = helper.np_dtype_to_tensor_dtype(forest.dtype)
     numbers = [name for name in names if name not in categories]
     inputs: list[onnx.ValueInfoProto] = []
     features: dict[str, tuple[str, str, str, int | None]] = {}
     parts: list[str] = []
-    order: list[str] = []
     if numbers:
         inputs.append(helper.make_tensor_value_info("X", element, [None, len(numbers)]))
+        sql = "DOUBLE" if forest.double else "FLOAT"
         features |= {name: (name, sql, "X", i) for i, name in enumerate(numbers)}
-        parts, order = ["X"], list(numbers)
-    for name in names:
+        parts = ["X"]
+        if forest.refuses is not None:
+            _refuse_infinite(graph, "X", forest.refuses)
+    for i, name in enumerate(names):
         if name in categories:
-            text = any(isinstance(value, str) for value in categories[name])
-            kind = TensorProto.STRING if text else element
-            inputs.append(helper.make_tensor_value_info(name, kind, [None, 1]))
-            features[name] = (name, "VARCHAR" if text else sql, name, 0)
-            parts.append(_codes(graph, name, categories[name], forest.double))
-            order.append(name)
+            tensor = f"category_{i}"
+            sql, kind, codes = _codes(graph, name, tensor, categories[name], forest)
+            inputs.append(helper.make_tensor_value_info(tensor, kind, [None, 1]))
+            features[name] = (name, sql, tensor, 0)
+            parts.append(codes)
+    order = [*numbers, *(name for name in names if name in categories)]
     matrix = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
     place = {names.index(name): i for i, name in enumerate(order)}
     for tree in forest.trees:
         tree.feature = [place[feature] for feature in tree.feature]
-    answers = add_answers(graph, forest, matrix, classifier=classifier, place=place)
-    if several:
-        outputs = _several(graph, answers, several, element)
-    else:
-        name = graph.add("Identity", answers, name="probabilities" if classifier else "prediction")
-        outputs = [helper.make_tensor_value_info(name, element, [None, None])]
-    version_5 = forest.double or bool(categories) or needs_sets(forest.trees)
-    model = graph.model(inputs, outputs, ml_opset=_ML_OPSET[version_5])
-    return Candidate(model, [features[name] for name in names], "trees")
+    zeros = tuple(place[feature] for feature in forest.zero_is_missing)
+    answers = add_answers(graph, forest, matrix, classifier=classifier, width=len(order), zeros=zeros, raw=len(numbers))
+    name = ("probabilities" if probabilities else "scores") if classifier else "prediction"
+    graph.guarded(answers, forest.dtype, name=name)
+    outputs = [helper.make_tensor_value_info(name, element, [None, None])]
+    best = name if classifier else None
+    if classifier and forest.threshold != 0.5:
+        graph.guarded(above(graph, answers, forest), forest.dtype, name="scores")
+        outputs.append(helper.make_tensor_value_info("scores", element, [None, 2]))
+        best = "scores"
+    model = graph.model(inputs, outputs, ml_opset=_ML_OPSET)
+    texts = {name: MISSING for name, kind, _, _ in features.values() if kind == "VARCHAR"}
+    return Candidate(model, [features[name] for name in names], "trees", scores=best, missing=texts)
 
 
-def _several(
-    graph: GraphBuilder, scores: str, classes: Sequence[Sequence[Any]], element: int
-) -> list[onnx.ValueInfoProto]:
-    """Scores of all classes of all labels, side by side → a label each, and their probabilities: an output for each
-    label, where not all have as many classes."""
-    widest = max(map(len, classes))
-    table = [value for values in classes for value in (*values, *([values[0]] * (widest - len(values))))]
-    text = any(isinstance(value, str) for value in table)
-    by_label = graph.add("Reshape", scores, graph.constant(np.array([-1, len(classes), widest], np.int64)))
-    best = graph.add("ArgMax", by_label, axis=2, keepdims=0)
-    start = graph.constant(np.arange(len(classes), dtype=np.int64) * widest)
-    flat = graph.add("Reshape", graph.add("Add", best, start), graph.constant(np.array([-1], np.int64)))
-    known = graph.constant(np.array([table], object if text else np.int64))
-    found = graph.add("ArrayFeatureExtractor", known, flat, ml=True)
-    graph.add("Reshape", found, graph.constant(np.array([-1, len(classes)], np.int64)), name="label")
-    kind = TensorProto.STRING if text else TensorProto.INT64
-    label = helper.make_tensor_value_info("label", kind, [None, len(classes)])
-    if len(set(map(len, classes))) == 1:
-        graph.add("Identity", by_label, name="probabilities")
-        return [label, helper.make_tensor_value_info("probabilities", element, [None, len(classes), widest])]
-    outputs = [label]
-    for i, values in enumerate(classes):
-        ends = (graph.constant(np.array([n], np.int64)) for n in (i * widest, i * widest + len(values), 1))
-        graph.add("Slice", scores, *ends, name=f"probabilities_{i}")
-        outputs.append(helper.make_tensor_value_info(f"probabilities_{i}", element, [None, len(values)]))
-    return outputs
+def constant_candidate(names: Sequence[str], categories: Mapping[str, Sequence[Any]]) -> Candidate:
+    """The graph of a classifier that knows one class: whatever the row, it answers that."""
+    leaf = Tree()
+    leaf.add_leaf([1.0])
+    forest = Forest([leaf], 1, [0.0], "identity", double=True)
+    made = candidate(forest, names, categories, classifier=False)
+    return replace(made, scores="prediction")
 
 
-def _codes(graph: GraphBuilder, name: str, categories: Sequence[Any], double: bool) -> str:
-    """A category's number, NaN for what is none of them."""
-    dtype = np.float64 if double else np.float32
-    text = any(isinstance(value, str) for value in categories)
-    keys = np.array([str(value) for value in categories], object) if text else np.array(categories, dtype)
-    return graph.add(
-        "LabelEncoder",
-        name,
-        ml=True,
-        keys_tensor=onnx.numpy_helper.from_array(keys),
-        values_tensor=onnx.numpy_helper.from_array(np.arange(len(keys), dtype=dtype)),
-        default_tensor=onnx.numpy_helper.from_array(np.array([np.nan], dtype)),
+def above(graph: GraphBuilder, proba: str, forest: Forest) -> str:
+    """Of two classes, 1 for the label and 0 for the other."""
+    second = graph.add("Gather", proba, graph.constant(np.array([1], np.int64)), axis=1)
+    reached = graph.add("Greater", second, graph.constant(np.array(forest.threshold, forest.dtype)))
+    chosen = graph.add("Cast", reached, to=helper.np_dtype_to_tensor_dtype(forest.dtype))
+    return graph.add("Concat", graph.add("Sub", graph.constant(np.array(1, forest.dtype)), chosen), chosen, axis=1)
+
+
+def _refuse_infinite(graph: GraphBuilder, source: str, who: str) -> None:
+    found = graph.add("Cast", graph.add("IsInf", source), to=TensorProto.INT64)
+    graph.refuse(
+        graph.add("Sign", graph.add("ReduceSum", found, keepdims=0)),
+        f"a number is infinite, or too large for single precision, which {who} does not take; leave such rows out, "
+        "or write TRY(predict(…)) for NULL in their place",
     )
 
 
+def _codes(
+    graph: GraphBuilder, name: str, tensor: str, categories: Sequence[Any], forest: Forest
+) -> tuple[str, int, str]:
+    """A category's number, NaN for a missing one: its type in SQL and in the graph, and the value."""
+    known = [category for category in categories if category is not None and category == category]
+    refused = forest.unknown is None
+    numbers = np.arange(len(known) + 1, dtype=np.float64)
+    numbers[-1] = np.nan
+    if any(isinstance(category, str) for category in known):
+        sql, kind, keys = "VARCHAR", TensorProto.STRING, np.array([*map(str, known), MISSING], object)
+    elif any(abs(category) >= _WHOLE for category in known):
+        sql, kind, keys, numbers = "BIGINT", TensorProto.INT64, np.array(known, np.int64), numbers[:-1]
+    else:
+        sql, kind, keys = "DOUBLE", TensorProto.DOUBLE, np.array([*map(float, known), np.nan])
+    codes = graph.add(
+        "LabelEncoder",
+        tensor,
+        ml=True,
+        keys_tensor=onnx.numpy_helper.from_array(keys),
+        values_tensor=onnx.numpy_helper.from_array(numbers),
+        default_tensor=onnx.numpy_helper.from_array(np.array([-1.0 if refused else forest.unknown], np.float64)),
+    )
+    if refused:
+        strange = graph.add("Cast", graph.add("Equal", codes, graph.constant(np.array(-1.0))), to=TensorProto.INT64)
+        graph.refuse(
+            graph.add("Sign", graph.add("ReduceSum", strange, keepdims=0)),
+            f"feature {name!r} has a category that the model never saw, which its library refuses or takes for "
+            f"another; it knows {named(known, _SHOWN)}: write TRY(predict(…)) for NULL in its place",
+        )
+    return sql, kind, codes if forest.double else graph.add("Cast", codes, to=TensorProto.FLOAT)
+
+
 def add_answers(
-    graph: GraphBuilder, forest: Forest, source: str, *, classifier: bool, place: Mapping[int, int] | None = None
+    graph: GraphBuilder,
+    forest: Forest,
+    source: str,
+    *,
+    classifier: bool,
+    width: int,
+    zeros: Sequence[int] | None = None,
+    raw: int | None = None,
 ) -> str:
-    """The answers for the rows of the matrix ``source``: probabilities of a classifier, else what the link gives."""
-    dtype = np.float64 if forest.double else np.float32
-    missing = np.array(np.nan, dtype)
-    if not np.isnan(forest.missing):
-        marked = graph.add("Equal", source, graph.constant(np.array(forest.missing, dtype)))
-        source = graph.add("Where", marked, graph.constant(missing), source)
-    if forest.zero_is_missing:
-        width = max(place.values() if place else forest.zero_is_missing) + 1
-        columns = np.zeros((1, width), bool)
-        columns[0, [place[c] if place else c for c in forest.zero_is_missing]] = True
-        small = graph.add("LessOrEqual", graph.add("Abs", source), graph.constant(np.array(1e-35, dtype)))
-        source = graph.add("Where", graph.add("And", small, graph.constant(columns)), graph.constant(missing), source)
+    """The answers for the rows of the matrix ``source``: probabilities of a classifier, else what the link gives.
+
+    ``width``: of the matrix. ``zeros``: its columns in which a zero is missing. ``raw``: how many of its first columns
+    hold numbers as they were given: what the trees take for a category there may have a fraction.
+    """
+    dtype = forest.dtype
+
+    def number(value: float) -> str:
+        return graph.constant(np.array(value, dtype))
+
+    for value in forest.missing:
+        source = graph.add("Where", graph.add("Equal", source, number(value)), number(np.nan), source)
+    zeros = forest.zero_is_missing if zeros is None else zeros
+    if zeros:
+        small = graph.add("LessOrEqual", graph.add("Abs", source), number(1e-35))
+        source = graph.add("Where", graph.add("And", small, _columns(graph, zeros, width)), number(np.nan), source)
+    asked = {tree.feature[node] for tree in forest.trees for node in tree.members}
+    coded = sorted(feature for feature in asked if raw is None or feature < raw)
+    if coded:
+        whole = graph.add("Floor", source)
+        if forest.fractions == "cut":
+            whole = graph.add("Mul", graph.add("Sign", source), graph.add("Floor", graph.add("Abs", source)))
+        source = graph.add("Where", _columns(graph, coded, width), whole, source)
     if forest.narrow:
         source = graph.add("Cast", graph.add("Cast", source, to=TensorProto.FLOAT), to=TensorProto.DOUBLE)
     sums = add_trees(graph, forest.trees, source, targets=forest.outputs, base=forest.base, double=forest.double)
     answers = _linked(graph, forest.link, sums, dtype)
     if classifier and forest.outputs == 1:
-        one = graph.constant(np.array(1, dtype))
-        return graph.add("Concat", graph.add("Sub", one, answers), answers, axis=1)
+        return graph.add("Concat", graph.add("Sub", number(1), answers), answers, axis=1)
     return answers
 
 
-def add_label(graph: GraphBuilder, scores: str, classes: np.ndarray, name: str) -> None:
-    """Write the class that has the highest of the ``scores`` as the value ``name``."""
-    best = graph.add("ArgMax", scores, axis=1, keepdims=0)
-    table = classes.astype(object if classes.dtype.kind in "OUS" else np.int64).reshape(1, -1)
-    found = graph.add("ArrayFeatureExtractor", graph.constant(table), best, ml=True)
-    graph.add("Reshape", found, graph.constant(np.array([-1], np.int64)), name=name)
+def _columns(graph: GraphBuilder, places: Sequence[int], width: int) -> str:
+    """Which of the columns they are."""
+    mask = np.zeros((1, width), bool)
+    mask[0, list(places)] = True
+    return graph.constant(mask)
 
 
 def _linked(graph: GraphBuilder, link: str, sums: str, dtype: Any) -> str:
@@ -188,6 +247,12 @@ def _linked(graph: GraphBuilder, link: str, sums: str, dtype: Any) -> str:
         return graph.add("Cast", above, to=element)
     if name == "signed_square":
         return graph.add("Mul", sums, graph.add("Abs", sums))
-    if name == "log1p_exp":
-        return graph.add("Softplus", sums)
+    if name == "log1p_exp":  # of x, max(x, 0) + log(1 + exp(-|x|))
+        power = graph.add("Exp", graph.add("Neg", graph.add("Abs", sums)))
+        logs = graph.add("Log", graph.add("Add", power, graph.constant(np.array(1, dtype))))
+        return graph.add("Add", graph.add("Relu", sums), logs)
+    if name == "mean_and_variance":  # the second as the logarithm of the deviation
+        first, second = (graph.add("Gather", sums, graph.constant(np.array([i], np.int64)), axis=1) for i in (0, 1))
+        twice = graph.add("Mul", second, graph.constant(np.array(2, dtype)))
+        return graph.add("Concat", first, graph.add("Exp", twice), axis=1)
     raise ConversionFailed(f"no way is known to write the link {link!r} in ONNX")

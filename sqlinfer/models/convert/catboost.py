@@ -21,7 +21,7 @@ from sqlinfer.models.sample import Sample
 from sqlinfer.temporary import temporary_folder
 from sqlinfer.version import __version__
 
-__all__ = ["open_original"]
+__all__ = ["forest_of", "open_original"]
 
 _PLAIN_SPLIT = "FloatFeature"
 _LINKS = {
@@ -34,14 +34,16 @@ _LINKS = {
     "Poisson": "exp",
     "Tweedie": "exp",
     "LogCosh": "identity",
+    "Focal": "sigmoid",
+    "RMSEWithUncertainty": "mean_and_variance",
 }
-_CLASSIFIES = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll")
+_CLASSIFIES = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "Focal")
 
 
 def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candidate]]:
     import catboost
 
-    loss = str(model.get_all_params().get("loss_function", "")).partition(":")[0]
+    loss = loss_of(model)
     gives_classes = hasattr(model, "predict_proba") and loss in _CLASSIFIES
     labels, label_type = labels_of(model.classes_ if gives_classes else None)
     original = Original(
@@ -56,6 +58,18 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
     return original, _candidates(model, loss, sample, classifier=gives_classes)
 
 
+def loss_of(model: Any) -> str:
+    """The loss that decides how answers are made of sums: none for a model that answers with the sums themselves."""
+    if type(model).__name__ == "CatBoost":
+        return ""
+    return str(model.get_all_params().get("loss_function", "")).partition(":")[0]
+
+
+def forest_of(model: Any) -> Forest:
+    """The trees that predict() uses, of a classifier with what makes probabilities of them. Raises ConversionFailed."""
+    return _forest(model, loss_of(model))
+
+
 def _answers(model: Any, rows: Sample, gives_classes: bool) -> dict[str, Any]:
     native = rows.native()
     if not gives_classes:
@@ -68,10 +82,10 @@ def _answers(model: Any, rows: Sample, gives_classes: bool) -> dict[str, Any]:
 
 
 def _candidates(model: Any, loss: str, sample: Sample, *, classifier: bool) -> Iterator[Candidate]:
-    yield candidate(_forest(model, loss, classifier), sample.names, {}, classifier=classifier)
+    yield candidate(_forest(model, loss), sample.names, {}, classifier=classifier)
 
 
-def _forest(model: Any, loss: str, classifier: bool) -> Forest:
+def _forest(model: Any, loss: str) -> Forest:
     """Raises ConversionFailed for features that are not numbers: CatBoost turns them into statistics of the target."""
     others = [
         *(model.get_cat_feature_indices() or []),
@@ -96,7 +110,11 @@ def _forest(model: Any, loss: str, classifier: bool) -> Forest:
         tree = Tree()
         _add_node(tree, described_tree, scale, missing_above, column)
         trees.append(tree)
-    return Forest(trees, len(bias), bias, _LINKS.get(loss, "identity"), double=False)
+    threshold = 0.5
+    if loss in ("Logloss", "CrossEntropy", "Focal") and len(bias) == 1 and hasattr(model, "predict_proba"):
+        threshold = float(model.get_probability_threshold())
+    link = _LINKS.get(loss, "identity")
+    return Forest(trees, len(bias), bias, link, double=True, narrow=True, threshold=threshold)
 
 
 def _described(model: Any) -> dict[str, Any]:

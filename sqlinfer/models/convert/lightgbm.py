@@ -6,12 +6,14 @@ How a tree decides is in LightGBM's include/LightGBM/tree.h: NumericalDecision a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate
+from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate, constant_candidate
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.convert.trees import Tree
@@ -40,46 +42,57 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
     # a booster knows no labels but the numbers that it was trained on: 0, 1 …
     count = 2 if objective == "binary" else int(dump["num_class"])
     classes = getattr(model, "classes_", np.arange(count) if is_booster and objective in _CLASSIFIES else None)
-    labels, label_type = labels_of(classes)
+    # a classifier with an objective of its user's answers with raw scores
+    labels, label_type = labels_of(None if callable(getattr(model, "objective_", None)) else classes)
+    sample = replace(sample, categories=_categories(dump, sample))
     original = Original(
         framework=f"lightgbm {lightgbm.__version__}",
         model=type(model).__name__,
         converter=f"sqlinfer {__version__}",
         task="classification" if labels else "regression",
-        answers=lambda rows: _answers(model, rows, bool(labels)),
+        answers=lambda rows: _answers(model, replace(rows, categories=sample.categories), labels),
         labels=labels,
         label_type=label_type,
+        numbered=is_booster,
     )
-    return original, _candidates(booster, dump, sample, classifier=bool(labels))
+    return original, _candidates(booster, dump, sample, labels)
 
 
-def _answers(model: Any, rows: Sample, classifier: bool) -> dict[str, Any]:
+def _answers(model: Any, rows: Sample, labels: tuple[Any, ...]) -> dict[str, Any]:
     native = rows.native()
-    if hasattr(model, "classes_"):
+    if hasattr(model, "classes_") and labels:
         answers = {"predict": np.asarray(model.predict(native))}
         proba = np.asarray(model.predict_proba(native))
-        return {**answers, "predict_proba": proba} if proba.ndim == 2 else answers
+        return {**answers, "predict_proba": proba} if proba.ndim == 2 and len(labels) > 1 else answers
     scores = np.asarray(model.predict(native))
-    if not classifier:
+    if not labels:
         return {"predict": scores}
     return answers_of_scores(scores)
 
 
-def _candidates(booster: Any, dump: dict[str, Any], sample: Sample, *, classifier: bool) -> Iterator[Candidate]:
-    forest = forest_of(booster, dump)
-    yield candidate(forest, sample.names, _categories(dump, sample), classifier=classifier)
+def _candidates(booster: Any, dump: dict[str, Any], sample: Sample, labels: tuple[Any, ...]) -> Iterator[Candidate]:
+    categories = {name: values.to_pylist() for name, values in sample.categories.items()}
+    if len(labels) == 1:
+        yield constant_candidate(sample.names, categories)
+        return
+    yield candidate(forest_of(booster, dump), sample.names, categories, classifier=bool(labels))
 
 
-def _categories(dump: dict[str, Any], sample: Sample) -> dict[str, list[Any]]:
-    """The categories of the columns that were categories in pandas, by the order in which they were trained."""
+def _categories(dump: dict[str, Any], sample: Sample) -> dict[str, pa.Array]:
+    """The categories of the columns that were categories in pandas, by the order in which they were trained: the model
+    knows them, and the sample may have them as texts and numbers."""
     trained = dump.get("pandas_categorical") or []
     given = [name for name in sample.names if name in sample.categories]
+    if len(given) != len(trained):
+        infos = list((dump.get("feature_infos") or {}).values())
+        known = [name for name, info in zip(sample.names, infos, strict=False) if info.get("values")]
+        given = given or known
     if len(trained) != len(given):
         raise ConversionFailed(
             f"the model was trained with {len(trained)} columns of pandas categories, the sample has {len(given)}; "
             "give the sample as the model was trained on, with the same columns as categories"
         )
-    return dict(zip(given, trained, strict=True))
+    return {name: pa.array(values) for name, values in zip(given, trained, strict=True)}
 
 
 def forest_of(booster: Any, dump: dict[str, Any] | None = None) -> Forest:
@@ -98,7 +111,8 @@ def forest_of(booster: Any, dump: dict[str, Any] | None = None) -> Forest:
         tree = Tree(target=i % outputs)
         _add_node(tree, info["tree_structure"], zeros, scale)
         trees.append(tree)
-    return Forest(trees, outputs, [0.0] * outputs, _link(dump), double=True, zero_is_missing=tuple(sorted(zeros)))
+    link, zeros_found = _link(dump), tuple(sorted(zeros))
+    return Forest(trees, outputs, [0.0] * outputs, link, double=True, zero_is_missing=zeros_found, fractions="cut")
 
 
 def _add_node(tree: Tree, node: dict[str, Any], zeros: set[int], scale: float) -> int:

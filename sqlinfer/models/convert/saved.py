@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,19 @@ def _library(path: Path) -> str | None:
 def _xgboost(path: str) -> Any:
     import xgboost
 
-    return xgboost.Booster(model_file=path)
+    booster = xgboost.Booster(model_file=path)
+    # what scikit-learn's side of XGBoost saved answers as it does: by the best rounds
+    kind = json.loads(booster.attr("scikit_learn") or "{}").get("_estimator_type")
+    kinds = {
+        "classifier": xgboost.XGBClassifier,
+        "regressor": xgboost.XGBRegressor,
+        "ranker": xgboost.XGBRanker,
+    }
+    if kind not in kinds:
+        return booster
+    model = kinds[kind]()
+    model.load_model(path)
+    return model
 
 
 def _lightgbm(path: str) -> Any:

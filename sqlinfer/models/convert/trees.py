@@ -1,8 +1,5 @@
-"""Decision trees of any library → one node of ai.onnx.ml.
-
-Two forms. ``TreeEnsembleRegressor`` (version 3) computes and answers in single precision. ``TreeEnsemble`` (version 5)
-computes and answers in the precision of its input and knows sets of categories. Both by
-https://onnx.ai/onnx/operators/index_ai_onnx_ml.html
+"""Decision trees of any library → one node of ai.onnx.ml: ``TreeEnsemble``, which computes and answers in the precision
+of its input and knows sets of categories. By https://onnx.ai/onnx/operators/index_ai_onnx_ml.html
 """
 
 from __future__ import annotations
@@ -16,7 +13,7 @@ from onnx import numpy_helper
 
 from sqlinfer.models.convert.graph import GraphBuilder
 
-__all__ = ["Tree", "add_trees", "needs_sets"]
+__all__ = ["Tree", "add_trees"]
 
 Mode = Literal["LEQ", "LT", "MEMBER"]
 _CODES = {"LEQ": 0, "LT": 1, "MEMBER": 6}
@@ -58,52 +55,14 @@ class Tree:
         return len(self.feature) - 1
 
 
-def needs_sets(trees: Sequence[Tree]) -> bool:
-    return any(tree.members for tree in trees)
-
-
 def add_trees(
     graph: GraphBuilder, trees: Sequence[Tree], source: str, *, targets: int, base: Sequence[float], double: bool
 ) -> str:
-    """The sums of all trees and ``base`` as [rows, targets]. ``double``: in the version 5 form, of doubles."""
-    if double or needs_sets(trees):
-        sums = graph.add("TreeEnsemble", source, ml=True, **_version_5(trees, targets, double))
-        if not np.any(base):
-            return sums
-        return graph.add("Add", sums, graph.constant(np.asarray(base, np.float64 if double else np.float32)))
-    attributes = _version_3(trees, targets)
-    return graph.add("TreeEnsembleRegressor", source, ml=True, base_values=[float(b) for b in base], **attributes)
-
-
-def _version_3(trees: Sequence[Tree], targets: int) -> dict[str, Any]:
-    lists: dict[str, list[Any]] = {
-        name: []
-        for name in (
-            *("nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values"),
-            *("nodes_truenodeids", "nodes_falsenodeids", "nodes_missing_value_tracks_true"),
-            *("target_treeids", "target_nodeids", "target_ids", "target_weights"),
-        )
-    }
-    for i, tree in enumerate(trees):
-        count = len(tree.feature)
-        leaves = [node in tree.leaf for node in range(count)]
-        lists["nodes_treeids"] += [i] * count
-        lists["nodes_nodeids"] += range(count)
-        lists["nodes_featureids"] += tree.feature
-        lists["nodes_modes"] += [
-            "LEAF" if leaf else f"BRANCH_{mode}" for leaf, mode in zip(leaves, tree.mode, strict=True)
-        ]
-        lists["nodes_values"] += [_single(split, mode) for split, mode in zip(tree.split, tree.mode, strict=True)]
-        lists["nodes_truenodeids"] += [max(node, 0) for node in tree.yes]
-        lists["nodes_falsenodeids"] += [max(node, 0) for node in tree.no]
-        lists["nodes_missing_value_tracks_true"] += map(int, tree.missing_yes)
-        for node, values in tree.leaf.items():
-            for k, value in enumerate(values):
-                lists["target_treeids"].append(i)
-                lists["target_nodeids"].append(node)
-                lists["target_ids"].append(tree.target + k)
-                lists["target_weights"].append(float(value))
-    return {"n_targets": targets, "post_transform": "NONE", "aggregate_function": "SUM", **lists}
+    """The sums of all trees and ``base`` as [rows, targets], in the precision of ``source``."""
+    sums = graph.add("TreeEnsemble", source, ml=True, **_version_5(trees, targets, double))
+    if not np.any(base):
+        return sums
+    return graph.add("Add", sums, graph.constant(np.asarray(base, np.float64 if double else np.float32)))
 
 
 def _single(split: float, mode: Mode) -> float:

@@ -12,19 +12,22 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate
+from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate, constant_candidate
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.convert.trees import Tree
 from sqlinfer.models.sample import Sample
 from sqlinfer.version import __version__
 
-__all__ = ["forest_of", "open_original"]
+__all__ = ["forest_of", "kept_categories", "open_original"]
 
 _BINARY = ("binary:logistic",)
 _SEVERAL = ("multi:softprob", "multi:softmax")
+# What they give of classes are no probabilities.
+_MARGINS = ("binary:logitraw", "binary:hinge")
 _LINKS = {
     "binary:logistic": "sigmoid",
     "reg:logistic": "sigmoid",
@@ -43,17 +46,25 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
     import xgboost
 
     is_booster = isinstance(model, xgboost.Booster)
+    booster = model if is_booster else model.get_booster()
+    sample = replace(sample, categories=_categories(booster, sample))
     labels, label_type = labels_of(_booster_classes(model) if is_booster else _classes(model, sample))
+
+    def answers(rows: Sample) -> dict[str, Any]:
+        rows = replace(rows, categories=sample.categories)
+        return _booster_answers(model, rows, labels) if is_booster else _answers(model, rows, labels)
+
     original = Original(
         framework=f"xgboost {xgboost.__version__}",
         model=type(model).__name__,
         converter=f"sqlinfer {__version__}",
         task="classification" if labels else "regression",
-        answers=lambda rows: _booster_answers(model, rows, labels) if is_booster else _answers(model, rows, labels),
+        answers=answers,
         labels=labels,
         label_type=label_type,
+        numbered=is_booster,
     )
-    return original, _candidates(model, sample, classifier=bool(labels))
+    return original, _candidates(model, sample, labels)
 
 
 def _classes(model: Any, sample: Sample) -> Any:
@@ -66,16 +77,27 @@ def _classes(model: Any, sample: Sample) -> Any:
 
 def _booster_classes(booster: Any) -> np.ndarray | None:
     """A booster knows no labels but the numbers that it was trained on: 0, 1 …"""
-    learner = json.loads(booster.save_config())["learner"]
+    learner = _config(booster)
     objective = learner["objective"]["name"]
     if objective in _BINARY and int(learner["learner_model_param"].get("num_target", 1)) <= 1:
         return np.arange(2)
     return np.arange(int(learner["learner_model_param"]["num_class"])) if objective in _SEVERAL else None
 
 
+def _config(booster: Any) -> dict[str, Any]:
+    learner: dict[str, Any] = json.loads(booster.save_config())["learner"]
+    return learner
+
+
+def _objective(booster: Any) -> str:
+    return str(_config(booster)["objective"]["name"])
+
+
 def _answers(model: Any, rows: Sample, labels: tuple[Any, ...]) -> dict[str, Any]:
     native = rows.native()
     answers = {"predict": np.asarray(model.predict(native))}
+    if len(labels) == 1 or (labels and _objective(model.get_booster()) in _MARGINS):
+        return answers
     if labels:
         answers["predict_proba"] = np.asarray(model.predict_proba(native))
     elif hasattr(model, "predict_proba"):  # several labels: what there is to answer are their probabilities
@@ -102,23 +124,54 @@ def _matrix(booster: Any, rows: Sample) -> Any:
     return xgboost.DMatrix(native, enable_categorical=True)
 
 
-def _candidates(model: Any, sample: Sample, *, classifier: bool) -> Iterator[Candidate]:
-    forest = forest_of(model)
-    booster = model if type(model).__name__ == "Booster" else model.get_booster()
-    if classifier and forest.link == "argmax":  # the class of a booster, the probabilities of a classifier
-        forest = replace(forest, link="softmax")
-    yield candidate(forest, sample.names, _categories(booster, sample), classifier=classifier)
-
-
-def _categories(booster: Any, sample: Sample) -> dict[str, list[Any]]:
-    """The categories in the order of training: newer boosters keep them, for older ones the sample tells."""
-    boosted = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
-    kept = boosted.get("gbtree", boosted).get("model", {}).get("cats", {}).get("enc", [])
+def _candidates(model: Any, sample: Sample, labels: tuple[Any, ...]) -> Iterator[Candidate]:
     categories = {name: values.to_pylist() for name, values in sample.categories.items()}
-    for name, encoded in zip(sample.names, kept, strict=False):
-        if name in categories:
-            categories[name] = _trained(encoded) or categories[name]
+    if len(labels) == 1:
+        yield constant_candidate(sample.names, categories)
+        return
+    forest = forest_of(model, sparse=sample.sparse)
+    if labels and forest.link == "argmax":  # the class of a booster, the probabilities of a classifier
+        forest = replace(forest, link="softmax")
+    booster = model if type(model).__name__ == "Booster" else model.get_booster()
+    certain = _objective(booster) not in _MARGINS
+    yield candidate(forest, sample.names, categories, classifier=bool(labels), probabilities=certain)
+
+
+def _categories(booster: Any, sample: Sample) -> dict[str, pa.Array]:
+    """The categories in the order of training: newer boosters keep them, for older ones the sample tells."""
+    categories = dict(sample.categories)
+    for name, encoded in zip(sample.names, _encoded(booster), strict=False):
+        trained = _trained(encoded)
+        if trained:
+            categories[name] = pa.array(trained)
+        elif encoded.get("offsets") and name not in categories and sample.sql_type(name) == "VARCHAR":
+            raise ConversionFailed(
+                f"{name!r} was of pandas categories in training, and is of plain texts in the sample: "
+                f"give it as categories: sample[{name!r}].astype('category')"
+            )
     return categories
+
+
+def _encoded(booster: Any) -> list[dict[str, Any]]:
+    """By column, its categories as a newer booster keeps them."""
+    boosted = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
+    kept: list[dict[str, Any]] = boosted.get("gbtree", boosted).get("model", {}).get("cats", {}).get("enc", [])
+    return kept
+
+
+def kept_categories(booster: Any) -> dict[int, list[Any]]:
+    """By place of the column, of a booster that is asked about arrays. Raises ConversionFailed."""
+    found = {}
+    for place, encoded in enumerate(_encoded(booster)):
+        trained = _trained(encoded)
+        if trained is None:
+            raise ConversionFailed(
+                f"the categories of column {place} of an XGBoost model are no ASCII, and cannot be read from it: "
+                "register the model itself, with categories in the sample, or call them by ASCII"
+            )
+        if trained:
+            found[place] = trained
+    return found
 
 
 def _trained(encoded: dict[str, Any]) -> list[Any] | None:
@@ -126,18 +179,19 @@ def _trained(encoded: dict[str, Any]) -> list[Any] | None:
     values, starts = encoded["values"], encoded.get("offsets")
     if starts is None:
         return list(values)
-    if not starts or any(byte < 0 for byte in values):
+    if any(byte < 0 for byte in values):
         return None
     return [bytes(values[a:b]).decode() for a, b in pairwise(starts)]
 
 
-def forest_of(model: Any) -> Forest:
+def forest_of(model: Any, *, sparse: bool = False) -> Forest:
     """The trees that predict() uses: of a model with early stopping those up to the best round. Raises
     ConversionFailed."""
     is_booster = type(model).__name__ == "Booster"
     booster = model if is_booster else model.get_booster()
-    if not is_booster and getattr(booster, "best_iteration", None) is not None and _stops_early(model):
-        booster = booster[: booster.best_iteration + 1]
+    best = None if is_booster else booster.attr("best_iteration")
+    if best is not None:
+        booster = booster[: int(best) + 1]
     learner = json.loads(bytes(booster.save_raw("json")))["learner"]
     boosted = learner["gradient_booster"]
     if boosted["name"] == "gblinear":
@@ -153,11 +207,22 @@ def forest_of(model: Any) -> Forest:
     )
     base = _base(booster, trees, outputs)
     link = _LINKS.get(learner["objective"]["name"], "identity")
-    return Forest(trees, outputs, base, link, double=False, missing=float(getattr(model, "missing", np.nan)))
-
-
-def _stops_early(model: Any) -> bool:
-    return getattr(model, "early_stopping_rounds", None) is not None
+    missing = float(getattr(model, "missing", np.nan))
+    # those that keep the categories look for the next one where one is unknown (seen in XGBoost 3.2)
+    keeps = any(encoded.get("values") for encoded in model_json.get("cats", {}).get("enc", []))
+    marks = {missing} if missing == missing else set()
+    if sparse:  # what is not stored is missing
+        marks.add(0.0)
+    return Forest(
+        trees,
+        outputs,
+        base,
+        link,
+        double=False,
+        missing=tuple(marks),
+        unknown=None if keeps else -1.0,
+        refuses="a Booster of XGBoost" if is_booster else None,
+    )
 
 
 def _tree(tree: dict[str, Any], target: int, weight: float) -> Tree:

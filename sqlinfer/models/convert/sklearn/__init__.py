@@ -1,18 +1,19 @@
-"""scikit-learn estimators and pipelines, by skl2onnx; XGBoost and LightGBM models may stand in a pipeline."""
+"""scikit-learn estimators and pipelines, with XGBoost, LightGBM and CatBoost models in them: by nodes of our own, and
+by skl2onnx where a step has none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from sqlinfer.errors import MissingExtra
+from sqlinfer.errors import ConversionFailed, MissingExtra
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
-from sqlinfer.models.convert.sklearn.rewrites import inside
+from sqlinfer.models.convert.sklearn.inside import inside
 from sqlinfer.models.sample import Sample
+from sqlinfer.version import __version__
 
 __all__ = ["open_original"]
 
@@ -21,41 +22,51 @@ _TASKS = {"classifier": "classification", "regressor": "regression", "clusterer"
 
 def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candidate]]:
     try:
-        import skl2onnx
         import sklearn
     except ImportError as error:
-        raise MissingExtra.of("skl2onnx", "sklearn", "registering a scikit-learn estimator") from error
-    from sqlinfer.models.convert.sklearn.candidates import candidates, describe
-    from sqlinfer.models.convert.sklearn.forests import forest_candidates
-    from sqlinfer.models.convert.sklearn.outliers import outlier_candidates
+        raise MissingExtra.of("scikit-learn", "sklearn", "registering a scikit-learn estimator") from error
 
     labels, label_type = labels_of(_classes(model, sample))
     original = Original(
         framework=f"scikit-learn {sklearn.__version__}",
-        model=describe(model),
-        converter=f"skl2onnx {skl2onnx.__version__}",
+        model=_described(model),
+        converter=f"sqlinfer {__version__}",
         task=_TASKS.get(_kind(model), "other"),
         answers=lambda rows: _answers(model, rows),
         labels=labels,
         label_type=label_type,
     )
-    return original, chain(
-        forest_candidates(inside(model), sample),
-        outlier_candidates(inside(model), sample),
-        candidates(model, sample),
-    )
+    return original, _candidates(model, sample, original)
+
+
+def _candidates(model: Any, sample: Sample, original: Original) -> Iterator[Candidate]:
+    from sqlinfer.models.convert.sklearn.exact import Unsupported, candidates
+
+    try:
+        yield from candidates(inside(model), sample, original.answers)
+    except Unsupported as error:
+        raise ConversionFailed(
+            f"this {original.model} cannot be written as a graph: no nodes are known for {error}; use an estimator "
+            "that has them, or leave that step out of the model and do it in SQL"
+        ) from error
+
+
+def _described(model: Any) -> str:
+    steps = getattr(model, "steps", None)
+    inner = f"({', '.join(type(step).__name__ for _, step in steps)})" if steps else ""
+    return type(model).__name__ + inner
 
 
 def _answers(model: Any, rows: Sample) -> dict[str, Any]:
     native = _as_trained(model, rows)
     answers: dict[str, Any] = {}
     if hasattr(model, "predict"):
-        answers["predict"] = np.asarray(model.predict(native))
+        answers["predict"] = _flat(np.asarray(model.predict(native)))
     elif hasattr(model, "transform"):
         answers["predict"] = _dense(model.transform(native))
     elif hasattr(model, "score_samples"):
         answers["predict"] = np.asarray(model.score_samples(native))
-    if hasattr(model, "predict_proba"):
+    if hasattr(model, "predict_proba") and len(getattr(model, "classes_", (0, 0))) > 1:
         proba = model.predict_proba(native)
         if not isinstance(proba, list):
             answers["predict_proba"] = np.asarray(proba)
@@ -79,15 +90,21 @@ def _takes_texts(model: Any) -> bool:
     return any(base.__name__ == "_VectorizerMixin" for base in type(model).__mro__)
 
 
+def _flat(answers: np.ndarray) -> np.ndarray:
+    """CatBoost answers labels as a matrix of one column."""
+    return answers.ravel() if answers.ndim == 2 and answers.shape[1] == 1 and answers.dtype.kind != "f" else answers
+
+
 def _dense(matrix: Any) -> np.ndarray:
     return np.asarray(matrix.toarray() if hasattr(matrix, "toarray") else matrix)
 
 
 def _classes(model: Any, sample: Sample) -> Any:
     """A classifier's classes; the numbers of a mixture's components. None where a row gets several labels."""
-    if hasattr(model, "classes_") and hasattr(model, "predict"):
+    if hasattr(model, "predict") and len(getattr(model, "classes_", ())):
         few = _as_trained(model, sample.head(2))
-        return model.classes_ if np.ndim(model.predict(few)) == 1 else None
+        answers = np.asarray(model.predict(few))
+        return model.classes_ if answers.ndim == 1 or answers.shape[1] == 1 else None
     if hasattr(model, "predict_proba") and hasattr(model, "weights_") and hasattr(model, "n_components"):
         return np.arange(model.n_components)
     return None
