@@ -61,7 +61,7 @@ def test_trees_that_classify_are_sums(name, labels, engine, tmp_path):
     with registered(model, X, tmp_path, engine) as con:
         assert_answers(con, model, X)
         graph = onnx.load(sqlinfer.Registry(tmp_path).get("m").onnx).graph
-        assert {n.op_type for n in graph.node if "Tree" in n.op_type} == {"TreeEnsembleRegressor"}
+        assert {n.op_type for n in graph.node if "Tree" in n.op_type} == {"TreeEnsemble"}
 
 
 @pytest.mark.slow

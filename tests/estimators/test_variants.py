@@ -226,18 +226,8 @@ VARIANTS = {
 }
 # Why a variant is refused, as the error says it; when that stops being true, a test below fails.
 REFUSED = {
-    "knn_txt": "stoll",  # the graph reads the labels as numbers
-    "knn_dist": "differs in",
-    "sgd_mod": "differs in",  # where probabilities tie, scikit-learn goes by the scores, which the graph has not
     "gpc": "not a registered function",
-    "bag_svc": "no output of the model has one answer for each row",
-    "gb_init": "init to an estimator is not supported",
-    "imp_ind": "Incompatible dimensions",
-    "ohe_infreq": "Infrequent categories",
-    "own_function": "FunctionTransformer is not supported",
-    "quant_n": "output_distribution='normal' is not supported",
-    "tfidf_stop": "differs by",
-    "target_enc": "only support TargetEncoder for binary",
+    "own_function": "a function of its own",
 }
 
 

@@ -56,7 +56,7 @@ def test_it_says_what_the_model_is(path):
     assert (fields["format"], fields["name"], fields["version"], fields["task"]) == (1, "churn", 1, "classification")
     assert fields["labels"] == {"type": "BOOLEAN", "values": [False, True]}
     assert [f["name"] for f in fields["features"]] == ["age", "income", "visits", "city"]
-    assert fields["features"][0]["null"] == "nan" and fields["features"][3]["null"] == {"value": ""}
+    assert fields["features"][0]["null"] == "nan" and fields["features"][3]["null"] == {"value": "\uffff"}
     assert fields["calls"]["predict"]["type"] == "BOOLEAN"
     assert fields["source"]["framework"].startswith("scikit-learn ")
     assert 1 <= len(fields["proof"]["rows"]) == len(fields["proof"]["answers"]["predict"])
