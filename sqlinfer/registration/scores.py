@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from sqlinfer.errors import FeatureError, InvalidModel
 from sqlinfer.models.convert import Candidate, Original
-from sqlinfer.models.prepare import Options, attach_head
+from sqlinfer.models.prepare import Offered, Options, attach_head
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Label
 
@@ -27,7 +27,7 @@ def classified(
 
     def changed() -> Iterator[Candidate]:
         for candidate in candidates:
-            attach_head(candidate.model, options, None, labels, original.model)
+            attach_head(candidate.model, cast("Offered", options), None, labels, original.model)
             yield candidate
 
     task = "classification" if labels else original.task

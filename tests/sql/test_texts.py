@@ -283,6 +283,102 @@ def test_a_folder_of_sentence_transformers_needs_nothing_else(folder, connected)
         np.testing.assert_allclose(vector, unit(files.raw(text, 6).mean(axis=0)), rtol=1e-4, atol=1e-6)
 
 
+def tensors(path, **arrays):
+    """The format of safetensors: the length of a header, the header, the values."""
+    header, values = {}, b""
+    for name, array in arrays.items():
+        field = {"dtype": "F32", "shape": array.shape, "data_offsets": [len(values), len(values) + array.nbytes]}
+        header[name.replace("_", ".")] = field
+        values += array.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + values)
+
+
+NEWER = "sentence_transformers.sentence_transformer.modules"
+MODULES = [
+    {"path": "", "type": "sentence_transformers.models.Transformer"},
+    {"path": "1_Pooling", "type": f"{NEWER}.pooling.Pooling"},
+    {"path": "2_Normalize", "type": "sentence_transformers.models.Normalize"},
+    {"path": "3_Dense", "type": "sentence_transformers.base.modules.dense.Dense"},
+    {"path": "4_Normalize", "type": "sentence_transformers.models.Normalize"},
+]
+CASED = str.maketrans("dtc", "DTC")
+
+
+@pytest.mark.parametrize(
+    ("activation", "bias", "does"),
+    [("activation.Tanh", True, np.tanh), ("linear.Identity", False, lambda values: values),
+     ("activation.ReLU", True, lambda values: np.maximum(values, 0))],
+)  # fmt: skip
+def test_layers_behind_the_pooling_are_those_of_the_folder(folder, connected, activation, bias, does):
+    files = folder()
+    width = len(files.raw("a dog")[0])
+    random = np.random.default_rng(3)
+    weight, more = random.normal(size=(5, width)).astype(np.float32), random.normal(size=5).astype(np.float32)
+    files.write("modules.json", MODULES)
+    files.write("1_Pooling/config.json", {"pooling_mode": "cls", "embedding_dimension": width})
+    said = {"in_features": width, "out_features": 5, "bias": bias}
+    files.write("3_Dense/config.json", {**said, "activation_function": f"torch.nn.modules.{activation}"})
+    given = {"linear_weight": weight, "linear_bias": more} if bias else {"linear_weight": weight}
+    tensors(files.path / "3_Dense/model.safetensors", **given)
+    _, con = connected(files.path)
+    for vector, text in zip(vectors(con), SENTENCES, strict=True):
+        expected = unit(does(weight @ unit(files.raw(text)[0]) + more * bias))
+        np.testing.assert_allclose(vector, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("modules.json", [*MODULES[:2], {"type": f"{NEWER}.layer_norm.LayerNorm"}], "the module .*LayerNorm"),
+        ("modules.json", [*MODULES[:2], {"type": "my_code.Dense"}], "the module my_code.Dense"),
+        ("modules.json", [MODULES[0], MODULES[2], MODULES[1]], "Pooling behind other modules"),
+        ("1_Pooling/config.json", {"pooling_mode_max_tokens": True}, "pooling_mode max"),
+        ("1_Pooling/config.json", {"pooling_mode": ["cls", "mean"]}, "pooling_mode cls and mean"),
+        ("1_Pooling/config.json", {"pooling_mode_weightedmean_tokens": True}, "pooling_mode weightedmean"),
+        ("1_Pooling/config.json", {"pooling_mode": "mean", "scaled": 2}, "scaled is 2"),
+        ("sentence_bert_config.json", {"query_expansion": True}, "query_expansion is True"),
+        ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task is 'fill-mask'"),
+        ("config_sentence_transformers.json", {"prompts": {"q": "query: "}, "default_prompt_name": "q"},
+         "default_prompt_name 'q', which puts 'query: ' before each text"),
+        ("config_sentence_transformers.json", {"truncate_dim": 8}, "truncate_dim is 8"),
+        ("3_Dense/config.json", {"activation_function": "torch.nn.modules.activation.GELU"}, "function .*GELU"),
+        ("3_Dense/config.json", {"use_residual": True}, "use_residual is True"),
+        ("3_Dense/config.json", {"in_features": 2, "out_features": 1}, "model.safetensors, the weights of a Dense"),
+        ("tokenizer_config.json", {"do_lower_case": "x"}, "do_lower_case is 'x' in tokenizer_config.json"),
+    ],
+)  # fmt: skip
+def test_what_a_folder_of_sentence_transformers_does_besides_is_refused(folder, tmp_path, file, content, says):
+    files = folder()
+    spelled = json.loads((files.path / "tokenizer.json").read_text())
+    files.write("tokenizer.json", {**spelled, "normalizer": {"type": "BertNormalizer", "lowercase": False}})
+    files.write("modules.json", MODULES if "Dense" in file else MODULES[:3])
+    files.write("1_Pooling/config.json", {"pooling_mode_mean_tokens": True})
+    files.write(file, content)
+    with pytest.raises(InvalidModel, match=says):
+        sqlinfer.register("m", files.path, registry=tmp_path / "r")
+
+
+def test_texts_are_made_lower_case_and_cut_as_the_folder_says(folder, connected):
+    files = folder()
+    files.write("1_Pooling/config.json", {"pooling_mode_mean_tokens": True})
+    files.write("sentence_bert_config.json", {"max_seq_length": 6, "do_lower_case": True})
+    files.write("tokenizer_config.json", {"truncation_side": "left"})
+    spelled = json.loads((files.path / "tokenizer.json").read_text())
+    files.write("tokenizer.json", {**spelled, "normalizer": None})
+    upper = [text.translate(CASED) for text in SENTENCES]
+    _, con = connected(files.path, upper)
+    kept = Tokenizer.from_file(str(files.path / "tokenizer.json"))
+    kept.enable_truncation(6, direction="left")
+    kept.no_padding()
+    session = ort.InferenceSession(files.model)
+    for vector, text in zip(vectors(con), upper, strict=True):
+        ids = np.array([kept.encode(text.lower()).ids])
+        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        feeds = {name.name: feeds[name.name] for name in session.get_inputs()}
+        np.testing.assert_allclose(vector, session.run(None, feeds)[0][0].mean(axis=0), rtol=1e-4, atol=1e-6)
+
+
 def test_labels_from_a_file_and_scores_of_their_own(folder, connected):
     files = folder(logits=2)
     (files.path / "labels.txt").write_text("spam\nurgent\n")

@@ -19,11 +19,11 @@ from sqlinfer.models.features import choose, forms_of
 from sqlinfer.models.inspect import Graph, inspect_file
 from sqlinfer.models.prepare.head import attach_head
 from sqlinfer.models.prepare.image import Pixels, attach_pixels, takes_image, wants_image
-from sqlinfer.models.prepare.options import ABOUT_TEXTS, Labels, Options, completed, labels_of
+from sqlinfer.models.prepare.options import ABOUT_TEXTS, Labels, Offered, Options, completed, labels_of
 from sqlinfer.models.prepare.text import TOKENIZER_FILE, Tokenizer, Tokens, find_tokens, read_tokenizer, takes_tokens
 from sqlinfer.models.signature import Feature, Label, TextPreparation
 
-__all__ = ["Labels", "Opened", "Options", "attach_head", "labels_of", "open_file"]
+__all__ = ["Labels", "Offered", "Opened", "Options", "attach_head", "labels_of", "open_file"]
 
 
 _PLAIN = Layout()
@@ -45,7 +45,7 @@ class Opened:
 
 def open_file(
     path: Path,
-    options: Options,
+    wishes: Options,
     *,
     labels: Labels = None,
     names: Sequence[str] = (),
@@ -54,15 +54,16 @@ def open_file(
     layout: Layout = _PLAIN,
     sums: bool = True,
 ) -> Opened:
-    """Read an .onnx file, or a folder as Hugging Face lays it out, and prepare what ``options`` ask for.
+    """Read an .onnx file, or a folder as Hugging Face lays it out, and prepare what the ``wishes`` ask for.
 
     ``names`` of the features, else the ``sample`` has them: see `choose`. ``sums``: trees that classify are written
     as sums of trees. Raises InvalidModel, FeatureError.
     """
-    path, classes, given, offered = completed(path, labels, options)
+    path, classes, given, offered = completed(path, labels, wishes)
     tokens: Tokens | None = None
     pixels: Pixels | None = None
     unproven = False
+    options: Offered = {}
 
     def change(model: onnx.ModelProto) -> None:
         nonlocal tokens, pixels, unproven, options
@@ -88,14 +89,14 @@ def open_file(
     return Opened(graph, features, classes, files, unproven)
 
 
-def _fitting(offered: Options, graph: onnx.GraphProto) -> Options:
+def _fitting(offered: Offered, graph: onnx.GraphProto) -> Offered:
     """What a folder says of texts and images, where the graph takes any: it may be of one part of a model."""
     left = dict(offered)
     if "tokenizer" in offered and not takes_tokens(graph):
         left = {name: value for name, value in left.items() if name not in ABOUT_TEXTS}
     if "preprocessor" in offered and not takes_image(graph):
         del left["preprocessor"]
-    return cast("Options", left)
+    return cast("Offered", left)
 
 
 def _text(tokens: Tokens, tokenizer: Tokenizer) -> Feature:

@@ -11,7 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from sqlinfer.errors import InvalidModel
-from sqlinfer.models.prepare.options import Options
+from sqlinfer.models.prepare.options import Offered
+from sqlinfer.models.prepare.sentence import Dense
 from sqlinfer.models.prepare.text import Tokens
 from sqlinfer.models.signature import Label
 
@@ -33,7 +34,7 @@ _FEW = 1e-9  # as sentence-transformers: a text without tokens has the vector 0
 
 
 def attach_head(
-    model: onnx.ModelProto, options: Options, tokens: Tokens | None, labels: Sequence[Label], origin: object
+    model: onnx.ModelProto, options: Offered, tokens: Tokens | None, labels: Sequence[Label], origin: object
 ) -> bool:
     """Let the graph answer what the options ask for; an output of vectors of tokens needs to be told how to pool. One
     score and two ``labels`` become a score for each, the number of a class becomes its label.
@@ -42,7 +43,11 @@ def attach_head(
     several things, with the option that says which.
     """
     pool = options.get("pool")
-    steps = [step for step in ("softmax", "sigmoid", "normalize") if options.get(step)]
+    layers = [layer for layer in options.get("layers", ()) if layer != "normalize" or options.get("normalize", True)]
+    steps: list[Dense | str] = [step for step in ("softmax", "sigmoid") if options.get(step)]
+    steps += layers
+    if options.get("normalize") and "normalize" not in map(str, layers[-1:]):
+        steps.append("normalize")
     if not steps and not labels and (pool == "none" or (tokens is None and pool is None)):
         return False
     head = _Head(model)
@@ -61,7 +66,7 @@ def attach_head(
                 "--sigmoid (sigmoid=True)"
             )
     if steps and chosen is None:
-        raise InvalidModel(f"{origin}: which output should {steps[0]} be applied to? It has {head.shown()}")
+        raise InvalidModel(f"{origin}: which output should {_said(steps[0])} be applied to? It has {head.shown()}")
     if labels and single is not None and chosen == single and not steps and options.get("sigmoid") is None:
         _require_probability(head, single, origin)
     for step in steps:
@@ -74,6 +79,10 @@ def attach_head(
     elif labels:
         head.look_up(labels, origin)
     return False
+
+
+def _said(step: Dense | str) -> str:
+    return step if isinstance(step, str) else "the Dense module"
 
 
 def _pooled(head: _Head, pool: str | None, tokens: Tokens | None, origin: object) -> str:
@@ -159,8 +168,10 @@ class _Head:
         few = self._constant(np.array(_FEW, np.float32 if kind == TensorProto.FLOAT else np.float64))
         return self._add("Div", total, self._add("Max", self._reduce("ReduceSum", column), few))
 
-    def step(self, step: str, name: str) -> str:
-        """softmax, sigmoid or normalize over the last axis; what is a probability already stays one."""
+    def step(self, step: Dense | str, name: str) -> str:
+        """softmax, sigmoid or normalize over the last axis, or a layer; what is a probability already stays one."""
+        if isinstance(step, Dense):
+            return self._dense(step, name)
         if step != "normalize" and self.is_probability(name):
             return name
         if name in self._outputs:
@@ -170,6 +181,15 @@ class _Head:
         if step == "sigmoid":
             return self._add("Sigmoid", name)
         return self._add("LpNormalization", name, axis=1, p=2)
+
+    def _dense(self, layer: Dense, name: str) -> str:
+        if name in self._outputs:
+            self._kind = self._outputs[name].kind
+        kind = helper.tensor_dtype_to_np_dtype(self._kind)
+        name = self._add("MatMul", name, self._constant(np.ascontiguousarray(layer.weight.T.astype(kind))))
+        if layer.bias is not None:
+            name = self._add("Add", name, self._constant(layer.bias.astype(kind)))
+        return self._add(layer.activation, name) if layer.activation else name
 
     def both(self, name: str) -> str:
         """The probability of the second of two classes → those of both."""

@@ -9,14 +9,20 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict, cast
 
 from sqlinfer.errors import InvalidModel
+from sqlinfer.models.prepare.sentence import Dense, read_sentences
 from sqlinfer.models.signature import Label
 
-__all__ = ["ABOUT_TEXTS", "Labels", "Options", "completed", "labels_of"]
+__all__ = ["ABOUT_TEXTS", "Labels", "Offered", "Options", "completed", "labels_of"]
 
-ABOUT_TEXTS = ("tokenizer", "max_length", "pool", "normalize")
+ABOUT_TEXTS = ("tokenizer", "max_length", "pool", "normalize", "layers", "lowercase", "cut_left")
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
 _CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
+_NORMALIZING = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
 # Tokenizers without a limit of their own say 10^30.
 _NO_LIMIT = 10**6
 
@@ -52,23 +58,32 @@ class Options(TypedDict, total=False):
     std: float | Sequence[float]
 
 
+class Offered(Options, total=False):
+    """What a folder says besides. ``layers``: what is done with the vector of a text, in order; ``lowercase``: texts
+    are made so first; ``cut_left``: the end of a text that is too long is kept."""
+
+    layers: Sequence[Dense | str]
+    lowercase: bool
+    cut_left: bool
+
+
 Labels = Sequence[Label] | str | os.PathLike[str] | None
 
 
-def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[Label, ...], Options, Options]:
+def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[Label, ...], Options, Offered]:
     """The graph's own file, its labels, what the user says, who has the last word, and what the folder knows."""
     unknown = sorted(set(given) - Options.__annotations__.keys())
     if unknown:
         raise TypeError(f"register() has no option {unknown[0]!r}; it has {', '.join(Options.__annotations__)}")
     labels = labels_of(labels)
     given = cast("Options", {name: value for name, value in given.items() if value is not None})
-    offered: Options = {}
+    offered: Offered = {}
     if path.is_dir():
         folder, path = path, _graph_in(path)
         known, scores = _classes(folder)
         labels = labels or tuple(known)
         offered = {**_text_options(folder), **_image_options(folder), **(scores if labels else {})}
-    options: Options = {**offered, **given}
+    options: Offered = {**offered, **given}
     if "pool" in options and options["pool"] not in ("mean", "cls", "none"):
         raise InvalidModel(f"pool is {options['pool']!r}: write 'mean', 'cls' or 'none'")
     if options.get("softmax") and options.get("sigmoid"):
@@ -109,25 +124,39 @@ def _graph_in(folder: Path) -> Path:
     raise InvalidModel(f"the directory {folder} holds {which} and no model.onnx; give the path of the .onnx file")
 
 
-def _text_options(folder: Path) -> Options:
+def _text_options(folder: Path) -> Offered:
     if not (folder / "tokenizer.json").is_file():
         return {}
-    options: Options = {"tokenizer": folder / "tokenizer.json"}
+    options: Offered = {"tokenizer": folder / "tokenizer.json"}
+    sentences = read_sentences(folder)
     limits = (
-        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        sentences.max_length,
         _json(folder / "tokenizer_config.json").get("model_max_length"),
     )
     known = next((limit for limit in limits if isinstance(limit, int) and limit < _NO_LIMIT), None)
     if known is not None:
         options["max_length"] = known
-    pooling = _json(folder / "1_Pooling" / "config.json")
-    for mode, pool in (("pooling_mode_mean_tokens", "mean"), ("pooling_mode_cls_token", "cls")):
-        if pooling.get(mode) is True:
-            options["pool"] = pool  # type: ignore[typeddict-item]
-    modules = _json(folder / "modules.json")
-    if isinstance(modules, list) and any(str(module.get("type", "")).endswith("Normalize") for module in modules):
-        options["normalize"] = True
+    _require_one_normalizer(folder)
+    options["cut_left"] = _json(folder / "tokenizer_config.json").get("truncation_side") == "left"
+    options["lowercase"] = sentences.lowercase
+    if sentences.pool is not None:
+        options["pool"] = sentences.pool
+    if sentences.steps:
+        options["layers"] = sentences.steps
     return options
+
+
+def _require_one_normalizer(folder: Path) -> None:
+    """transformers lets tokenizer_config.json change what tokenizer.json says of words; other programs do not."""
+    config = _json(folder / "tokenizer_config.json")
+    normalizer = _json(folder / "tokenizer.json").get("normalizer") or {}
+    berts = [n for n in (normalizer, *normalizer.get("normalizers", ())) if n.get("type") == "BertNormalizer"]
+    for name, field in _NORMALIZING.items():
+        if berts and name in config and config[name] != berts[0].get(field):
+            raise InvalidModel(
+                f"{folder}: {name} is {config[name]!r} in tokenizer_config.json, and {field} is "
+                f"{berts[0].get(field)!r} in tokenizer.json: make both say the same"
+            )
 
 
 def _image_options(folder: Path) -> Options:

@@ -13,7 +13,7 @@ from onnx import TensorProto
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.models.prepare.growth import require_moderate
-from sqlinfer.models.prepare.options import Options
+from sqlinfer.models.prepare.options import Offered
 
 __all__ = ["TOKENIZER_FILE", "Tokenizer", "Tokens", "find_tokens", "read_tokenizer", "takes_tokens"]
 
@@ -70,7 +70,7 @@ def find_tokens(graph: onnx.GraphProto, origin: object) -> Tokens:
     return Tokens(ids, _named(integers, _MASKS), _named(integers, _TYPES), length, _positions(graph))
 
 
-def read_tokenizer(path: Path, tokens: Tokens, options: Options) -> Tokenizer:
+def read_tokenizer(path: Path, tokens: Tokens, options: Offered) -> Tokenizer:
     """A tokenizer.json that cuts texts to what the graph takes, and leaves padding to us. Raises InvalidModel."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -81,6 +81,10 @@ def read_tokenizer(path: Path, tokens: Tokens, options: Options) -> Tokenizer:
         limit = options.get("max_length") or own.get("max_length") or tokens.positions or _MAX_LENGTH
         limit = min(int(most) for most in (limit, tokens.positions, tokens.length) if most)
         direction, strategy = own.get("direction", "Right"), own.get("strategy", "LongestFirst")
+        if options.get("cut_left"):
+            direction = "Left"
+        if options.get("lowercase"):
+            fields["normalizer"] = _lowercased(fields.get("normalizer"))
         pad = _pad(fields)
     except RecursionError:
         raise InvalidModel(f"{path} is not a tokenizer in Hugging Face's format: it is nested too deep") from None
@@ -90,6 +94,12 @@ def read_tokenizer(path: Path, tokens: Tokens, options: Options) -> Tokenizer:
     fields["padding"] = None
     content = json.dumps(fields, ensure_ascii=False).encode(errors="surrogatepass")
     return Tokenizer(content, hashlib.sha256(content).hexdigest(), limit, pad)
+
+
+def _lowercased(normalizer: dict[str, Any] | None) -> dict[str, Any]:
+    """As sentence-transformers has it: before everything else."""
+    parts = (normalizer or {}).get("normalizers", [normalizer] if normalizer else [])
+    return {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *parts]}
 
 
 def _integers(graph: onnx.GraphProto) -> dict[str, Any]:
