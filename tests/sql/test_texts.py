@@ -317,7 +317,10 @@ def test_layers_behind_the_pooling_are_those_of_the_folder(folder, connected, ac
     weight, more = random.normal(size=(5, width)).astype(np.float32), random.normal(size=5).astype(np.float32)
     files.write("modules.json", MODULES)
     files.write("1_Pooling/config.json", {"pooling_mode": "cls", "embedding_dimension": width})
-    said = {"in_features": width, "out_features": 5, "bias": bias}
+    usual = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
+    files.write("sentence_bert_config.json", {"transformer_task": "feature-extraction", "query_length": None})
+    files.write("4_Normalize/config.json", usual)
+    said = {"in_features": width, "out_features": 5, "bias": bias, **usual}
     files.write("3_Dense/config.json", {**said, "activation_function": f"torch.nn.modules.{activation}"})
     given = {"linear_weight": weight, "linear_bias": more} if bias else {"linear_weight": weight}
     tensors(files.path / "3_Dense/model.safetensors", **given)
@@ -343,6 +346,7 @@ def test_layers_behind_the_pooling_are_those_of_the_folder(folder, connected, ac
          "default_prompt_name 'q', which puts 'query: ' before each text"),
         ("config_sentence_transformers.json", {"truncate_dim": 8}, "truncate_dim is 8"),
         ("3_Dense/config.json", {"activation_function": "torch.nn.modules.activation.GELU"}, "function .*GELU"),
+        ("2_Normalize/config.json", {"module_input_name": "token_embeddings"}, "module_input_name is 'token_emb"),
         ("3_Dense/config.json", {"use_residual": True}, "use_residual is True"),
         ("3_Dense/config.json", {"in_features": 2, "out_features": 1}, "model.safetensors, the weights of a Dense"),
         ("tokenizer_config.json", {"do_lower_case": "x"}, "do_lower_case is 'x' in tokenizer_config.json"),

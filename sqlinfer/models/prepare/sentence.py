@@ -7,7 +7,7 @@ and tokenizer_config.json (sentence-transformers 6.2, transformers 4.57).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,12 @@ _OLD_POOLS = {
 _ACTIVATIONS = {"Identity": None, "Tanh": "Tanh", "ReLU": "Relu", "Sigmoid": "Sigmoid"}
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 # What else a file may say without the vectors being others.
+_USUAL: dict[str, tuple[Any, ...]] = {
+    "include_prompt": (True, False),
+    "module_input_name": ("sentence_embedding",),
+    "module_output_name": ("sentence_embedding", "token_embeddings"),
+    "transformer_task": ("feature-extraction",),
+}
 _DENSE = {"in_features", "out_features", "bias", "activation_function"}
 _BERT = {"max_seq_length", "do_lower_case", "model_args", "config_args", "tokenizer_args", "modality_config"}
 _BERT |= {"model_kwargs", "config_kwargs", "processor_kwargs", "unpad_inputs"}
@@ -57,8 +63,7 @@ class Sentences:
 def read_sentences(folder: Path) -> Sentences:
     """Raises InvalidModel, with the name of what is not known."""
     bert = _object(folder / "sentence_bert_config.json")
-    vectors = bert.get("transformer_task") == "feature-extraction"
-    _require_known(folder / "sentence_bert_config.json", bert, {*_BERT, "transformer_task"} if vectors else _BERT)
+    _require_known(folder / "sentence_bert_config.json", bert, _BERT)
     _require_no_prompt(folder / "config_sentence_transformers.json")
     pooling, steps = folder / "1_Pooling" / "config.json", list[Dense | str]()
     for module in _modules(folder / "modules.json"):
@@ -72,7 +77,7 @@ def read_sentences(folder: Path) -> Sentences:
         if name == "Pooling" and module.get("path"):
             pooling = place / "config.json"
         if name == "Normalize":
-            _require_known(place / "config.json", _object(place / "config.json") if module.get("path") else {}, set())
+            _require_known(place / "config.json", _object(place / "config.json") if module.get("path") else {})
             steps.append("normalize")
         if name == "Dense":
             steps.append(_dense(place))
@@ -98,9 +103,7 @@ def _pool(path: Path) -> Literal["mean", "cls"] | None:
 def _dense(folder: Path) -> Dense:
     path = folder / "config.json"
     config = _object(path)
-    names = {"module_input_name", "module_output_name"}
-    others = {name for name in names if config.get(name) == "sentence_embedding"}
-    _require_known(path, config, _DENSE | others)
+    _require_known(path, config, _DENSE)
     said = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     if not said.startswith("torch.nn.") or said.rpartition(".")[2] not in _ACTIVATIONS:
         raise _refused(path, f"activation_function {said}")
@@ -132,10 +135,10 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
         ) from error
 
 
-def _require_known(path: Path, config: Mapping[str, Any], known: set[str]) -> None:
+def _require_known(path: Path, config: Mapping[str, Any], known: Collection[str] = ()) -> None:
     """``known`` are those that are honoured, or mean nothing; what says nothing or no is so, too."""
-    harmless = {"include_prompt", "__version__"}
-    other = next((key for key, value in config.items() if key not in known | harmless and value), None)
+    others = (key for key, value in config.items() if value and value not in _USUAL.get(key, ()))
+    other = next((key for key in others if key not in known), None)
     if other is not None:
         raise _refused(path, f"{other} is {config[other]!r}")
 
