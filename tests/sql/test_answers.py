@@ -25,7 +25,7 @@ TYPES = {
     "predict('negate', true)": "BOOLEAN",
     "predict('half', 1, 2)": "FLOAT[2]",
     "predict('arithmetic', 1, 2)": "STRUCT(sum FLOAT, product FLOAT)",
-    "infer('iris', t)": 'STRUCT("label" VARCHAR, probabilities DOUBLE[3])',
+    "infer('iris', t)": "STRUCT(probabilities DOUBLE[3])",
 }
 
 

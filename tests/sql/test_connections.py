@@ -328,6 +328,7 @@ def test_interrupting_a_long_query(request, engine, interrupted, home, long, sho
     script = textwrap.dedent(f"""
         import sqlinfer
         con = sqlinfer.connect(registry={str(home.home)!r}, engine={engine!r})
+        con.execute("SET enable_progress_bar = false")
         print("ready", flush=True)
         try:
             con.execute({long!r})

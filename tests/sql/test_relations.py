@@ -189,6 +189,7 @@ def test_interrupting_a_relation(registry, engine, interrupted, read):
     script = textwrap.dedent(f"""
         import sqlinfer
         con = sqlinfer.connect(registry={str(registry.home)!r}, engine={engine!r})
+        con.execute("SET enable_progress_bar = false")
         long = con.sql(\"\"\"SELECT max(predict('churn', 40 + a.i % 9, b.i, 3, 'Bern')) AS p
             FROM range(100000) a(i), range(100000) b(i)\"\"\")
         print("ready", flush=True)
