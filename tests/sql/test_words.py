@@ -60,7 +60,8 @@ def cutting(tmp_path_factory):
 def test_every_character(cutting, engine):
     home, words = cutting
     texts = ["".join(f"{char}xΣ{char} " for char in EVERYTHING[i : i + 300]) for i in range(0, len(EVERYTHING), 300)]
-    given = pa.table({"text": [*texts, *ODD]})
+    # the Arrow engine cuts with `words` itself
+    given = pa.table({"text": [*(texts if engine == "native" else texts[::100]), *ODD]})
     with sqlinfer.connect(registry=home, engine=engine) as con:
         con.register("given", given)
         rows = con.execute("SELECT text, predict('words', text) FROM given").fetchall()
