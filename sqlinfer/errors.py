@@ -116,6 +116,10 @@ class CallError(SqlinferError, ValueError):
 
 class FeatureError(SqlinferError, ValueError):
     @classmethod
+    def refused(cls, model: str, feature: str, value: str, says: str) -> FeatureError:
+        return cls(f"model {model!r}: feature {feature!r} is {value}, which is refused: {says}")
+
+    @classmethod
     def image(cls, model: str, feature: str, row: int, reason: str) -> FeatureError:
         return cls(
             f"model {model!r}: feature {feature!r}: row {row + 1} of the batch is no image that can be read "
@@ -257,7 +261,9 @@ class ConversionFailed(SqlinferError, ValueError):
 
 
 class ProofFailed(SqlinferError, ValueError):
-    pass
+    @classmethod
+    def of(cls, reference: object, difference: str) -> ProofFailed:
+        return cls(f"SQL does not answer what the model {str(reference)!r} answers: {difference}")
 
 
 class RegistryError(SqlinferError, OSError):

@@ -28,6 +28,16 @@ The fields, in the order in which they are written:
                            `signature.ImageStep`); more pixels are refused. Without "steps" there are none
                            {"words": "0_words.json", "sha256": of that file}: VARCHAR → VARCHAR, cut into words or
                            characters by the tables of the file, which runtime/words.py describes
+                  guards   values that are refused, since the graph is known to answer them otherwise than the
+                           original; absent means none. NULL is none of them: its policy says what it does. Each:
+                             refuse  of numbers: "nan", "infinite", "below" or "above" (the bound), "fraction" (what is
+                                     not whole), "other" (than the known ones)
+                                     of lists of floating-point numbers: the first four, for each number
+                                     of texts: "empty", "blank", "not_ascii", "longer" (than so many characters),
+                                     "other"
+                             says    what the original does, and what to write instead; the end of the error
+                             bound   a number, or null
+                             known   values of the feature's kind; [] but for "other"
     inputs      the graph inputs, each: name, dtype ("float32", "int64", "string" …: the names of `types.DTYPES`),
                 shape ([null, 30]: the batch axis first, null is a free axis),
                 shared (true: a run takes one value, that of its first row, so that only rows of equal values may
@@ -73,6 +83,7 @@ from sqlinfer.models.signature import (
     Batch,
     Call,
     Feature,
+    Guard,
     ImagePreparation,
     ImageStep,
     NullPolicy,
@@ -143,6 +154,7 @@ class Manifest:
                     "tensor": f.tensor,
                     "column": f.column,
                     "prepare": _preparation_fields(f.prepare),
+                    "guards": [asdict(guard) for guard in f.guards],
                 }
                 for f in signature.features
             ],
@@ -188,6 +200,7 @@ class Manifest:
                     f["column"],
                     _null_policy(f["null"]),
                     _preparation(f.get("prepare")),
+                    tuple(_guard(guard) for guard in _list(f.get("guards", []))),
                 )
                 for f in _list(fields["features"])
             ),
@@ -246,6 +259,10 @@ def _null_policy(field: Any) -> NullPolicy:
     if field["value"] is None:
         raise ValueError("a value that stands for NULL and is none")
     return NullPolicy("value", field["value"])
+
+
+def _guard(fields: Any) -> Guard:
+    return Guard(fields["refuse"], fields["says"], fields.get("bound"), _list(fields.get("known", [])))
 
 
 Preparation = TextPreparation | ImagePreparation | WordsPreparation

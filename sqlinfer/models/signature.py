@@ -10,6 +10,7 @@ __all__ = [
     "Call",
     "Decode",
     "Feature",
+    "Guard",
     "ImagePreparation",
     "ImageStep",
     "NullPolicy",
@@ -34,6 +35,36 @@ class NullPolicy:
 
     def __str__(self) -> str:
         return repr(self.value) if self.kind == "value" else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Values that a feature refuses, since the graph is known to answer them otherwise than the original.
+
+    ``refuse``, of numbers: *nan*, *infinite*, *below* or *above* the ``bound``, *fraction* (what is not whole), *other*
+    than the ``known`` ones. Of texts: *empty*, *blank* (nothing but blanks), *not_ascii*, *longer* than ``bound``
+    characters, *other*. ``says``: what the original does there, and what to write instead.
+    """
+
+    refuse: Literal["nan", "infinite", "below", "above", "fraction", "other", "empty", "blank", "not_ascii", "longer"]
+    says: str
+    bound: float | None = None
+    known: tuple[str | float, ...] = ()
+
+    def __str__(self) -> str:
+        words = {
+            "nan": "NaN",
+            "infinite": "infinities",
+            "below": f"numbers below {self.bound}",
+            "above": f"numbers above {self.bound}",
+            "fraction": "fractions",
+            "other": f"all but {len(self.known)} values",
+            "empty": "empty texts",
+            "blank": "blank texts",
+            "not_ascii": "texts that are not ASCII",
+            "longer": f"texts longer than {self.bound:g} characters" if self.bound is not None else "",
+        }
+        return words[self.refuse]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +128,7 @@ class Feature:
     """One argument of predict(): its SQL type and where it goes.
 
     ``column`` is the column of a tensor of shape [batch, k]; None when the feature is the whole tensor.
-    ``prepare``: what makes a tensor of the text or the image that the feature is.
+    ``prepare``: what makes a tensor of the text or the image that the feature is. ``guards``: values that are refused.
     """
 
     name: str
@@ -106,6 +137,7 @@ class Feature:
     column: int | None = None
     null: NullPolicy = NullPolicy()
     prepare: TextPreparation | ImagePreparation | WordsPreparation | None = None
+    guards: tuple[Guard, ...] = ()
 
     @property
     def tensors(self) -> tuple[str, ...]:

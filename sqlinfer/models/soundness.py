@@ -16,6 +16,7 @@ import numpy as np
 from sqlinfer.models.signature import (
     Call,
     Feature,
+    Guard,
     ImagePreparation,
     ImageStep,
     Output,
@@ -42,6 +43,9 @@ _ROUNDINGS = {"floor", "zero", "even"}
 # How many lengths a step has, and how it may be done.
 _STEPS = {"resize": (2, _FILTERS), "shorter": (1, _FILTERS), "crop": (2, _ROUNDINGS), "share": (2, _ROUNDINGS)}
 _CHANNELS = {"RGB": 3, "L": 1}
+_FLOAT_GUARDS = ("nan", "infinite", "below", "above")
+_NUMBER_GUARDS = (*_FLOAT_GUARDS, "fraction", "other")
+_TEXT_GUARDS = ("empty", "blank", "not_ascii", "longer", "other")
 _LABELS: dict[str, type] = {"VARCHAR": str, "BIGINT": int, "BOOLEAN": bool}
 
 
@@ -166,6 +170,27 @@ def _require_feature(feature: Feature, inputs: Mapping[str, Tensor]) -> None:
         kind = "string" if text else "" if image else tensor.dtype
         value = math.nan if feature.null.kind == "nan" else feature.null.value
         _must(kind in DTYPES and stands_in(DTYPES[kind], value), f"{feature.name!r} has the null policy {feature.null}")
+    for guard in feature.guards:
+        _must(
+            _guards(guard, feature, tensor), f"{feature.name!r} has the guard {guard.refuse!r}, which does not fit it"
+        )
+
+
+def _guards(guard: Guard, feature: Feature, tensor: Tensor) -> bool:
+    if isinstance(feature.prepare, ImagePreparation):
+        return False
+    element = DTYPES[tensor.dtype]
+    is_text = feature.prepare is not None or element.is_string
+    if feature.prepare is None and feature.column is None and len(tensor.shape) > 1:
+        offered: tuple[str, ...] = _FLOAT_GUARDS if element.is_float else ()
+    else:
+        offered = _TEXT_GUARDS if is_text else _NUMBER_GUARDS
+    if guard.refuse == "other" and not (guard.known and all(isinstance(one, str) == is_text for one in guard.known)):
+        return False
+    bound = guard.bound
+    if guard.refuse == "longer" and not (bound is not None and bound % 1 == 0 and 0 <= bound < 2**31):
+        return False
+    return guard.refuse in offered and (bound is not None or guard.refuse not in ("below", "above"))
 
 
 def stands_in(element: ElementType, value: Any) -> bool:

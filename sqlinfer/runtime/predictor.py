@@ -19,6 +19,7 @@ from sqlinfer.models.registry import StoredModel
 from sqlinfer.models.signature import Call, Signature, TextPreparation
 from sqlinfer.runtime.answers import answer, answer_type
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
+from sqlinfer.runtime.guards import require_allowed
 from sqlinfer.runtime.memo import Memo
 from sqlinfer.runtime.prepare import chunks, prepared_groups, preparers
 from sqlinfer.runtime.recent import Recent, keys
@@ -74,9 +75,10 @@ class Predictor:
     def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
         """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
         arrays = [_one_array(arg) for arg in args]
-        if self.signature.is_prepared:
-            return self._score_prepared(self._plan(arrays), arrays)
         plan = self._plan(arrays)
+        require_allowed(plan, arrays)
+        if self.signature.is_prepared:
+            return self._score_prepared(plan, arrays)
         if self._sums is not None and (values := plan.values(arrays)) is not None:
             sums = self._sums(values)
             if not np.isfinite(sums).all():

@@ -89,6 +89,10 @@ pub fn null_feature(model: &str, feature: &str) -> Error {
     ))
 }
 
+pub fn refused_value(model: &str, feature: &str, value: &str, says: &str) -> Error {
+    Error(format!("model '{model}': feature '{feature}' is {value}, which is refused: {says}"))
+}
+
 pub fn unreadable_image(model: &str, feature: &str, row: usize, reason: &str) -> Error {
     Error(format!(
         "model '{model}': feature '{feature}': row {} of the batch is no image that can be read ({reason}); \

@@ -11,6 +11,7 @@ use super::convert::StandIn;
 use super::error::{Error, Result, brief, no_answer};
 use super::files::{digest, read_plain, unreadable};
 use super::formula::{Formula, FormulaFields};
+use super::guard::{GuardFields, Guards, Takes};
 use super::prepare::Prepare;
 use super::sqltype::SqlType;
 use super::tensor::Dtype;
@@ -77,6 +78,8 @@ struct FeatureFields {
     column: Option<usize>,
     #[serde(default)]
     prepare: Value,
+    #[serde(default)]
+    guards: Vec<GuardFields>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -148,6 +151,8 @@ pub struct Feature {
     pub column: Option<usize>,
     /// What makes a tensor of the text or the image that it is.
     pub prepare: Option<Prepare>,
+    /// Values that are refused.
+    pub guards: Guards,
 }
 
 #[derive(Debug)]
@@ -354,7 +359,18 @@ fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usiz
         return Err(Error(format!("'{}' is {}", fields.name, brief(&fields.sql_type))));
     }
     let null = null_policy(&fields.null, dtype)?;
-    Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column, prepare })
+    let takes = match (&prepare, dtype) {
+        (Some(Prepare::Image(_)), _) | (_, None) => Takes::Nothing,
+        (Some(Prepare::Text(_) | Prepare::Words(_)), _) => Takes::Texts,
+        (None, Some(dtype)) => match (fields.column.is_some() || inputs[input].axes.is_empty(), dtype) {
+            (true, Dtype::Text) => Takes::Texts,
+            (true, _) => Takes::Numbers,
+            (false, dtype) if dtype.is_float() => Takes::Floats,
+            (false, _) => Takes::Nothing,
+        },
+    };
+    let guards = Guards::parse(fields.guards, takes)?;
+    Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column, prepare, guards })
 }
 
 /// Its columns are the features in their order, or there is none.
@@ -437,7 +453,9 @@ fn require_objects(file: &Value) -> Result<()> {
     let lists = ["features", "inputs", "outputs"].iter().filter_map(|name| file.get(name)?.as_array()).flatten();
     let calls = file.get("calls").and_then(Value::as_object).into_iter().flat_map(|calls| calls.values());
     let single = ["source", "labels", "batch", "proof"].iter().filter_map(|name| file.get(name));
-    match lists.chain(calls).chain(single).find(|value| value.is_array()) {
+    let features = file.get("features").and_then(Value::as_array).into_iter().flatten();
+    let guards = features.filter_map(|feature| feature.get("guards")?.as_array()).flatten();
+    match lists.chain(calls).chain(single).chain(guards).find(|value| value.is_array()) {
         Some(list) => Err(Error(format!("a list without names: {}", brief(&list.to_string())))),
         None => Ok(()),
     }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod files;
 mod float;
 mod formula;
+mod guard;
 pub mod half;
 pub mod interrupt;
 pub mod linear;

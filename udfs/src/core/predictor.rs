@@ -88,6 +88,7 @@ impl State {
     /// Score `rows` rows of the arguments.
     pub fn score(&mut self, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
         self.runs.interrupt.check()?;
+        self.predictor.plan.guard(arguments, rows)?;
         if self.predictor.plan.manifest.is_prepared() {
             return self.score_prepared(arguments, rows, sink);
         }

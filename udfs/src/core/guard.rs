@@ -1,0 +1,406 @@
+//! Values that a feature refuses, since the graph is known to answer them otherwise than the model that it was made of.
+//! The same as in sqlinfer/runtime/guards.py.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::cells::walk;
+use super::column::{Column, Data, Rows};
+use super::convert::{Place, numbers};
+use super::error::{Error, Result, brief, refused_value};
+use super::manifest::Feature;
+use super::pack::leaves;
+use super::plan::{Form, Kind, Plan, Reader};
+use super::tensor::Buffer;
+
+/// As model.json has it.
+#[derive(Debug, Deserialize)]
+pub struct GuardFields {
+    refuse: String,
+    #[serde(default)]
+    bound: Option<f64>,
+    #[serde(default)]
+    known: Vec<Known>,
+    says: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Known {
+    Number(f64),
+    Text(String),
+}
+
+/// What the values of a feature are to its guards.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Takes {
+    Numbers,
+    Texts,
+    /// Lists of floating-point numbers.
+    Floats,
+    Nothing,
+}
+
+#[derive(Debug)]
+enum Refused {
+    Nan,
+    Infinite,
+    Below(f64),
+    Above(f64),
+    Fraction,
+    OtherNumber(Vec<f64>),
+    Empty,
+    Blank,
+    NotAscii,
+    Longer(usize),
+    OtherText(HashSet<String>),
+}
+
+/// What is refused, and what is said of it: what the model does there, and what to write instead.
+#[derive(Debug)]
+struct Guard {
+    refused: Refused,
+    says: String,
+}
+
+/// The guards of one feature. What lies in `low..=high` is no number that a bound refuses.
+#[derive(Debug)]
+pub struct Guards {
+    guards: Vec<Guard>,
+    low: f64,
+    high: f64,
+    looks_closer: bool,
+}
+
+impl Guards {
+    pub fn parse(fields: Vec<GuardFields>, takes: Takes) -> Result<Guards> {
+        let guards = fields.into_iter().map(|fields| Guard::parse(fields, takes)).collect::<Result<Vec<_>>>()?;
+        let any = |wanted: fn(&Refused) -> bool| guards.iter().any(|guard| wanted(&guard.refused));
+        let (mut low, mut high) = match any(|refused| matches!(refused, Refused::Infinite)) {
+            true => (f64::MIN, f64::MAX),
+            false => (f64::NEG_INFINITY, f64::INFINITY),
+        };
+        for guard in &guards {
+            match guard.refused {
+                Refused::Below(bound) => low = low.max(bound),
+                Refused::Above(bound) => high = high.min(bound),
+                _ => {}
+            }
+        }
+        let looks_closer = any(|refused| matches!(refused, Refused::Fraction | Refused::OtherNumber(_)));
+        Ok(Guards { guards, low, high, looks_closer })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.guards.is_empty()
+    }
+
+    /// Whether all are such that a number is refused.
+    #[inline(always)]
+    fn pass(&self, values: impl Iterator<Item = f64>) -> bool {
+        let (low, high) = (self.low, self.high);
+        !self.looks_closer && !values.fold(false, |odd, x| odd | !(x >= low && x <= high))
+    }
+
+    fn number(&self, value: f64) -> Option<&Guard> {
+        self.guards.iter().find(|guard| guard.refused.number(value))
+    }
+
+    fn text(&self, value: &str) -> Option<&Guard> {
+        self.guards.iter().find(|guard| guard.refused.text(value))
+    }
+}
+
+impl Guard {
+    fn parse(fields: GuardFields, takes: Takes) -> Result<Guard> {
+        let GuardFields { refuse, bound, known, says } = fields;
+        let unfit = || Error(format!("a guard '{}' that does not fit its feature", brief(&refuse)));
+        let texts = || known.iter().map(|one| if let Known::Text(text) = one { Some(text.clone()) } else { None });
+        let plain = || known.iter().map(|one| if let Known::Number(number) = one { Some(*number) } else { None });
+        let refused = match (refuse.as_str(), takes) {
+            ("nan", Takes::Numbers | Takes::Floats) => Some(Refused::Nan),
+            ("infinite", Takes::Numbers | Takes::Floats) => Some(Refused::Infinite),
+            ("below", Takes::Numbers | Takes::Floats) => bound.map(Refused::Below),
+            ("above", Takes::Numbers | Takes::Floats) => bound.map(Refused::Above),
+            ("fraction", Takes::Numbers) => Some(Refused::Fraction),
+            ("other", Takes::Numbers) if !known.is_empty() => plain().collect::<Option<Vec<f64>>>().map(|mut known| {
+                known.sort_unstable_by(f64::total_cmp);
+                Refused::OtherNumber(known)
+            }),
+            ("empty", Takes::Texts) => Some(Refused::Empty),
+            ("blank", Takes::Texts) => Some(Refused::Blank),
+            ("not_ascii", Takes::Texts) => Some(Refused::NotAscii),
+            ("longer", Takes::Texts) => bound
+                .filter(|bound| bound.fract() == 0.0 && (0.0..2f64.powi(31)).contains(bound))
+                .map(|bound| Refused::Longer(bound as usize)),
+            ("other", Takes::Texts) if !known.is_empty() => texts().collect::<Option<_>>().map(Refused::OtherText),
+            _ => None,
+        };
+        Ok(Guard { refused: refused.ok_or_else(unfit)?, says })
+    }
+}
+
+impl Refused {
+    fn number(&self, value: f64) -> bool {
+        match self {
+            Refused::Nan => value.is_nan(),
+            Refused::Infinite => value.is_infinite(),
+            Refused::Below(bound) => value < *bound,
+            Refused::Above(bound) => value > *bound,
+            Refused::Fraction => value.is_finite() && value.fract() != 0.0,
+            Refused::OtherNumber(known) => {
+                let place = known.partition_point(|one| *one < value);
+                known.get(place) != Some(&value)
+            }
+            _ => false,
+        }
+    }
+
+    fn text(&self, value: &str) -> bool {
+        match self {
+            Refused::Empty => value.is_empty(),
+            Refused::Blank => !value.is_empty() && value.chars().all(is_blank),
+            Refused::NotAscii => !value.is_ascii(),
+            Refused::Longer(most) => value.len() > *most && value.chars().count() > *most,
+            Refused::OtherText(known) => !known.contains(value),
+            _ => false,
+        }
+    }
+}
+
+/// As Python has it: the separators of ASCII are blanks, too.
+fn is_blank(letter: char) -> bool {
+    letter.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&letter)
+}
+
+impl Plan {
+    /// Refuse rows with values that a guard refuses. A NULL is what its policy makes of it.
+    pub fn guard(&self, arguments: &[Column], rows: usize) -> Result<()> {
+        let features = &self.manifest.features;
+        if features.iter().all(|feature| feature.guards.is_empty()) {
+            return Ok(());
+        }
+        if let (Form::List, [list, ..]) = (&self.form, arguments) {
+            return self.guard_list(list, rows);
+        }
+        let columns = self.columns(arguments);
+        for ((feature, reader), column) in features.iter().zip(&self.readers).zip(columns) {
+            if !feature.guards.is_empty() {
+                self.guard_column(feature, reader, column, rows)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn guard_column(&self, feature: &Feature, reader: &Reader, column: &Column, rows: usize) -> Result<()> {
+        match &reader.kind {
+            Kind::Number(_) => self.guard_numbers(feature, &reader.kind, column, rows),
+            Kind::Text(words) => {
+                for row in (0..rows).filter(|row| column.is_valid(*row)) {
+                    let text = text(column, words.as_deref().map(Vec::as_slice), row);
+                    if let Some(guard) = feature.guards.text(&text) {
+                        return Err(self.refused(feature, &shown_text(&text), guard));
+                    }
+                }
+                Ok(())
+            }
+            Kind::Cells(inner) => {
+                let mut leaf = column;
+                while let Data::List(_, child) | Data::Array(_, child) = &leaf.data {
+                    leaf = child;
+                }
+                let cells = walk(column, Rows::Range(0, rows))?;
+                let total = cells.runs.iter().map(|(first, count)| first + count).max().unwrap_or(0);
+                let values = doubles(inner, leaf, total);
+                self.require(feature, leaf, leaves(&cells).map(|place| (place, values[place])))
+            }
+            Kind::Null | Kind::Bytes => Ok(()),
+        }
+    }
+
+    fn guard_numbers(&self, feature: &Feature, kind: &Kind, column: &Column, rows: usize) -> Result<()> {
+        let guards = &feature.guards;
+        let passes = match &column.data {
+            Data::F64(values) => guards.pass(values[..rows].iter().copied()),
+            Data::F32(values) => guards.pass(values[..rows].iter().map(|x| f64::from(*x))),
+            _ => false,
+        };
+        if passes {
+            return Ok(());
+        }
+        let values = doubles(kind, column, rows);
+        if guards.pass(values.iter().copied()) {
+            return Ok(());
+        }
+        self.require(feature, column, values.into_iter().enumerate())
+    }
+
+    fn require(
+        &self,
+        feature: &Feature,
+        column: &Column,
+        mut values: impl Iterator<Item = (usize, f64)>,
+    ) -> Result<()> {
+        let refused = |(place, value): (usize, f64)| {
+            let guard = if column.is_valid(place) { feature.guards.number(value) } else { None };
+            guard.map(|guard| self.refused(feature, &shown(value), guard))
+        };
+        values.find_map(refused).map_or(Ok(()), Err)
+    }
+
+    /// One list a row holds the values of all features. Lists of another length are refused when they are packed.
+    fn guard_list(&self, list: &Column, rows: usize) -> Result<()> {
+        let features = &self.manifest.features;
+        let valid: Vec<u32> = (0..rows as u32).filter(|row| list.is_valid(*row as usize)).collect();
+        let cells = walk(list, Rows::Picked(&valid))?;
+        if cells.lengths.iter().any(|length| *length != features.len()) {
+            return Ok(());
+        }
+        let places: Vec<usize> = leaves(&cells).collect();
+        let total = places.iter().max().map_or(0, |last| last + 1);
+        let kind = &self.readers[0].kind;
+        if let Kind::Text(words) = kind {
+            let words = words.as_deref().map(Vec::as_slice);
+            for feature in features.iter().filter(|feature| !feature.guards.is_empty()) {
+                let mine = places.iter().skip(feature.column.unwrap_or(0)).step_by(features.len());
+                for place in mine.filter(|place| cells.leaf.is_valid(**place)) {
+                    let text = text(cells.leaf, words, *place);
+                    if let Some(guard) = feature.guards.text(&text) {
+                        return Err(self.refused(feature, &shown_text(&text), guard));
+                    }
+                }
+            }
+            return Ok(());
+        }
+        let values = doubles(kind, cells.leaf, total);
+        for feature in features.iter().filter(|feature| !feature.guards.is_empty()) {
+            let mine = places.iter().skip(feature.column.unwrap_or(0)).step_by(features.len());
+            self.require(feature, cells.leaf, mine.map(|place| (*place, values[*place])))?;
+        }
+        Ok(())
+    }
+
+    fn refused(&self, feature: &Feature, value: &str, guard: &Guard) -> Error {
+        refused_value(&self.model, &feature.name, value, &guard.says)
+    }
+}
+
+/// The first values of a column of numbers.
+fn doubles(kind: &Kind, column: &Column, rows: usize) -> Vec<f64> {
+    let mut buffer = Buffer::F64(Vec::new());
+    buffer.reset(rows);
+    if let Kind::Number(number) = kind {
+        let place = Place { buffer: &mut buffer, start: 0, width: 1, at: 0 };
+        // a double holds any number, nearly
+        let _ = numbers(column, *number, Rows::Range(0, rows), place);
+    }
+    match buffer {
+        Buffer::F64(values) => values,
+        _ => Vec::new(),
+    }
+}
+
+fn text<'a>(column: &'a Column, words: Option<&'a [String]>, row: usize) -> std::borrow::Cow<'a, str> {
+    let code = match &column.data {
+        Data::Text(values) => return String::from_utf8_lossy(values[row]),
+        Data::U8(codes) => usize::from(codes[row]),
+        Data::U16(codes) => usize::from(codes[row]),
+        Data::U32(codes) => codes[row] as usize,
+        _ => usize::MAX,
+    };
+    words.and_then(|words| words.get(code)).map_or("".into(), |word| word.as_str().into())
+}
+
+fn shown(value: f64) -> String {
+    let size = value.abs();
+    match value {
+        _ if value.is_nan() => "NaN".to_string(),
+        _ if value.is_infinite() => if value > 0.0 { "infinity" } else { "-infinity" }.to_string(),
+        _ if value == 0.0 || (1e-4..1e15).contains(&size) => value.to_string(),
+        _ => format!("{value:e}"),
+    }
+}
+
+fn shown_text(value: &str) -> String {
+    const MOST: usize = 40;
+    match value.char_indices().nth(MOST) {
+        Some((end, _)) => format!("'{}…'", &value[..end]),
+        None => format!("'{value}'"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guards(fields: serde_json::Value, takes: Takes) -> Result<Guards> {
+        let fields: Vec<GuardFields> = serde_json::from_value(fields).map_err(|e| Error(e.to_string()))?;
+        Guards::parse(fields, takes)
+    }
+
+    #[test]
+    fn numbers_are_refused_by_kind() {
+        let one = |fields: serde_json::Value| {
+            let mut fields = fields;
+            fields["says"] = "no".into();
+            guards(serde_json::json!([fields]), Takes::Numbers).unwrap()
+        };
+        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -7.0, 7.0, 0.5, -0.0];
+        for (fields, refused) in [
+            (serde_json::json!({"refuse": "nan"}), vec![0]),
+            (serde_json::json!({"refuse": "infinite"}), vec![1, 2]),
+            (serde_json::json!({"refuse": "below", "bound": -6}), vec![2, 3]),
+            (serde_json::json!({"refuse": "above", "bound": 6.5}), vec![1, 4]),
+            (serde_json::json!({"refuse": "fraction"}), vec![5]),
+            (serde_json::json!({"refuse": "other", "known": [7, 0, -7.0]}), vec![0, 1, 2, 5]),
+        ] {
+            let guards = one(fields.clone());
+            let found: Vec<usize> = (0..odd.len()).filter(|i| guards.number(odd[*i]).is_some()).collect();
+            assert_eq!(found, refused, "{fields}");
+            assert!(!guards.pass(odd.iter().copied()));
+        }
+        let finite = one(serde_json::json!({"refuse": "infinite"}));
+        assert!(finite.pass([1.0, f64::MAX].into_iter()) && !finite.pass([1.0, f64::INFINITY].into_iter()));
+    }
+
+    #[test]
+    fn texts_are_refused_by_kind() {
+        let odd = ["", " \u{a0}", "é", "Bern", "a\u{1f}", "\u{1f}"];
+        for (fields, refused) in [
+            (serde_json::json!({"refuse": "empty", "says": ""}), vec![0]),
+            (serde_json::json!({"refuse": "blank", "says": ""}), vec![1, 5]),
+            (serde_json::json!({"refuse": "not_ascii", "says": ""}), vec![1, 2]),
+            (serde_json::json!({"refuse": "longer", "bound": 1, "says": ""}), vec![1, 3, 4]),
+            (serde_json::json!({"refuse": "other", "known": ["Bern", "é"], "says": ""}), vec![0, 1, 4, 5]),
+        ] {
+            let guards = guards(serde_json::json!([fields.clone()]), Takes::Texts).unwrap();
+            let found: Vec<usize> = (0..odd.len()).filter(|i| guards.text(odd[*i]).is_some()).collect();
+            assert_eq!(found, refused, "{fields}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for (fields, takes) in [
+            (serde_json::json!({"refuse": "magic", "says": ""}), Takes::Numbers),
+            (serde_json::json!({"refuse": "nan", "says": ""}), Takes::Texts),
+            (serde_json::json!({"refuse": "fraction", "says": ""}), Takes::Floats),
+            (serde_json::json!({"refuse": "nan", "says": ""}), Takes::Nothing),
+            (serde_json::json!({"refuse": "above", "says": ""}), Takes::Numbers),
+            (serde_json::json!({"refuse": "longer", "bound": 1.5, "says": ""}), Takes::Texts),
+            (serde_json::json!({"refuse": "other", "known": [], "says": ""}), Takes::Texts),
+            (serde_json::json!({"refuse": "other", "known": ["a"], "says": ""}), Takes::Numbers),
+            (serde_json::json!({"refuse": "nan"}), Takes::Numbers),
+        ] {
+            assert!(guards(serde_json::json!([fields.clone()]), takes).is_err(), "{fields}");
+        }
+    }
+
+    #[test]
+    fn values_in_messages() {
+        let texts = [0.1, -3.0, 1e300, 1.5e-7, -0.0, 123456789.0].map(shown);
+        assert_eq!(texts, ["0.1", "-3", "1e300", "1.5e-7", "-0", "123456789"]);
+        assert_eq!(shown_text(&"é".repeat(41)), format!("'{}…'", "é".repeat(40)));
+    }
+}
