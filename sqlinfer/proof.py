@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Difference", "compare", "json_values"]
+__all__ = ["Difference", "answer_differs", "compare", "json_values", "typical_size"]
 
 
 _FEW_TIES = 2
@@ -60,6 +60,26 @@ def compare(given: Mapping[str, Any], expected: Mapping[str, Any], tolerance: fl
             )
             return Difference(rows, size, False, text)
     return Difference(rows, largest, True, f"{rows} rows, largest difference {largest:.1e} (accepted: {tolerance:.0e})")
+
+
+def typical_size(answers: Sequence[Any]) -> float:
+    """The median size of answers; 0 for what are no numbers."""
+    finite = [n[np.isfinite(n)] for n in map(_numbers, answers) if n.size]
+    return float(np.median([float(np.max(np.abs(n), initial=0.0)) for n in finite])) if finite else 0.0
+
+
+def answer_differs(ours: Any, theirs: Any, tolerance: float, typical: float, proba: Any = None) -> bool:
+    """Whether two answers to one row say something else; ``theirs`` are the original's, as is ``proba``, whose tie
+    lets a label differ. ``typical``: the size of answers, where the answer itself is smaller."""
+    if _is_label(theirs):
+        return not _same(ours, theirs) and not _ties(None if proba is None else [proba], tolerance)
+    x, y = _numbers(ours), _numbers(theirs)
+    if x.shape != y.shape or _texts(ours) != _texts(theirs):
+        return True
+    equal = (np.isnan(x) & np.isnan(y)) | (x == y)
+    size = max(float(np.max(np.abs(y[np.isfinite(y)]), initial=0.0)), typical) or 1.0
+    with np.errstate(invalid="ignore", over="ignore"):  # of infinities
+        return bool(np.any(~equal & ~(np.abs(x - y) <= tolerance * size)))
 
 
 def json_values(values: Sequence[Any]) -> list[Any]:

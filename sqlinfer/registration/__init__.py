@@ -24,6 +24,7 @@ from sqlinfer.proof import Difference
 from sqlinfer.registration.estimators import prove_estimator, prove_saved
 from sqlinfer.registration.files import prove_file
 from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, proof_table, prove
+from sqlinfer.registration.trials import TRIALS
 from sqlinfer.temporary import temporary_folder
 from sqlinfer.worker import Limits, worker
 
@@ -45,6 +46,7 @@ def register(
     together: bool = False,
     promote: bool = False,
     trust: bool = False,
+    trials: int = TRIALS,
     time_limit: float = 300,
     memory_limit: str = "8GB",
     **options: Unpack[Options],
@@ -65,6 +67,8 @@ def register(
     several axes are as long; ``constants``, by input, a value that never changes (the input is no feature then);
     ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
     though their answers then depend on their neighbours.
+    ``trials``: of an estimator or a booster, how many made-up rows (missing, infinite and huge numbers, unseen texts …)
+    are asked of it and of SQL; what SQL would answer otherwise is refused, or the registration is. 0: none.
     ``promote``: let the bare name mean this version; the first version always does.
     ``time_limit`` (seconds) and ``memory_limit``: for a file that is no pickle, which is read and tried in a process
     of its own, so that whatever it does, this process goes on.
@@ -85,6 +89,7 @@ def register(
         Layout(batch_axis or {}, constants or {}, row_by_row),
         together,
         options,
+        trials,
     )
     is_path = isinstance(model, (str, os.PathLike))
     prove_path = prove_saved if is_path and is_saved(Path(model)) else prove_file

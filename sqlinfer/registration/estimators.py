@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,14 @@ from sqlinfer.models.features import require_distinct
 from sqlinfer.models.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
 from sqlinfer.models.prepare import labels_of
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Call, Feature, Label, NullPolicy, Signature
 from sqlinfer.proof import compare
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
 from sqlinfer.registration.scores import classified
+from sqlinfer.registration.trials import Trials
 from sqlinfer.runtime.claims import require_labels
 from sqlinfer.runtime.probe import Probe
 from sqlinfer.runtime.session import Session
@@ -71,11 +75,21 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
     elif labels:
         original = _with_labels(original, labels)
     failure: SqlinferError | None = None
+    trials = Trials(original, sample, wishes.trials, nulls=wishes.null is None)
+    guarded: list[tuple[int, Callable[[], None]]] = []
     for candidate in _converted(candidates, original.model):
         try:
-            return _prove_candidate(name, original, candidate, sample, wishes, home)
+            lost, store = _prove_candidate(name, original, candidate, sample, wishes, home, trials)
+            if not lost:
+                return store()
+            guarded.append((lost, store))
         except (InvalidModel, ProofFailed) as error:
             failure = failure or type(error)(f"{error} (as {candidate.note}){_advice(sample)}")
+    for _, store in sorted(guarded, key=itemgetter(0)):
+        try:
+            return store()
+        except ProofFailed as error:
+            failure = failure or error
     raise failure or ConversionFailed(f"no candidate for {original.model}")
 
 
@@ -191,8 +205,9 @@ def _refusals(model: str) -> Iterator[None]:
 
 
 def _prove_candidate(
-    name: str, original: Original, candidate: Candidate, sample: Sample, wishes: Wishes, home: str
-) -> None:
+    name: str, original: Original, candidate: Candidate, sample: Sample, wishes: Wishes, home: str, trials: Trials
+) -> tuple[int, Callable[[], None]]:
+    """How many of the rows that were tried its guards refuse though the original answers them, and what stores it."""
     graph = inspect_graph(candidate.model, original.model, wishes.layout)
     features = [
         Feature(n, type, tensor, column, prepare=candidate.prepared.get(n))
@@ -219,8 +234,18 @@ def _prove_candidate(
     if candidate.widest:
         most = max(1, min(_MOST_TEXTS if candidate.prepared else _MOST_ROWS, _MOST_NUMBERS // candidate.widest))
         signature = replace(signature, batch=replace(signature.batch, most=signature.batch.most or most))
+    probe = Probe(name, signature, seen.session)
+    difference = compare(probe.answers(rows.table), expected, graph.tolerance)
+    if not difference.passed:
+        raise ProofFailed.of(name, difference.text)
+    signature, lost = trials.guards(probe, candidate, expected, graph.tolerance)
     source = Source(original.framework, original.model, original.converter, __version__)
-    store_proven(home, name, seen.graph, signature, source, original.task, rows.table, expected, candidate.files)
+
+    def store() -> None:
+        store_proven(home, name, seen.graph, signature, source, original.task, rows.table, expected, candidate.files)
+        trials.confirm(Reference(name), signature, graph.tolerance, Registry(home))
+
+    return lost, store
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class Wishes:
     layout: Layout
     together: bool
     options: Options
+    trials: int = 0
 
 
 class Observed:
@@ -143,7 +144,7 @@ def prove(
         }
     difference = compare(given, asked, tolerance)
     if not difference.passed:
-        raise ProofFailed(f"SQL does not answer what the model {str(reference)!r} answers: {difference.text}")
+        raise ProofFailed.of(reference, difference.text)
     return difference
 
 

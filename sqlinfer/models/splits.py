@@ -1,0 +1,94 @@
+"""What a graph tells values apart by: the thresholds of its trees, and its categories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from sqlinfer.models.signature import Feature
+
+__all__ = ["Splits", "splits"]
+
+_PASSES = ("Cast", "Identity")
+_WHOLES = ("cats_int64s", "keys_int64s")
+_MOST_CATEGORIES = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Splits:
+    """``thresholds``: by feature, in order. ``texts`` and ``wholes``: the categories of any feature."""
+
+    thresholds: dict[str, list[float]] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    wholes: tuple[int, ...] = ()
+
+
+def splits(model: onnx.ModelProto, features: Sequence[Feature]) -> Splits:
+    graph = model.graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    found: dict[str, set[float]] = {}
+    for node in graph.node:
+        columns = _columns(node.input[0], made_by, features) if node.op_type.startswith("TreeEnsemble") else None
+        if columns is not None:
+            numbers, values = _thresholds(node)
+            for number in np.unique(numbers[numbers < len(columns)]):
+                found.setdefault(columns[number], set()).update(np.unique(values[numbers == number]).tolist())
+    texts = dict.fromkeys(text for text in _texts(graph) if text)
+    wholes = dict.fromkeys(
+        whole
+        for node in graph.node
+        for attribute in node.attribute
+        if attribute.name in _WHOLES
+        for whole in attribute.ints
+    )
+    return Splits(
+        {name: sorted(values) for name, values in found.items()},
+        tuple(texts)[:_MOST_CATEGORIES],
+        tuple(wholes)[:_MOST_CATEGORIES],
+    )
+
+
+def _columns(value: str, made_by: dict[str, onnx.NodeProto], features: Sequence[Feature]) -> list[str] | None:
+    """The features that are the columns of a value, in their order; None where they are changed on the way."""
+    mine = sorted((f for f in features if f.tensor == value), key=lambda f: f.column or 0)
+    if mine:
+        return [feature.name for feature in mine]
+    node = made_by.get(value)
+    if node is None or not (node.op_type in _PASSES or node.op_type == "Concat"):
+        return None
+    parts = [_columns(name, made_by, features) for name in node.input]
+    return None if any(part is None for part in parts) else [name for part in parts for name in part or ()]
+
+
+def _thresholds(node: onnx.NodeProto) -> tuple[np.ndarray, np.ndarray]:
+    """Of each split, the number of its column and its threshold."""
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    tensors = [attributes[name].t for name in ("nodes_splits", "nodes_values_as_tensor") if name in attributes]
+    if tensors:
+        values = numpy_helper.to_array(tensors[0]).astype(np.float64)
+    elif "nodes_values" in attributes:
+        values = np.array(attributes["nodes_values"].floats, np.float32).astype(np.float64)
+    else:
+        return np.empty(0, np.int64), np.empty(0)
+    columns = np.array(attributes["nodes_featureids"].ints, np.int64)
+    modes = attributes["nodes_modes"].strings if "nodes_modes" in attributes else []
+    splits = np.isfinite(values) & (np.array(list(modes), object) != b"LEAF" if modes else True)
+    return columns[splits], values[splits]
+
+
+def _texts(graph: onnx.GraphProto) -> Iterator[str]:
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (
+                text.decode("utf-8", "replace") for text in attribute.strings if attribute.name != "nodes_modes"
+            )
+            if attribute.HasField("t"):
+                tensors.append(attribute.t)
+    for tensor in tensors:
+        if tensor.data_type == onnx.TensorProto.STRING:
+            yield from (text.decode("utf-8", "replace") for text in tensor.string_data)

@@ -1,0 +1,166 @@
+"""Rows that nobody gave: does the graph answer them as the original does, or not at all?
+
+A sample shows what is usual. What a model does with the rest, with missing and infinite numbers, zeros, both sides of
+its own thresholds, categories that it never saw, texts of other scripts, is asked of the original itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from sqlinfer.connection import connect
+from sqlinfer.errors import EngineError, ProofFailed
+from sqlinfer.models.convert import Candidate, Original
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import Registry
+from sqlinfer.models.sample import Sample
+from sqlinfer.models.signature import Feature, Signature
+from sqlinfer.models.splits import splits
+from sqlinfer.proof import typical_size
+from sqlinfer.registration.trials.asking import Refusal, Said, ask
+from sqlinfer.registration.trials.comparing import Tried, brief, differing_call, refused, row_text
+from sqlinfer.registration.trials.guarding import guarded
+from sqlinfer.registration.trials.rows import Batch, Made, made_rows
+from sqlinfer.registration.trials.steps import rows_at_steps
+from sqlinfer.runtime.probe import Probe
+from sqlinfer.worker import step
+
+__all__ = ["TRIALS", "Trials"]
+
+TRIALS = 1000
+_DOUBLE = 1e-6
+_ASKED_AGAIN = 3
+
+
+class Trials:
+    """The made-up rows of one registration, and what the original says of them; both are made once, for all
+    candidates. ``nulls``: NULLs are tried, too; not where the user has said what they do."""
+
+    def __init__(self, original: Original, sample: Sample, count: int, *, nulls: bool) -> None:
+        self._original = original
+        self._sample = sample
+        self._count = count
+        self._nulls = nulls
+        self._asked: list[tuple[Batch, list[Said]]] | None = None
+        self._typical: dict[str, float] = {}
+
+    def guards(
+        self, probe: Probe, candidate: Candidate, expected: Mapping[str, Any], tolerance: float
+    ) -> tuple[Signature, int]:
+        """The signature with guards against what the graph answers otherwise, and how many rows they refuse that the
+        original answers. Raises ProofFailed where guards of single features do not tell such rows."""
+        signature = probe.signature
+        if not self._count:
+            return signature, 0
+        asked = self._all(candidate, signature.features, expected)
+        step("asking the graph for made-up rows")
+        features = self._in_order(signature)
+        tolerance = max(tolerance, _DOUBLE)
+        tried: list[Tried] = []
+        for batch, originals in asked:
+            given = ask(probe.answers, batch.table.slice(0, len(originals)), batch.parts)
+            tried += self._tried(features, batch.rows, originals, given, tolerance)
+        if any(one.wrong for one in tried):
+            features = guarded(self._original.model, features, self._sample.table, tried)
+        gone = refused(features, [one.row for one in tried])
+        for one, is_gone in zip(tried, gone, strict=True):
+            if one.wrong and not is_gone:
+                raise self._failure(probe.name, features, one, "the converted model")
+        lost = sum(one.is_answered and is_gone for one, is_gone in zip(tried, gone, strict=True))
+        by_name = {feature.name: feature for feature in features}
+        return replace(signature, features=tuple(by_name[f.name] for f in signature.features)), lost
+
+    def confirm(self, reference: Reference, signature: Signature, tolerance: float, registry: Registry) -> None:
+        """Ask every engine that there is through SQL. Raises ProofFailed for a row that is answered otherwise."""
+        for engine in ("native", "arrow") if self._asked else ():
+            step(f"asking SQL for made-up rows ({engine})")
+            try:
+                con = connect(registry=registry, engine=engine)
+            except EngineError:  # it is not installed
+                continue
+            with con:
+                features = self._in_order(signature)
+                for batch, originals in self._asked or ():
+                    given = _through_sql(
+                        con, reference, signature, batch, refused(features, batch.rows[: len(originals)])
+                    )
+                    for one in self._tried(features, batch.rows, originals, given, max(tolerance, _DOUBLE)):
+                        if one.wrong:
+                            raise self._failure(reference.name, features, one, f"SQL ({engine})")
+
+    def _all(
+        self, candidate: Candidate, features: Sequence[Feature], expected: Mapping[str, Any]
+    ) -> list[tuple[Batch, list[Said]]]:
+        if self._asked is None:
+            step("making up rows that the sample does not show")
+            self._typical = {call: typical_size(list(values)[:200]) for call, values in expected.items()}
+            known = splits(candidate.model, features)
+            jumps = [] if known.thresholds else rows_at_steps(self._sample, self._answers, _DOUBLE)
+            batches = made_rows(self._sample, known, self._count, self._nulls, jumps)
+            step(f"asking the original for {sum(len(batch.rows) for batch in batches)} made-up rows")
+            self._asked = [(batch, ask(self._answers, batch.table, batch.parts)) for batch in batches]
+        return self._asked
+
+    def _answers(self, table: pa.Table) -> dict[str, Any]:
+        return self._original.answers(replace(self._sample, table=table))
+
+    def _in_order(self, signature: Signature) -> list[Feature]:
+        """A feature for each column of the sample."""
+        by_name = {feature.name: feature for feature in signature.features}
+        return [by_name[name] for name in self._sample.names]
+
+    def _tried(
+        self,
+        features: Sequence[Feature],
+        rows: Sequence[Made],
+        originals: Sequence[Said],
+        given: Sequence[Said],
+        tolerance: float,
+    ) -> list[Tried]:
+        return [
+            Tried(row, theirs, ours, differing_call(features, row, theirs, ours, tolerance, self._typical))
+            for row, theirs, ours in zip(rows, originals, given, strict=False)
+        ]
+
+    def _failure(self, name: str, features: Sequence[Feature], one: Tried, who: str) -> ProofFailed:
+        call = one.wrong or "predict"
+        return ProofFailed.of(
+            name,
+            f"for a row that the sample does not show, {row_text(features, one.row)}, {self._original.model} "
+            f"{brief(one.original, call)} and {who} {brief(one.graph, call)}; leave the step that makes the difference "
+            "out of the model and do it in SQL, or, where such rows never come, register it without trials "
+            "(--trials 0, trials=0)",
+        )
+
+
+def _through_sql(con: Any, reference: Reference, signature: Signature, batch: Batch, gone: list[bool]) -> list[Said]:
+    """Rows that are not ``gone`` are asked for at once. A row that fails is NULL; of those without a NULL of their
+    own a few are asked what the error is."""
+    calls = [call for call in signature.calls if call != "infer"]
+    made, table = batch.rows, batch.table.select(signature.feature_names)
+
+    def rows(places: Sequence[int], template: str) -> list[Said]:
+        con.register("made", table.take(pa.array(places, pa.int64())))
+        columns = (template.format(f"{call}('{reference}', made)") for call in calls)
+        given = con.execute(f"SELECT {', '.join(columns)} FROM made").fetchall()
+        return [Refusal("an error, or NULL") if None in row else dict(zip(calls, row, strict=True)) for row in given]
+
+    said: dict[int, Said] = {}
+    for wanted, template in ((False, "{}"), (True, "TRY({})")):
+        places = [i for i, one in enumerate(gone) if one == wanted]
+        try:
+            answers = rows(places, template)
+        except Exception:  # the engines raise DuckDB's errors as well as ours
+            answers = rows(places, "TRY({})")
+        said |= dict(zip(places, answers, strict=True))
+    silent = [i for i, one in said.items() if isinstance(one, Refusal) and not made[i].has_null]
+    for i in silent[:_ASKED_AGAIN]:
+        with suppress(Exception):
+            rows([i], "{}")
+            said[i] = dict.fromkeys(calls)
+    return [said[i] for i in range(len(gone))]

@@ -1,0 +1,156 @@
+"""From rows that the graph answers otherwise to guards: the smallest domain in which it is right, by feature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+
+from sqlinfer import types
+from sqlinfer.models.signature import Feature, Guard, NullPolicy
+from sqlinfer.registration.trials.asking import Refusal
+from sqlinfer.registration.trials.comparing import Tried, brief, value_refused
+
+__all__ = ["guarded"]
+
+_MOST_KNOWN = 2000
+_FIRST_KNOWN = 8
+_ANYWHERE = ("nan", "infinite")
+
+
+def guarded(original: str, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]) -> list[Feature]:
+    """The features with guards against each single value that was answered otherwise, where guards can tell it."""
+    alone: dict[int, list[Tried]] = {}
+    for one in tried:
+        if len(one.row.changed) == 1:
+            alone.setdefault(one.row.changed[0], []).append(one)
+    result = []
+    for i, feature in enumerate(features):
+        mine = alone.get(i, [])
+        if any(one.wrong and one.row.values[i] is None for one in mine):
+            feature = replace(feature, null=NullPolicy("error"))
+        bad = [one for one in mine if one.wrong and one.row.values[i] is not None]
+        good = [one.row.values[i] for one in mine if not one.wrong and one.row.values[i] is not None]
+        guards = _guards(original, feature, i, sample.column(feature.name), bad, good) if bad else ()
+        result.append(replace(feature, guards=tuple(guards)))
+    return _nulls_as_nan(_like_others(result, features, alone))
+
+
+def _guards(
+    original: str, feature: Feature, i: int, column: pa.ChunkedArray, bad: Sequence[Tried], good: Sequence[Any]
+) -> list[Guard]:
+    values = [one.row.values[i] for one in bad]
+    if types.is_list(column.type):
+        found = _of_lists(values)
+    elif types.is_text(column.type):
+        found = _of_texts(values, good, column)
+    else:
+        found = _of_numbers(values, good, column)
+    return [_said(original, feature, guard, i, bad) for guard in found]
+
+
+def _of_lists(values: Sequence[Any]) -> list[Guard]:
+    leaves = [x for value in values for x in value if isinstance(x, float)]
+    guards = [Guard("nan", "")] if any(map(math.isnan, leaves)) else []
+    return [*guards, Guard("infinite", "")] if any(map(math.isinf, leaves)) else guards
+
+
+def _of_numbers(values: Sequence[Any], good: Sequence[Any], column: pa.ChunkedArray) -> list[Guard]:
+    guards = [Guard("nan", "")] if any(math.isnan(x) for x in values) else []
+    guards += [Guard("infinite", "")] if any(math.isinf(x) for x in values) else []
+    known = [x for x in _plain(column) if math.isfinite(x)]
+    left = [float(x) for x in values if math.isfinite(x)]
+    if not known or not left:
+        return guards
+    if all(x % 1 == 0 for x in known) and any(x % 1 for x in left if min(known) <= x <= max(known)):
+        guards.append(Guard("fraction", ""))
+        left = [x for x in left if x % 1 == 0]
+    if any(min(known) <= x <= max(known) for x in left) and len(set(known)) <= _MOST_KNOWN:
+        right = {float(x) for x in [*known, *good] if math.isfinite(x) and x % 1 == 0}
+        return [*guards, Guard("other", "", known=tuple(sorted(right)))]
+    fine = [float(x) for x in [*known, *good] if math.isfinite(x)]
+    above, below = [x for x in left if x > max(known)], [x for x in left if x < min(known)]
+    if below:
+        guards.append(Guard("below", "", bound=min(x for x in fine if x > max(below))))
+    if above:
+        guards.append(Guard("above", "", bound=max(x for x in fine if x < min(above))))
+    return guards
+
+
+def _of_texts(values: Sequence[str], good: Sequence[str], column: pa.ChunkedArray) -> list[Guard]:
+    known = set(column.drop_null().to_pylist())
+    longest = max(map(len, [*known, *good]), default=0)
+    kinds = {
+        "empty": [x for x in values if x == ""],
+        "blank": [x for x in values if x.isspace()],
+        "not_ascii": [x for x in values if not x.isascii() and not x.isspace()],
+        "longer": [x for x in values if x.isascii() and len(x) > longest],
+    }
+    rest = set(values).difference(*kinds.values())
+    if rest and len(known) <= _MOST_KNOWN:
+        return [Guard("other", "", known=tuple(sorted(known | set(good))))]
+    guards = [Guard(kind, "") for kind in ("empty", "blank", "not_ascii") if kinds[kind]]
+    return [*guards, Guard("longer", "", bound=longest)] if kinds["longer"] else guards
+
+
+def _said(original: str, feature: Feature, guard: Guard, i: int, bad: Sequence[Tried]) -> Guard:
+    """With its sentence: what the original does, and what to write instead."""
+    first = next((one for one in bad if value_refused(guard, one.row.values[i])), bad[0])
+    call = first.wrong or "predict"
+    if isinstance(first.original, Refusal):
+        does = f"{original} refuses it ({first.original.reason})"
+    else:
+        does = f"{original} {brief(first.original, call)} there, its conversion to ONNX {brief(first.graph, call)}"
+    return replace(guard, says=f"{does}; {_instead(feature, guard)}")
+
+
+def _instead(feature: Feature, guard: Guard) -> str:
+    name = feature.name
+    known = ", ".join(f"{x:g}" if isinstance(x, float) else repr(x) for x in guard.known[:_FIRST_KNOWN])
+    bound = f"{guard.bound:.17g}" if guard.bound is not None else ""
+    advice = {
+        "nan": f"leave such rows out, with WHERE NOT isnan({name}), or write a number",
+        "infinite": f"leave such rows out, with WHERE isfinite({name}), or write a number",
+        "below": f"it is proven from {bound} on: leave such rows out, with WHERE {name} >= {bound}",
+        "above": f"it is proven up to {bound}: leave such rows out, with WHERE {name} <= {bound}",
+        "fraction": f"give whole numbers, such as round({name})",
+        "other": f"it knows {known}{' …' if len(guard.known) > _FIRST_KNOWN else ''}: write one of these",
+        "empty": f"leave such rows out, with WHERE {name} <> ''",
+        "blank": f"leave such rows out, with WHERE trim({name}) <> ''",
+        "not_ascii": f"write it without accents, such as strip_accents({name})",
+        "longer": f"give at most {bound} characters, such as left({name}, {bound})",
+    }
+    return advice[guard.refuse]
+
+
+def _like_others(
+    result: Sequence[Feature], features: Sequence[Feature], alone: dict[int, list[Tried]]
+) -> list[Feature]:
+    """Of very many features not all are tried alone: what the others of the type have, these have."""
+    tried = [feature for i, feature in enumerate(result) if i in alone]
+    copied = []
+    for i, feature in enumerate(result):
+        if i not in alone:
+            like = [guard for other in tried if other.type == feature.type for guard in other.guards]
+            anywhere = {guard.refuse: guard for guard in like if guard.refuse in _ANYWHERE}
+            feature = replace(feature, guards=tuple(anywhere.values()))
+            pairs = zip(result, features, strict=True)
+            if any(o.type == feature.type and o.null.kind == "error" != f.null.kind for o, f in pairs):
+                feature = replace(feature, null=NullPolicy("error"))
+        copied.append(feature)
+    return copied
+
+
+def _nulls_as_nan(features: Sequence[Feature]) -> list[Feature]:
+    """A NULL that is given as NaN is refused where NaN is."""
+    return [
+        replace(f, null=NullPolicy("error")) if f.null.kind == "nan" and any(g.refuse == "nan" for g in f.guards) else f
+        for f in features
+    ]
+
+
+def _plain(column: pa.ChunkedArray) -> list[float]:
+    return [float(x) for x in column.drop_null().to_pylist()]

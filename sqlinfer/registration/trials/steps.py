@@ -1,0 +1,92 @@
+"""Where a model's answer jumps between two rows of numbers, found by halving: the thresholds of trees that stand behind
+other steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from sqlinfer import types
+from sqlinfer.models.sample import Sample
+from sqlinfer.proof import answer_differs, typical_size
+
+__all__ = ["rows_at_steps"]
+
+_PAIRS = 6
+_HALVINGS = 70
+
+
+def rows_at_steps(
+    sample: Sample, answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], tolerance: float
+) -> list[tuple[Any, ...]]:
+    """Rows on both sides of jumps, with their numbers as doubles; the rows of a pair differ in all of their numbers."""
+    table = _doubles(sample.table.drop_null())
+    numbers = [i for i, column in enumerate(table.columns) if pa.types.is_float64(column.type)]
+    if not numbers or len(table) < 2:
+        return []
+    places = np.linspace(0, len(table) - 1, min(2 * _PAIRS, len(table) // 2 * 2)).astype(np.int64)
+    left, right = table.take(pa.array(places[: len(places) // 2])), table.take(pa.array(places[len(places) // 2 :]))
+    for i in range(table.num_columns):  # what is no number is that of the left row
+        if i not in numbers:
+            right = right.set_column(i, table.schema.field(i), left.column(i))
+    with suppress(Exception):  # a model that refuses such rows has none
+        typical = typical_size(_telling(answers(table.slice(0, 50))))
+        return _halved(left, right, numbers, answers, partial(_differ, tolerance=tolerance, typical=typical))
+    return []
+
+
+def _halved(
+    left: pa.Table,
+    right: pa.Table,
+    numbers: Sequence[int],
+    answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]],
+    differ: Callable[[Sequence[Any], Sequence[Any]], np.ndarray],
+) -> list[tuple[Any, ...]]:
+    says_left, says_right = _telling(answers(left)), _telling(answers(right))
+    for _ in range(_HALVINGS):
+        low, high = (np.array([np.asarray(side.column(i)) for i in numbers]) for side in (left, right))
+        middle = low + (high - low) / 2
+        between = ((middle != low) & (middle != high)).any(axis=0)
+        if not (between & differ(says_left, says_right)).any():
+            break
+        says_middle = _telling(answers(_with(left, numbers, middle)))
+        to_left = differ(says_left, says_middle)
+        left, right = (
+            _with(left, numbers, np.where(to_left, low, middle)),
+            _with(right, numbers, np.where(to_left, middle, high)),
+        )
+        says_left = [a if stays else b for a, b, stays in zip(says_left, says_middle, to_left, strict=True)]
+        says_right = [b if moves else a for a, b, moves in zip(says_right, says_middle, to_left, strict=True)]
+    jumps = differ(says_left, says_right)
+    sides = (zip(*(column.to_pylist() for column in side.columns), strict=True) for side in (left, right))
+    return [row for side in sides for row, jump in zip(side, jumps, strict=True) if jump]
+
+
+def _differ(one: Sequence[Any], other: Sequence[Any], *, tolerance: float, typical: float) -> np.ndarray:
+    return np.array([answer_differs(a, b, tolerance, typical) for a, b in zip(one, other, strict=True)], bool)
+
+
+def _telling(answers: Mapping[str, Any]) -> list[Any]:
+    """Scores jump where trees split; labels do so where any model draws a line."""
+    given = list(answers.get("predict_proba", answers["predict"]))
+    if given and isinstance(np.asarray(given[0]).item() if np.ndim(given[0]) == 0 else 0.0, (str, bool, int)):
+        raise ValueError("labels alone")
+    return given
+
+
+def _doubles(table: pa.Table) -> pa.Table:
+    for i, column in enumerate(table.columns):
+        if types.is_numeric(column.type) and not pa.types.is_boolean(column.type):
+            table = table.set_column(i, table.column_names[i], column.cast(pa.float64(), safe=False))
+    return table.combine_chunks()
+
+
+def _with(table: pa.Table, numbers: Sequence[int], values: np.ndarray) -> pa.Table:
+    for i, column in zip(numbers, values, strict=True):
+        table = table.set_column(i, table.column_names[i], pa.array(column))
+    return table
