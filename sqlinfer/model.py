@@ -96,7 +96,8 @@ class Model:
         """A card: what it is, what it takes, what it gives."""
         manifest, signature = self.manifest, self.manifest.signature
         rows = "".join(
-            f"<tr><td>{html.escape(f.name)}</td><td>{html.escape(f.type)}</td><td>{html.escape(str(f.null))}</td></tr>"
+            f"<tr><td>{html.escape(f.name)}</td><td>{html.escape(f.type)}</td><td>{html.escape(str(f.null))}</td>"
+            f"<td>{html.escape(', '.join(map(str, f.guards)))}</td></tr>"
             for f in signature.features
         )
         facts = " · ".join(
@@ -109,5 +110,5 @@ class Model:
             f"<code>predict('{html.escape(self.name)}', …)</code> → <code>"
             f"{html.escape(signature.calls['predict'].type)}</code>"
             f"<details><summary>{len(signature.features)} features</summary><table><thead><tr><th>feature</th>"
-            f"<th>type</th><th>NULL</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
+            f"<th>type</th><th>NULL</th><th>refused</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
         )

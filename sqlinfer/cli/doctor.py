@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 import sqlinfer
-from sqlinfer.cli.models import batch_text, register
+from sqlinfer.cli.models import batch_text, guards_text, register
 from sqlinfer.cli.options import chosen_format, format_option, limit_options, registry_option
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError, SqlinferError, named
@@ -22,7 +22,7 @@ from sqlinfer.models.facts import Facts, read_facts
 from sqlinfer.models.questions import FLAGS, Question, questions
 from sqlinfer.models.reference import RESERVED
 from sqlinfer.models.registry import Registry
-from sqlinfer.models.signature import Signature
+from sqlinfer.models.signature import Feature, Signature
 from sqlinfer.runtime.operators import Lack, lacking
 from sqlinfer.temporary import temporary_folder
 from sqlinfer.worker import Limits, worker
@@ -144,6 +144,7 @@ def _print_report(report: _Report) -> None:
     if signature is not None:
         lines += [("takes", named((f"{f.name} {f.type}" for f in signature.features), 8))]
         lines += [(f"{call}()", how.type) for call, how in signature.calls.items()]
+        lines += [(f"refused as {f.name}", guards_text(f)) for f in signature.features if f.guards]
         lines += [("batches", batch_text(signature.batch))]
     lines += [("missing", f"{name}: put it into the folder of the model") for name in facts.missing]
     lines += [("lacking", f"{lack.operator}: {lack.fix}") for lack in report.lacks]
@@ -170,7 +171,7 @@ def _plain(report: _Report) -> dict[str, Any]:
     return {
         **facts,
         "operators": [{"operator": str(o), "opset": o.opset, "count": o.count} for o in report.facts.operators],
-        "features": [{"name": f.name, "type": f.type} for f in signature.features] if signature else [],
+        "features": [_feature(f) for f in signature.features] if signature else [],
         "calls": {call: how.type for call, how in signature.calls.items()} if signature else {},
         "batch": asdict(signature.batch) if signature else None,
         "problem": report.problem,
@@ -178,6 +179,11 @@ def _plain(report: _Report) -> dict[str, Any]:
         "questions": [asdict(question) for question in report.questions],
         "command": report.command,
     }
+
+
+def _feature(feature: Feature) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": feature.name, "type": feature.type}
+    return {**fields, "refused": [str(guard) for guard in feature.guards]} if feature.guards else fields
 
 
 def _size(count: int) -> str:

@@ -22,9 +22,13 @@ from sqlinfer.engines.catalogue import CATALOGUE, row
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
-from sqlinfer.models.signature import Batch, ImagePreparation, TextPreparation, WordsPreparation
+from sqlinfer.models.signature import Batch, Feature, ImagePreparation, TextPreparation, WordsPreparation
+from sqlinfer.registration.trials import TRIALS
 
-__all__ = ["alias", "batch_text", "list_", "register", "remove", "show", "verify"]
+__all__ = ["alias", "batch_text", "guards_text", "list_", "register", "remove", "show", "verify"]
+
+# What is said of the first features after registering is enough; show has all.
+_MOST_GUARDED = 8
 
 
 @click.command()
@@ -66,6 +70,14 @@ __all__ = ["alias", "batch_text", "list_", "register", "remove", "show", "verify
 @click.option("--row-by-row", is_flag=True, help="Each row is a run of its own, and all outputs are its answer.")
 @click.option("--together", is_flag=True, help="Score rows together though they then change each other's answers.")
 @preparation_options
+@click.option(
+    "--trials",
+    type=click.IntRange(min=0),
+    default=TRIALS,
+    show_default=True,
+    metavar="N",
+    help="How many made-up rows an estimator and SQL are asked for; 0 is none.",
+)
 @click.option("--promote", is_flag=True, help="Let the bare name mean this version.")
 @click.option("--trust", is_flag=True, help="Load a pickled estimator, which runs the code in it.")
 @limit_options
@@ -81,6 +93,7 @@ def register(
     constants: tuple[str, ...],
     row_by_row: bool,
     together: bool,
+    trials: int,
     promote: bool,
     trust: bool,
     registry: str | None,
@@ -102,6 +115,7 @@ def register(
         constants={name: _json_or_text(value) for name, value in _pairs(constants, "--constant")},
         row_by_row=row_by_row,
         together=together,
+        trials=trials,
         promote=promote,
         trust=trust,
         registry=store,
@@ -111,6 +125,9 @@ def register(
     click.echo(f"registered {stored.name}/{stored.version} in {store.home}", err=True)
     shown = ", ".join(signature.feature_names[:6]) + (", …" if len(signature.features) > 6 else "")
     click.echo(f"  SELECT predict('{stored.name}', {shown}) → {signature.calls['predict'].type}", err=True)
+    for feature in signature.features[:_MOST_GUARDED]:
+        if feature.guards:
+            click.echo(f"  refused as {feature.name}: {guards_text(feature)}", err=True)
     if not stored.aliases:
         click.echo(
             f"  {name} still means another version; promote it with: sqlinfer alias {name} default {stored.version}",
@@ -161,8 +178,13 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
     for name, value in facts:
         click.echo(f"{name.ljust(width)}  {value}")
     click.echo()
+    as_rows = "markdown" if format_ == "markdown" else "table"
     features = [(f.name, f.type, str(f.null)) for f in signature.features]
-    print_rows(("feature", "type", "NULL"), features, "markdown" if format_ == "markdown" else "table")
+    print_rows(("feature", "type", "NULL"), features, as_rows)
+    guards = [(f.name, str(guard), guard.says) for f in signature.features for guard in f.guards]
+    if guards:
+        click.echo()
+        print_rows(("feature", "refused", "why"), guards, as_rows)
 
 
 @click.command()
@@ -276,6 +298,11 @@ def _preparation_text(prepare: TextPreparation | ImagePreparation | WordsPrepara
         return f"a PNG or JPEG file of at most {prepare.pixels} pixels; the graph does the rest"
     padding = "padded beside longer ones" if prepare.pad is not None else "never padded beside longer ones"
     return f"tokens of {prepare.tokenizer}, at most {prepare.max_length}; {padding}"
+
+
+def guards_text(feature: Feature) -> str:
+    """What a feature refuses, in a line."""
+    return ", ".join(str(guard) for guard in feature.guards)
 
 
 def batch_text(batch: Batch) -> str:

@@ -25,6 +25,7 @@ from sqlinfer.registration.estimators import prove_estimator, prove_saved
 from sqlinfer.registration.files import prove_file
 from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, proof_table, prove
 from sqlinfer.registration.trials import TRIALS
+from sqlinfer.registration.trials.verifying import require_guards
 from sqlinfer.temporary import temporary_folder
 from sqlinfer.worker import Limits, worker
 
@@ -115,12 +116,14 @@ def _is_pickle(path: Path, trusted: bool) -> bool:
 
 
 def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:
-    """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed, and
-    RegistryError when the files have."""
+    """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed, or
+    when a value is answered that a guard refuses, and RegistryError when the files have changed."""
     store = Registry.of(registry)
     model = store.get(reference)
     manifest = model.manifest
     model.require_intact()
     where = Reference(manifest.name, manifest.version)
     table = proof_table(manifest.signature.features, manifest.proof.rows)
+    features = manifest.signature.features
+    require_guards(where, manifest, lambda rows: proof_table(features, rows), store, engine)
     return prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)

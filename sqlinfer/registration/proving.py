@@ -20,6 +20,7 @@ from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
 from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.proof import Difference, compare, json_values
+from sqlinfer.registration.telling import telling_rows
 from sqlinfer.runtime.neighbours import Trial
 from sqlinfer.runtime.probe import observe, parts_of_sequences
 from sqlinfer.runtime.session import Session, mistaken_output
@@ -29,7 +30,7 @@ from sqlinfer.worker import step
 __all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "loaded", "proof_table", "prove", "store_proven"]
 
 PROVEN_ROWS = 1000
-_STORED_ROWS = 16
+_STORED_ROWS = 32
 # As they are written; a single row may be longer, if it is not so long that model.json could not be read.
 _STORED_LENGTH = 320_000
 _LONGEST_ROW = 32_000_000
@@ -153,8 +154,10 @@ def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any], to
     first += [list(values[:1]) for call, values in answers.items() if call in signature.calls]
     length = max(1, sum(len(str(json_values(values))) for values in first))
     count = max(length <= _LONGEST_ROW, min(_STORED_ROWS, _STORED_LENGTH // length))
-    columns = [json_values(table.column(f.name).slice(0, count).to_pylist()) for f in signature.features]
-    kept = {call: json_values(list(values[:count])) for call, values in answers.items() if call in signature.calls}
+    places = telling_rows(table.select(signature.feature_names), answers.get("predict", ()), count)
+    some = table.take(pa.array(places, pa.int64()))
+    columns = [json_values(some.column(f.name).to_pylist()) for f in signature.features]
+    kept = {call: json_values([how[i] for i in places]) for call, how in answers.items() if call in signature.calls}
     return Proof(tuple(zip(*columns, strict=True)), kept, tolerance)
 
 
@@ -166,4 +169,6 @@ def proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> p
 def _proof_column(feature: Feature, values: Sequence[Any]) -> pa.Array:
     if feature.type == "BLOB":
         return pa.array([None if value is None else bytes(value) for value in values], pa.binary())
+    if float in map(type, values):  # Arrow puts no Booleans beside them
+        values = [float(value) if isinstance(value, (bool, int)) else value for value in values]
     return pa.array(list(values))

@@ -6,6 +6,8 @@ its own thresholds, categories that it never saw, texts of other scripts, is ask
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -35,6 +37,8 @@ __all__ = ["TRIALS", "Trials"]
 TRIALS = 1000
 _DOUBLE = 1e-6
 _ASKED_AGAIN = 3
+# The last resort for a model that takes minutes: rows that come later are not tried.
+_SECONDS = 30.0
 
 
 class Trials:
@@ -46,7 +50,7 @@ class Trials:
         self._sample = sample
         self._count = count
         self._nulls = nulls
-        self._asked: list[tuple[Batch, list[Said]]] | None = None
+        self._asked: list[tuple[Batch, list[Said | None]]] | None = None
         self._typical: dict[str, float] = {}
 
     def guards(
@@ -63,7 +67,7 @@ class Trials:
         tolerance = max(tolerance, _DOUBLE)
         tried: list[Tried] = []
         for batch, originals in asked:
-            given = ask(probe.answers, batch.table.slice(0, len(originals)), batch.parts)
+            given = ask(probe.answers, batch.table, batch.parts, math.inf)
             tried += self._tried(features, batch.rows, originals, given, tolerance)
         if any(one.wrong for one in tried):
             features = guarded(self._original.model, features, self._sample.table, tried)
@@ -86,16 +90,16 @@ class Trials:
             with con:
                 features = self._in_order(signature)
                 for batch, originals in self._asked or ():
-                    given = _through_sql(
-                        con, reference, signature, batch, refused(features, batch.rows[: len(originals)])
-                    )
+                    gone = zip(refused(features, batch.rows), originals, strict=True)
+                    asked = [None if theirs is None else is_gone for is_gone, theirs in gone]
+                    given = _through_sql(con, reference, signature, batch, asked)
                     for one in self._tried(features, batch.rows, originals, given, max(tolerance, _DOUBLE)):
                         if one.wrong:
                             raise self._failure(reference.name, features, one, f"SQL ({engine})")
 
     def _all(
         self, candidate: Candidate, features: Sequence[Feature], expected: Mapping[str, Any]
-    ) -> list[tuple[Batch, list[Said]]]:
+    ) -> list[tuple[Batch, list[Said | None]]]:
         if self._asked is None:
             step("making up rows that the sample does not show")
             self._typical = {call: typical_size(list(values)[:200]) for call, values in expected.items()}
@@ -103,7 +107,8 @@ class Trials:
             jumps = [] if known.thresholds else rows_at_steps(self._sample, self._answers, _DOUBLE)
             batches = made_rows(self._sample, known, self._count, self._nulls, jumps)
             step(f"asking the original for {sum(len(batch.rows) for batch in batches)} made-up rows")
-            self._asked = [(batch, ask(self._answers, batch.table, batch.parts)) for batch in batches]
+            until = time.monotonic() + _SECONDS
+            self._asked = [(batch, ask(self._answers, batch.table, batch.parts, until)) for batch in batches]
         return self._asked
 
     def _answers(self, table: pa.Table) -> dict[str, Any]:
@@ -118,13 +123,14 @@ class Trials:
         self,
         features: Sequence[Feature],
         rows: Sequence[Made],
-        originals: Sequence[Said],
-        given: Sequence[Said],
+        originals: Sequence[Said | None],
+        given: Sequence[Said | None],
         tolerance: float,
     ) -> list[Tried]:
         return [
             Tried(row, theirs, ours, differing_call(features, row, theirs, ours, tolerance, self._typical))
-            for row, theirs, ours in zip(rows, originals, given, strict=False)
+            for row, theirs, ours in zip(rows, originals, given, strict=True)
+            if theirs is not None and ours is not None
         ]
 
     def _failure(self, name: str, features: Sequence[Feature], one: Tried, who: str) -> ProofFailed:
@@ -138,9 +144,11 @@ class Trials:
         )
 
 
-def _through_sql(con: Any, reference: Reference, signature: Signature, batch: Batch, gone: list[bool]) -> list[Said]:
-    """Rows that are not ``gone`` are asked for at once. A row that fails is NULL; of those without a NULL of their
-    own a few are asked what the error is."""
+def _through_sql(
+    con: Any, reference: Reference, signature: Signature, batch: Batch, gone: Sequence[bool | None]
+) -> list[Said | None]:
+    """Rows that are to be refused (``gone``) are asked apart, so that the others are asked at once; None is not asked.
+    A row that fails is NULL; of those without a NULL of their own a few are asked what the error is."""
     calls = [call for call in signature.calls if call != "infer"]
     made, table = batch.rows, batch.table.select(signature.feature_names)
 
@@ -152,9 +160,9 @@ def _through_sql(con: Any, reference: Reference, signature: Signature, batch: Ba
 
     said: dict[int, Said] = {}
     for wanted, template in ((False, "{}"), (True, "TRY({})")):
-        places = [i for i, one in enumerate(gone) if one == wanted]
+        places = [i for i, one in enumerate(gone) if one is wanted]
         try:
-            answers = rows(places, template)
+            answers = rows(places, template) if places else []
         except Exception:  # the engines raise DuckDB's errors as well as ours
             answers = rows(places, "TRY({})")
         said |= dict(zip(places, answers, strict=True))
@@ -163,4 +171,4 @@ def _through_sql(con: Any, reference: Reference, signature: Signature, batch: Ba
         with suppress(Exception):
             rows([i], "{}")
             said[i] = dict.fromkeys(calls)
-    return [said[i] for i in range(len(gone))]
+    return [said.get(i) for i in range(len(gone))]

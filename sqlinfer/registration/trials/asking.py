@@ -13,9 +13,7 @@ import pyarrow as pa
 
 __all__ = ["Refusal", "Said", "ask"]
 
-# The last resort for a model that takes minutes: rows that come later are not tried.
-_SECONDS = 20.0
-_MOST_CALLS = 3000
+_REFUSED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,34 +26,31 @@ Said = Mapping[str, Any] | Refusal
 
 
 def ask(
-    answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], table: pa.Table, parts: Sequence[int]
-) -> list[Said]:
-    """What is said of each row; fewer rows where that takes too long. ``parts``: so many rows each are alike.
+    answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], table: pa.Table, parts: Sequence[int], until: float
+) -> list[Said | None]:
+    """What is said of each row; None where it was not asked. ``parts``: so many rows each are alike. ``until``: on the
+    monotonic clock, when to stop.
 
-    A part that is refused is asked again: row by row, and, where these are answered, ever more at a time.
+    A part that is refused is asked again: row by row, and, where these are answered, ever more at a time. Where so many
+    rows of a part were refused that each feature had its turn, its other rows are not asked.
     """
-    said: list[Said] = []
-    calls, started = 0, time.monotonic()
-    ends = np.cumsum(parts).tolist()
-    size = parts[0] if parts else 0
-    while len(said) < len(table):
-        if calls >= _MOST_CALLS or time.monotonic() - started > _SECONDS:
-            break
-        end = next(end for end in ends if end > len(said))
-        part = table.slice(len(said), min(size, end - len(said)))
-        calls += 1
-        try:
-            given = _quietly(answers, part)
-        except Exception as error:  # frameworks refuse in ways of their own
-            if len(part) > 1:
+    said: list[Said | None] = []
+    patience = _REFUSED + 2 * table.num_columns
+    for end in np.cumsum(parts).tolist():
+        size, refused = end - len(said), 0
+        while len(said) < end and refused < patience and time.monotonic() < until:
+            part = table.slice(len(said), min(size, end - len(said)))
+            try:
+                given = _quietly(answers, part)
+            except Exception as error:  # frameworks refuse in ways of their own
+                if len(part) == 1:
+                    said.append(Refusal(reason(error)))
+                    refused += 1
                 size = 1
                 continue
-            said.append(Refusal(reason(error)))
-        else:
             said += [{call: values[i] for call, values in given.items()} for i in range(len(part))]
-            size *= 2
-        if len(said) == end:
-            size = len(table)
+            size, refused = 2 * size, 0
+        said += [None] * (end - len(said))
     return said
 
 

@@ -241,12 +241,16 @@ def _batches(names: list[str], drawn: Sequence[tuple[Made, tuple[pa.DataType, ..
         groups.setdefault((tuple(map(str, given)), holed), []).append((row, given))
     batches = []
     for members in groups.values():
-        rows, given = sorted((row for row, _ in members), key=_oddness), members[0][1]
+        rows, given = sorted((row for row, _ in members), key=_by_oddness), members[0][1]
         columns = zip(*(row.values for row in rows), strict=True)
         arrays = [pa.array(list(values), arrow) for values, arrow in zip(columns, given, strict=True)]
         parts = [len(list(alike)) for _, alike in groupby(rows, _oddness)]
         batches.append(Batch(pa.Table.from_arrays(arrays, names=names), rows, parts))
     return batches
+
+
+def _by_oddness(row: Made) -> tuple[Any, ...]:
+    return (*_oddness(row), len(row.changed) != 1)
 
 
 def _oddness(row: Made) -> tuple[bool, ...]:

@@ -1,0 +1,66 @@
+"""Whether SQL refuses what the guards of a stored model name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+from sqlinfer.connection import connect
+from sqlinfer.errors import ProofFailed
+from sqlinfer.models.manifest import Manifest
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import Registry
+from sqlinfer.models.signature import Guard
+
+__all__ = ["require_guards"]
+
+
+def require_guards(
+    reference: Reference,
+    manifest: Manifest,
+    table: Callable[[list[list[Any]]], pa.Table],
+    registry: Registry,
+    engine: str,
+) -> None:
+    """Ask for a proof row with a value of each guard. ``table`` makes one of rows. Raises ProofFailed for an answer."""
+    features = manifest.signature.features
+    whole = [row for row in manifest.proof.rows if None not in row]
+    guards = [(i, guard) for i, feature in enumerate(features) for guard in feature.guards]
+    if not whole or not guards:
+        return
+    rows = [[*whole[0][:i], _like(_value(guard), whole[0][i]), *whole[0][i + 1 :]] for i, guard in guards]
+    with connect(registry=registry, engine=engine) as con:
+        con.register("guarded", table(rows))
+        answers = con.execute(f"SELECT TRY(predict('{reference}', guarded)) FROM guarded").fetchall()
+    for (i, guard), (answer,) in zip(guards, answers, strict=True):
+        if answer is not None:
+            raise ProofFailed.of(
+                reference, f"{features[i].name!r} is to refuse {guard}, and SQL answers {answer!r}; register it again"
+            )
+
+
+def _value(guard: Guard) -> Any:
+    bound = guard.bound or 0.0
+    if guard.refuse == "other":
+        texts = [one for one in guard.known if isinstance(one, str)]
+        return f"{max(texts)}?" if texts else max(float(one) for one in guard.known) + 1
+    values: dict[str, Any] = {
+        "nan": math.nan,
+        "infinite": math.inf,
+        "below": math.nextafter(bound, -math.inf),
+        "above": math.nextafter(bound, math.inf),
+        "fraction": 0.5,
+        "empty": "",
+        "blank": " ",
+        "not_ascii": "é",
+        "longer": "a" * (int(bound) + 1),
+    }
+    return values[guard.refuse]
+
+
+def _like(value: Any, beside: Any) -> Any:
+    """In a list, where the feature takes lists."""
+    return [value, *beside[1:]] if isinstance(beside, list) else value
