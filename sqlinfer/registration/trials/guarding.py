@@ -70,7 +70,7 @@ def _of_numbers(values: Sequence[Any], good: Sequence[Any], column: pa.ChunkedAr
         left = [x for x in left if x % 1 == 0]
     if any(min(known) <= x <= max(known) for x in left) and len(set(known)) <= _MOST_KNOWN:
         right = {float(x) for x in [*known, *good] if math.isfinite(x) and x % 1 == 0}
-        return [*guards, Guard("other", "", known=tuple(sorted(right)))]
+        return [Guard("other", "", known=tuple(sorted(right)))]
     fine = [float(x) for x in [*known, *good] if math.isfinite(x)]
     above, below = [x for x in left if x > max(known)], [x for x in left if x < min(known)]
     if below:
@@ -83,10 +83,11 @@ def _of_numbers(values: Sequence[Any], good: Sequence[Any], column: pa.ChunkedAr
 def _of_texts(values: Sequence[str], good: Sequence[str], column: pa.ChunkedArray) -> list[Guard]:
     known = set(column.drop_null().to_pylist())
     longest = max(map(len, [*known, *good]), default=0)
+    blanks = any(x.isspace() and x.isascii() for x in values)
     kinds = {
         "empty": [x for x in values if x == ""],
-        "blank": [x for x in values if x.isspace()],
-        "not_ascii": [x for x in values if not x.isascii() and not x.isspace()],
+        "blank": [x for x in values if x.isspace() and blanks],
+        "not_ascii": [x for x in values if not x.isascii() and not (x.isspace() and blanks)],
         "longer": [x for x in values if x.isascii() and len(x) > longest],
     }
     rest = set(values).difference(*kinds.values())

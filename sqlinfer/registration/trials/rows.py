@@ -127,10 +127,10 @@ def _together(odd: Sequence[Sequence[_Odd]]) -> Iterator[list[tuple[int, _Odd]]]
 
 def _pairs(odd: Sequence[Sequence[_Odd]], chosen: Sequence[int]) -> Iterator[list[tuple[int, _Odd]]]:
     beside = [(a, b) for a, b in zip(chosen, [*chosen[1:], *chosen[:1]], strict=True) if a != b]
-    for k in range(24):
+    for k in range(60):
         for a, b in beside:
             if odd[a] and odd[b]:
-                yield [(a, odd[a][k % len(odd[a])]), (b, odd[b][(5 * k) % len(odd[b])])]
+                yield [(a, odd[a][k % len(odd[a])]), (b, odd[b][(5 * k + k // 7) % len(odd[b])])]
 
 
 def _odd_values(column: pa.ChunkedArray, name: str, splits: Splits, nulls: bool) -> list[_Odd]:

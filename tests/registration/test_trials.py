@@ -1,0 +1,189 @@
+"""Rows that no sample shows: what SQL would answer otherwise than the model is refused, in the same words."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import numpy as np
+import onnx
+import onnx.parser
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression
+
+import sqlinfer
+from sqlinfer.cli import main
+from sqlinfer.models.convert import Candidate, Original
+from sqlinfer.models.sample import Sample
+from sqlinfer.models.splits import Splits
+from sqlinfer.registration import estimators
+from sqlinfer.registration.trials.rows import made_rows
+from tests.engines import ENGINES
+
+SAME_NUMBER = "(double[n, 1] x) => (double[n, 1] y) { y = Identity(x) }"
+SAME_TEXT = "(string[n, 1] x) => (string[n, 1] y) { y = Identity(x) }"
+SUM = "(double[n, 1] x, double[n, 1] z) => (double[n, 1] y) { y = Add(x, z) }"
+TOWNS = ["Bern", "Chur", "Thun"]
+
+# What the original does where its conversion answers the value itself: guard, sample, original, a value that differs.
+NUMBERS = {
+    "nan": ([1.5, 2.5, 4.0], lambda x: np.where(np.isnan(x), 7.0, x), math.nan),
+    "infinite": ([1.5, 2.5, 4.0], lambda x: np.where(np.isinf(x), 7.0, x), -math.inf),
+    "above": ([1.5, 2.5, 4.0], lambda x: np.where((x > 1e5) & np.isfinite(x), 7.0, x), 1e6),
+    "below": ([1.5, 2.5, 4.0], lambda x: np.where((x < -1e5) & np.isfinite(x), 7.0, x), -1e6),
+    "fraction": ([1, 2, 40], np.trunc, 3.5),
+    "other": ([1, 2, 40], lambda x: np.where(np.isin(x, [1, 2, 40]), x, 7.0), 3),
+}
+TEXTS = {
+    "empty": lambda text: text or "?",
+    "blank": lambda text: "?" if text.isspace() else text,
+    "not_ascii": lambda text: text if text.isascii() else "?",
+    "longer": lambda text: text[:5000],
+    "other": lambda text: text if text in TOWNS else "?",
+}
+ODD_TEXTS = {"empty": "", "blank": " \t", "not_ascii": "Genève", "longer": "a" * 9000, "other": "bern"}
+
+
+class Stub:
+    """A model that is what its conversion is not."""
+
+
+@pytest.fixture
+def register(tmp_path, monkeypatch):
+    """``register(graph, sample, answers)``: of a model that answers so, and is converted to the graph."""
+
+    def run(graph: str, sample: dict, answers, **how):
+        model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> test {graph}')
+        kinds = {1: "FLOAT", 8: "VARCHAR", 11: "DOUBLE"}
+        features = [(i.name, kinds[i.type.tensor_type.elem_type], i.name, 0) for i in model.graph.input]
+        original = Original("test 1", "Stub", "by hand", "other", lambda rows: {"predict": answers(rows.table)})
+        candidate = Candidate(model, features, "as it is")
+        monkeypatch.setattr(estimators, "open_original", lambda *_: (original, iter([candidate])))
+        return sqlinfer.register("m", Stub(), sample=pa.table(sample), registry=tmp_path, **how)
+
+    return run
+
+
+def numbers(answer):
+    return lambda table: answer(
+        np.asarray(table.column("x").cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+    )
+
+
+def texts(answer):
+    def answers(table):
+        values = table.column("x").to_pylist()
+        if None in values:
+            raise ValueError("it takes no None")
+        return np.array([answer(text) for text in values], object)
+
+    return answers
+
+
+def refusal(tmp_path, engine, sql, *parameters) -> str:
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        with pytest.raises(Exception, match="which is refused") as raised:
+            con.execute(sql, *parameters).fetchall()
+        return "model" + re.split("model", str(raised.value), maxsplit=1)[1].split("\n")[0]
+
+
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_numbers_that_are_answered_otherwise(register, tmp_path, kind):
+    sample, answer, odd = NUMBERS[kind]
+    (feature,) = register(SAME_NUMBER, {"x": sample}, numbers(answer)).manifest.signature.features
+    assert [guard.refuse for guard in feature.guards] == [kind]
+    said = {refusal(tmp_path, engine, "SELECT predict('m', $1::DOUBLE)", [odd]) for engine in ENGINES}
+    assert len(said) == 1
+    assert "feature 'x' is " in said.pop()
+    for engine in ENGINES:
+        with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+            rows = con.execute(
+                "SELECT TRY(predict('m', x)) FROM (SELECT unnest([2, $1, 2]::DOUBLE[]) AS x)", [odd]
+            ).fetchall()
+            assert rows == [(2.0,), (None,), (2.0,)]
+        assert sqlinfer.verify("m", registry=tmp_path, engine=engine).passed
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_texts_that_are_answered_otherwise(register, tmp_path, kind):
+    features = register(SAME_TEXT, {"x": TOWNS}, texts(TEXTS[kind])).manifest.signature.features
+    assert [guard.refuse for guard in features[0].guards] == [kind]
+    said = {refusal(tmp_path, engine, "SELECT predict('m', $1::VARCHAR)", [ODD_TEXTS[kind]]) for engine in ENGINES}
+    assert len(said) == 1
+    assert "Stub answers '" in said.pop()
+    for engine in ENGINES:
+        with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+            con.execute(f"CREATE TYPE town AS ENUM ('Bern', '{ODD_TEXTS[kind]}')")
+            assert con.execute("SELECT predict('m', 'Bern'::town)").fetchall() == [("Bern",)]
+        assert sqlinfer.verify("m", registry=tmp_path, engine=engine).passed
+
+
+def test_a_refusal_is_one_in_sql(tmp_path, engine, iris):
+    """Weighted sums need no graph, and are asked for their guards all the same."""
+    model = LinearRegression().fit(iris[["sl", "sw"]].to_numpy(), iris["pw"])
+    sqlinfer.register("m", model, sample=iris[["sl", "sw"]].to_numpy(), registry=tmp_path)
+    for given in ("1.0, 'nan'::FLOAT", "[1.0, 'nan'::DOUBLE]", "{'f1': 'nan'::DOUBLE, 'F0': 2}"):
+        said = refusal(tmp_path, engine, f"SELECT predict('m', {given})")
+        assert said.startswith("model 'm': feature 'f1' is NaN, which is refused: LinearRegression refuses it (Input X")
+        assert said.endswith("WHERE NOT isnan(f1), or write a number")
+
+
+def test_show_lists_what_is_refused(register, tmp_path):
+    register(SAME_NUMBER, {"x": [1.5, 2.5]}, numbers(lambda x: np.where((x > 1e5) & np.isfinite(x), 7.0, x)))
+    run = CliRunner().invoke(main, ["show", "m", "--registry", str(tmp_path), "-f", "markdown"])
+    assert re.search(r"\| x +\| numbers above \S+ +\| Stub answers 7.0 there, its conversion to ONNX", run.output)
+    (feature,) = json.loads(CliRunner().invoke(main, ["show", "m", "--registry", str(tmp_path)]).output)["features"]
+    assert feature["guards"][0]["refuse"] == "above"
+    assert "numbers above" in sqlinfer.load("m", registry=tmp_path)._repr_html_()
+
+
+def test_what_only_several_features_show_is_no_model(register):
+    def answers(table):
+        x, z = (table.column(name).to_numpy(zero_copy_only=False).astype(float) for name in "xz")
+        return np.where((x == 0) & (z == 0), 7.0, x + z)
+
+    with pytest.raises(sqlinfer.errors.ProofFailed, match=r"x = 0, z = 0, Stub answers 7.0 and .* answers 0.0"):
+        register(SUM, {"x": [1.5, 2.5], "z": [1.0, 3.5]}, answers)
+    assert register(SUM, {"x": [1.5, 2.5], "z": [1.0, 3.5]}, answers, trials=0).version == 1
+
+
+@pytest.mark.parametrize("rows", [5, 600])
+def test_a_small_sample_is_as_safe_as_a_large_one(tmp_path, rows):
+    random = np.random.default_rng(2)
+    matrix = random.normal(size=(600, 2))
+    exact = HistGradientBoostingRegressor(max_iter=5).fit(matrix, matrix[:, 0])
+    clean = sqlinfer.register("clean", exact, sample=matrix[:rows], registry=tmp_path)
+    assert [feature.guards for feature in clean.manifest.signature.features] == [(), ()]
+    guarded = sqlinfer.register(
+        "guarded", LinearRegression().fit(matrix, matrix[:, 0]), sample=matrix[:rows], registry=tmp_path
+    )
+    kinds = [[guard.refuse for guard in feature.guards] for feature in guarded.manifest.signature.features]
+    assert kinds == [["nan", "infinite"]] * 2
+
+
+def test_the_same_rows_each_time(iris):
+    sample = Sample.of(iris.assign(town=["Bern", "Chur", None] * 50, visits=range(150)))
+    known = Splits({"pl": [2.45, 4.75]}, ("Thun",), (3,))
+    made = [made_rows(sample, known, 400, True) for _ in range(2)]
+    assert [repr(batch.rows) for batch in made[0]] == [repr(batch.rows) for batch in made[1]]
+    assert sum(len(batch.rows) for batch in made[0]) == 400
+    values = {repr(value) for batch in made[0] for row in batch.rows for value in row.values}
+    assert {"None", "nan", "inf", "0.0", "-0.0", "''", "'Thun'", "'BERN'", "2.45", "150", "16777217"} <= values
+    assert repr(math.nextafter(4.75, math.inf)) in values
+
+
+def test_proof_rows_show_classes_extremes_and_gaps(tmp_path, iris, species):
+    from sklearn.tree import DecisionTreeClassifier
+
+    frame = iris.copy()
+    frame.loc[77, "sw"] = np.nan
+    model = DecisionTreeClassifier(random_state=0).fit(frame, species)
+    proof = sqlinfer.register("m", model, sample=frame, registry=tmp_path).manifest.proof
+    assert set(proof.answers["predict"]) == set(species)
+    widths = [row[1] for row in proof.rows]
+    assert None in widths
+    assert {frame["sw"].min(), frame["sw"].max()} <= set(widths)
