@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlinfer import types
 from sqlinfer.models.signature import Feature, Guard, NullPolicy
 from sqlinfer.registration.trials.asking import Refusal
-from sqlinfer.registration.trials.comparing import Tried, brief, value_refused
+from sqlinfer.registration.trials.comparing import Tried, brief, refused, value_refused
 
 __all__ = ["guarded"]
 
@@ -36,7 +36,51 @@ def guarded(original: str, features: Sequence[Feature], sample: pa.Table, tried:
         good = [one.row.values[i] for one in mine if not one.wrong and one.row.values[i] is not None]
         guards = _guards(original, feature, i, sample.column(feature.name), bad, good) if bad else ()
         result.append(replace(feature, guards=tuple(guards)))
-    return _nulls_as_nan(_like_others(result, features, alone))
+    result = _nulls_as_nan(_like_others(result, features, alone))
+    return _nulls_as_nan(_several(original, result, sample, tried))
+
+
+def _several(original: str, features: list[Feature], sample: pa.Table, tried: Sequence[Tried]) -> list[Feature]:
+    """With guards against rows that only several features make different, where one of these is out of the ordinary."""
+    wrong = [one for one in tried if one.wrong]
+    rows = [one.row for one in wrong]
+    while left := [one for one, gone in zip(wrong, refused(features, rows), strict=True) if not gone]:
+        odd = _oddest(left[0], features, sample)
+        if odd is None:
+            break
+        i, guard = odd
+        if guard is None:
+            features[i] = replace(features[i], null=NullPolicy("error"))
+            continue
+        others = [known for known in features[i].guards if known.refuse != guard.refuse]
+        features[i] = replace(features[i], guards=(*others, _said(original, features[i], guard, i, [left[0]])))
+    return features
+
+
+def _oddest(one: Tried, features: Sequence[Feature], sample: pa.Table) -> tuple[int, Guard | None] | None:
+    """A feature whose value no row of the sample is like, and what refuses it; None for the policy of its NULL."""
+    numbers = [i for i in one.row.changed if _is_number(one.row.values[i])]
+    for i in numbers:
+        if not math.isfinite(one.row.values[i]):
+            return i, Guard("nan" if math.isnan(one.row.values[i]) else "infinite", "")
+    for i in sorted(numbers, key=lambda i: -abs(one.row.values[i])):
+        known = [x for x in _plain(sample.column(features[i].name)) if math.isfinite(x)]
+        if known and one.row.values[i] > max(known):
+            return i, Guard("above", "", bound=_towards(max(known), one.row.values[i]))
+        if known and one.row.values[i] < min(known):
+            return i, Guard("below", "", bound=_towards(min(known), one.row.values[i]))
+    nulls = (i for i in one.row.changed if one.row.values[i] is None)
+    return next(((i, None) for i in nulls), None)
+
+
+def _towards(known: float, odd: float) -> float:
+    """A bound between them: far out where the odd one is far out."""
+    far = math.copysign(1000 * max(abs(known), 1.0), odd - known)
+    return far if abs(far) < abs(odd) and (far > known) == (odd > known) else known
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _guards(
