@@ -24,7 +24,7 @@ from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Feature, Signature
 from sqlinfer.models.splits import splits
 from sqlinfer.proof import typical_size
-from sqlinfer.registration.trials.asking import Refusal, Said, ask
+from sqlinfer.registration.trials.asking import Refusal, Said, ask, one_thread
 from sqlinfer.registration.trials.comparing import Tried, brief, differing_call, refused, row_text
 from sqlinfer.registration.trials.guarding import guarded
 from sqlinfer.registration.trials.rows import Batch, Made, made_rows
@@ -61,7 +61,8 @@ class Trials:
         signature = probe.signature
         if not self._count:
             return signature, 0
-        asked = self._all(candidate, signature.features, expected)
+        with one_thread():
+            asked = self._all(candidate, signature.features, expected)
         step("asking the graph for made-up rows")
         features = self._in_order(signature)
         tolerance = max(tolerance, _DOUBLE)

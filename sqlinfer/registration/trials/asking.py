@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Refusal", "Said", "ask"]
+__all__ = ["Refusal", "Said", "ask", "one_thread"]
 
 _REFUSED = 8
 
@@ -52,6 +54,18 @@ def ask(
             size, refused = 2 * size, 0
         said += [None] * (end - len(said))
     return said
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For many small questions: threads that wait for one another cost more than what they do."""
+    try:
+        limits = import_module("threadpoolctl").threadpool_limits  # is there with scikit-learn
+    except ImportError:
+        yield
+        return
+    with limits(1):
+        yield
 
 
 def reason(error: Exception) -> str:
