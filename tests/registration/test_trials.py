@@ -12,6 +12,7 @@ import onnx.parser
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from lightgbm import LGBMRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
@@ -187,3 +188,14 @@ def test_proof_rows_show_classes_extremes_and_gaps(tmp_path, iris, species):
     widths = [row[1] for row in proof.rows]
     assert None in widths
     assert {frame["sw"].min(), frame["sw"].max()} <= set(widths)
+
+
+def test_what_is_next_to_nothing_for_lightgbm(tmp_path, engine):
+    """It takes numbers up to 1e-35 for zero."""
+    x = np.repeat([[-1.0], [0.0], [1.0]], 40, axis=0)
+    model = LGBMRegressor(n_estimators=2, min_child_samples=5, verbose=-1).fit(x, x[:, 0])
+    sqlinfer.register("m", model, sample=x, registry=tmp_path)
+    odd = np.array([-1.0, -2e-35, -1e-35, -1e-36, 0.0, 1e-36, 1e-35, 2e-35, 1.0])
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        given = con.execute("SELECT predict('m', unnest) FROM unnest($1::DOUBLE[])", [odd.tolist()]).fetchall()
+    assert [answer for (answer,) in given] == pytest.approx(model.predict(odd[:, None]), rel=1e-9)

@@ -5,6 +5,7 @@ How a tree decides is in LightGBM's include/LightGBM/tree.h: NumericalDecision a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -22,6 +23,8 @@ from sqlinfer.version import __version__
 
 __all__ = ["forest_of", "open_original"]
 
+# kZeroThreshold of include/LightGBM/meta.h, a single
+_ZERO = float(np.float32(1e-35))
 _CLASSIFIES = ("binary", "multiclass", "multiclassova")
 _LINKS = {
     "multiclass": "softmax",
@@ -126,12 +129,19 @@ def _add_node(tree: Tree, node: dict[str, Any], zeros: set[int], scale: float) -
         threshold = float(node["threshold"])
         # where the feature had no missing values, one is taken for zero
         missing_left = bool(node["default_left"]) if node["missing_type"] != "None" else threshold >= 0.0
-        place = tree.add_split(feature, "LEQ", threshold, missing_left)
+        place = tree.add_split(feature, "LEQ", _beside_zero(threshold), missing_left)
         if node["missing_type"] == "Zero":
             zeros.add(feature)
     tree.yes[place] = _add_node(tree, node["left_child"], zeros, scale)
     tree.no[place] = _add_node(tree, node["right_child"], zeros, scale)
     return place
+
+
+def _beside_zero(threshold: float) -> float:
+    """The library takes numbers that are next to nothing for zero, which are then all on one side."""
+    if -_ZERO <= threshold < 0:
+        return math.nextafter(-_ZERO, -math.inf)
+    return max(threshold, _ZERO) if threshold >= 0 else threshold
 
 
 def _objective(dump: dict[str, Any]) -> tuple[str, dict[str, str]]:

@@ -109,10 +109,11 @@ def _of_numbers(values: Sequence[Any], good: Sequence[Any], column: pa.ChunkedAr
     left = [float(x) for x in values if math.isfinite(x)]
     if not known or not left:
         return guards
-    if all(x % 1 == 0 for x in known) and any(x % 1 for x in left if min(known) <= x <= max(known)):
+    is_whole = all(x % 1 == 0 for x in known)
+    if is_whole and any(x % 1 for x in left if min(known) <= x <= max(known)):
         guards.append(Guard("fraction", ""))
         left = [x for x in left if x % 1 == 0]
-    if any(min(known) <= x <= max(known) for x in left) and len(set(known)) <= _MOST_KNOWN:
+    if is_whole and any(min(known) <= x <= max(known) for x in left) and len(set(known)) <= _MOST_KNOWN:
         right = {float(x) for x in [*known, *good] if math.isfinite(x) and x % 1 == 0}
         return [Guard("other", "", known=tuple(sorted(right)))]
     fine = [float(x) for x in [*known, *good] if math.isfinite(x)]
