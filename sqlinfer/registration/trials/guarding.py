@@ -18,6 +18,8 @@ __all__ = ["guarded"]
 
 _MOST_KNOWN = 2000
 _FIRST_KNOWN = 8
+# So many times as large as anything in the sample: where sums lose what is small.
+_FAR = 1000
 _ANYWHERE = ("nan", "infinite")
 
 
@@ -64,19 +66,12 @@ def _oddest(one: Tried, features: Sequence[Feature], sample: pa.Table) -> tuple[
         if not math.isfinite(one.row.values[i]):
             return i, Guard("nan" if math.isnan(one.row.values[i]) else "infinite", "")
     for i in sorted(numbers, key=lambda i: -abs(one.row.values[i])):
-        known = [x for x in _plain(sample.column(features[i].name)) if math.isfinite(x)]
-        if known and one.row.values[i] > max(known):
-            return i, Guard("above", "", bound=_towards(max(known), one.row.values[i]))
-        if known and one.row.values[i] < min(known):
-            return i, Guard("below", "", bound=_towards(min(known), one.row.values[i]))
+        value, known = one.row.values[i], [abs(x) for x in _plain(sample.column(features[i].name)) if math.isfinite(x)]
+        far = _FAR * max([*known, 1.0])
+        if abs(value) > far:
+            return i, Guard("above", "", bound=far) if value > 0 else Guard("below", "", bound=-far)
     nulls = (i for i in one.row.changed if one.row.values[i] is None)
     return next(((i, None) for i in nulls), None)
-
-
-def _towards(known: float, odd: float) -> float:
-    """A bound between them: far out where the odd one is far out."""
-    far = math.copysign(1000 * max(abs(known), 1.0), odd - known)
-    return far if abs(far) < abs(odd) and (far > known) == (odd > known) else known
 
 
 def _is_number(value: Any) -> bool:
