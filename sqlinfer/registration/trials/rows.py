@@ -156,7 +156,7 @@ def _odd_values(column: pa.ChunkedArray, name: str, splits: Splits, nulls: bool)
         return [*found, *doubles]
     held = [one.value for one in doubles if not _LARGEST_SINGLE < abs(one.value) < math.inf]
     singles = [_Odd(float(np.float32(value)), arrow) for value in held]
-    return [*found, *_by_turns(singles, doubles)]
+    return [*found, *_by_turns(singles, [one for one in doubles if abs(one.value) > _LARGEST_SINGLE])]
 
 
 def _odd_floats(known: np.ndarray, *, whole: bool) -> list[float]:

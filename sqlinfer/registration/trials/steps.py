@@ -1,5 +1,5 @@
 """Where a model's answer jumps between two rows of numbers, found by halving: the thresholds of trees that stand behind
-other steps."""
+other steps. On the very place of a jump all ways to compute it are equally right, so the rows are a little beside."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from sqlinfer.proof import answer_differs, typical_size
 __all__ = ["rows_at_steps"]
 
 _PAIRS = 6
-_HALVINGS = 70
+_HALVINGS = 40
+# Relative to the way between the two rows: far from what doubles round away, and near to what singles do.
+_BESIDE = 1e-9
 
 
 def rows_at_steps(
     sample: Sample, answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], tolerance: float
 ) -> list[tuple[Any, ...]]:
-    """Rows on both sides of jumps, with their numbers as doubles; the rows of a pair differ in all of their numbers."""
+    """Rows on both sides of jumps, with their numbers as doubles; those in columns of singles stay as they are."""
     table = _doubles(sample.table.drop_null())
     numbers = [i for i, column in enumerate(table.columns) if pa.types.is_float64(column.type)]
     if not numbers or len(table) < 2:
@@ -48,23 +50,25 @@ def _halved(
     differ: Callable[[Sequence[Any], Sequence[Any]], np.ndarray],
 ) -> list[tuple[Any, ...]]:
     says_left, says_right = _telling(answers(left)), _telling(answers(right))
+    first, last = (np.array([np.asarray(side.column(i)) for i in numbers]) for side in (left, right))
+    low, high = np.zeros(len(left)), np.ones(len(left))
+
+    def at(share: np.ndarray) -> pa.Table:
+        return _with(left, numbers, first + (last - first) * share)
+
     for _ in range(_HALVINGS):
-        low, high = (np.array([np.asarray(side.column(i)) for i in numbers]) for side in (left, right))
-        middle = low + (high - low) / 2
-        between = ((middle != low) & (middle != high)).any(axis=0)
-        if not (between & differ(says_left, says_right)).any():
-            break
-        says_middle = _telling(answers(_with(left, numbers, middle)))
+        if not differ(says_left, says_right).any():
+            return []
+        middle = (low + high) / 2
+        says_middle = _telling(answers(at(middle)))
         to_left = differ(says_left, says_middle)
-        left, right = (
-            _with(left, numbers, np.where(to_left, low, middle)),
-            _with(right, numbers, np.where(to_left, middle, high)),
-        )
+        low, high = np.where(to_left, low, middle), np.where(to_left, middle, high)
         says_left = [a if stays else b for a, b, stays in zip(says_left, says_middle, to_left, strict=True)]
         says_right = [b if moves else a for a, b, moves in zip(says_right, says_middle, to_left, strict=True)]
     jumps = differ(says_left, says_right)
-    sides = (zip(*(column.to_pylist() for column in side.columns), strict=True) for side in (left, right))
-    return [row for side in sides for row, jump in zip(side, jumps, strict=True) if jump]
+    sides = (at(low - _BESIDE), at(high + _BESIDE))
+    rows = (zip(*(column.to_pylist() for column in side.columns), strict=True) for side in sides)
+    return [row for side in rows for row, jump in zip(side, jumps, strict=True) if jump]
 
 
 def _differ(one: Sequence[Any], other: Sequence[Any], *, tolerance: float, typical: float) -> np.ndarray:
@@ -81,7 +85,7 @@ def _telling(answers: Mapping[str, Any]) -> list[Any]:
 
 def _doubles(table: pa.Table) -> pa.Table:
     for i, column in enumerate(table.columns):
-        if types.is_numeric(column.type) and not pa.types.is_boolean(column.type):
+        if types.is_numeric(column.type) and not (pa.types.is_boolean(column.type) or pa.types.is_float32(column.type)):
             table = table.set_column(i, table.column_names[i], column.cast(pa.float64(), safe=False))
     return table.combine_chunks()
 
