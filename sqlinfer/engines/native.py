@@ -39,6 +39,7 @@ _PHRASES: list[tuple[str, type[SqlinferError]]] = [
         r"takes \d+ features?, \d+ given|takes a list of|values, which do not fill|of the batch (has|holds)",
         errors.FeatureCount,
     ),
+    (r"^model '[^']*': feature '[\s\S]*, which is refused: ", errors.FeatureError),
     (r"^model '.*is NULL and its null policy", errors.NullFeature),
     (r"^model '.*, but the argument is ", errors.FeatureType),
     (r"is no image that can be read|cannot be made into tokens", errors.FeatureError),

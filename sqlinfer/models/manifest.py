@@ -34,10 +34,10 @@ The fields, in the order in which they are written:
                                      not whole), "other" (than the known ones)
                                      of lists of floating-point numbers: the first four, for each number
                                      of texts: "empty", "blank", "not_ascii", "longer" (than so many characters),
-                                     "other"
+                                     "other", "these" (the known ones)
                              says    what the original does, and what to write instead; the end of the error
                              bound   a number, or null
-                             known   values of the feature's kind; [] but for "other"
+                             known   values of the feature's kind; [] but for "other" and "these"
     inputs      the graph inputs, each: name, dtype ("float32", "int64", "string" …: the names of `types.DTYPES`),
                 shape ([null, 30]: the batch axis first, null is a free axis),
                 shared (true: a run takes one value, that of its first row, so that only rows of equal values may

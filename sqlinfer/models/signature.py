@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlinfer.errors import named
+
 __all__ = [
     "Batch",
     "Call",
@@ -43,10 +45,12 @@ class Guard:
 
     ``refuse``, of numbers: *nan*, *infinite*, *below* or *above* the ``bound``, *fraction* (what is not whole), *other*
     than the ``known`` ones. Of texts: *empty*, *blank* (nothing but blanks), *not_ascii*, *longer* than ``bound``
-    characters, *other*. ``says``: what the original does there, and what to write instead.
+    characters, *other*, *these* (the ``known`` ones themselves). ``says``: what the original does, and what to write instead.
     """
 
-    refuse: Literal["nan", "infinite", "below", "above", "fraction", "other", "empty", "blank", "not_ascii", "longer"]
+    refuse: Literal[
+        "nan", "infinite", "below", "above", "fraction", "other", "empty", "blank", "not_ascii", "longer", "these"
+    ]
     says: str
     bound: float | None = None
     known: tuple[str | float, ...] = ()
@@ -59,6 +63,7 @@ class Guard:
             "above": f"numbers above {self.bound}",
             "fraction": "fractions",
             "other": f"all but {len(self.known)} values",
+            "these": named(map(repr, self.known), 3),
             "empty": "empty texts",
             "blank": "blank texts",
             "not_ascii": "texts that are not ASCII",

@@ -45,7 +45,7 @@ _STEPS = {"resize": (2, _FILTERS), "shorter": (1, _FILTERS), "crop": (2, _ROUNDI
 _CHANNELS = {"RGB": 3, "L": 1}
 _FLOAT_GUARDS = ("nan", "infinite", "below", "above")
 _NUMBER_GUARDS = (*_FLOAT_GUARDS, "fraction", "other")
-_TEXT_GUARDS = ("empty", "blank", "not_ascii", "longer", "other")
+_TEXT_GUARDS = ("empty", "blank", "not_ascii", "longer", "other", "these")
 _LABELS: dict[str, type] = {"VARCHAR": str, "BIGINT": int, "BOOLEAN": bool}
 
 
@@ -185,7 +185,9 @@ def _guards(guard: Guard, feature: Feature, tensor: Tensor) -> bool:
         offered: tuple[str, ...] = _FLOAT_GUARDS if element.is_float else ()
     else:
         offered = _TEXT_GUARDS if is_text else _NUMBER_GUARDS
-    if guard.refuse == "other" and not (guard.known and all(isinstance(one, str) == is_text for one in guard.known)):
+    if guard.refuse in ("other", "these") and not (
+        guard.known and all(isinstance(one, str) == is_text for one in guard.known)
+    ):
         return False
     bound = guard.bound
     if guard.refuse == "longer" and not (bound is not None and bound % 1 == 0 and 0 <= bound < 2**31):

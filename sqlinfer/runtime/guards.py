@@ -33,9 +33,9 @@ def require_allowed(plan: Plan, args: Sequence[pa.Array]) -> None:
 def refuses(guard: Guard, values: np.ndarray) -> np.ndarray:
     """Which of the values are refused: doubles, or texts."""
     if values.dtype == object:
-        if guard.refuse == "other":
+        if guard.refuse in ("other", "these"):
             known = frozenset(guard.known)
-            return np.array([text not in known for text in values], bool)
+            return np.array([(text in known) == (guard.refuse == "these") for text in values], bool)
         return np.array([_refuses_text(guard, text) for text in values], bool)
     if guard.refuse in ("below", "above"):
         bound = float(guard.bound or 0.0)

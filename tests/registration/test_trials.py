@@ -27,6 +27,10 @@ from tests.engines import ENGINES
 
 SAME_NUMBER = "(double[n, 1] x) => (double[n, 1] y) { y = Identity(x) }"
 SAME_TEXT = "(string[n, 1] x) => (string[n, 1] y) { y = Identity(x) }"
+SUMS = (
+    "(double[n, 2] x) => (double[n, 1] y) <double[2, 1] w = {2, 3}, double[1] c = {1}> "
+    "{ p = MatMul(x, w)  y = Add(p, c) }"
+)
 SUM = "(double[n, 1] x, double[n, 1] z) => (double[n, 1] y) { y = Add(x, z) }"
 TOWNS = ["Bern", "Chur", "Thun"]
 
@@ -60,7 +64,11 @@ def register(tmp_path, monkeypatch):
     def run(graph: str, sample: dict, answers, **how):
         model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> test {graph}')
         kinds = {1: "FLOAT", 8: "VARCHAR", 11: "DOUBLE"}
-        features = [(i.name, kinds[i.type.tensor_type.elem_type], i.name, 0) for i in model.graph.input]
+        features = [
+            (name, kinds[i.type.tensor_type.elem_type], i.name, column)
+            for i in model.graph.input
+            for column, name in enumerate(sample if len(sample) > len(model.graph.input) else [i.name])
+        ]
         original = Original("test 1", "Stub", "by hand", "other", lambda rows: {"predict": answers(rows.table)})
         candidate = Candidate(model, features, "as it is")
         monkeypatch.setattr(estimators, "open_original", lambda *_: (original, iter([candidate])))
@@ -123,14 +131,20 @@ def test_texts_that_are_answered_otherwise(register, tmp_path, kind):
         assert sqlinfer.verify("m", registry=tmp_path, engine=engine).passed
 
 
-def test_a_refusal_is_one_in_sql(tmp_path, engine, iris):
-    """Weighted sums need no graph, and are asked for their guards all the same."""
-    model = LinearRegression().fit(iris[["sl", "sw"]].to_numpy(), iris["pw"])
-    sqlinfer.register("m", model, sample=iris[["sl", "sw"]].to_numpy(), registry=tmp_path)
-    for given in ("1.0, 'nan'::FLOAT", "[1.0, 'nan'::DOUBLE]", "{'f1': 'nan'::DOUBLE, 'F0': 2}"):
+def test_a_refusal_is_one_in_sql(register, tmp_path, engine):
+    """Also where weighted sums need no graph, for features by position, in a list and by name."""
+
+    def answers(table):
+        if np.isnan(matrix := np.column_stack([column.to_numpy() for column in table.columns])).any():
+            raise ValueError("it takes no NaN")
+        return matrix @ [2.0, 3.0] + 1
+
+    stored = register(SUMS, {"a": [1.5, 2.5, 7.0], "b": [1.0, 3.5, 9.0]}, answers)
+    assert stored.manifest.formula is not None
+    for given in ("1.0, 'nan'::FLOAT", "[1.0, 'nan'::DOUBLE]", "{'b': 'nan'::DOUBLE, 'A': 2}"):
         said = refusal(tmp_path, engine, f"SELECT predict('m', {given})")
-        assert said.startswith("model 'm': feature 'f1' is NaN, which is refused: LinearRegression refuses it (Input X")
-        assert said.endswith("WHERE NOT isnan(f1), or write a number")
+        assert said.startswith("model 'm': feature 'b' is NaN, which is refused: Stub refuses it (it takes no NaN); ")
+        assert said.endswith("WHERE NOT isnan(b), or write a number")
 
 
 def test_show_lists_what_is_refused(register, tmp_path):
@@ -159,11 +173,19 @@ def test_a_small_sample_is_as_safe_as_a_large_one(tmp_path, rows):
     exact = HistGradientBoostingRegressor(max_iter=5).fit(matrix, matrix[:, 0])
     clean = sqlinfer.register("clean", exact, sample=matrix[:rows], registry=tmp_path)
     assert [feature.guards for feature in clean.manifest.signature.features] == [(), ()]
-    guarded = sqlinfer.register(
-        "guarded", LinearRegression().fit(matrix, matrix[:, 0]), sample=matrix[:rows], registry=tmp_path
+    sums = sqlinfer.register(
+        "sums", LinearRegression().fit(matrix, matrix[:, 0]), sample=matrix[:rows], registry=tmp_path
     )
-    kinds = [[guard.refuse for guard in feature.guards] for feature in guarded.manifest.signature.features]
-    assert kinds == [["nan", "infinite"]] * 2
+    assert [feature.guards for feature in sums.manifest.signature.features] == [(), ()]
+
+
+@pytest.mark.parametrize("rows", [5, 600])
+def test_a_small_sample_has_the_same_guards(register, rows):
+    x = np.random.default_rng(2).normal(size=rows)
+    (feature,) = register(
+        SAME_NUMBER, {"x": x}, numbers(lambda x: np.where(np.isfinite(x), x, 7.0))
+    ).manifest.signature.features
+    assert [guard.refuse for guard in feature.guards] == ["nan", "infinite"]
 
 
 def test_the_same_rows_each_time(iris):

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unicodedata import category
 
 import pyarrow as pa
 
@@ -35,7 +36,9 @@ def guarded(original: str, features: Sequence[Feature], sample: pa.Table, tried:
         if any(one.wrong and one.row.values[i] is None for one in mine):
             feature = replace(feature, null=NullPolicy("error"))
         bad = [one for one in mine if one.wrong and one.row.values[i] is not None]
-        good = [one.row.values[i] for one in mine if not one.wrong and one.row.values[i] is not None]
+        good = [
+            one.row.values[i] for one in mine if not one.wrong and one.is_answered and one.row.values[i] is not None
+        ]
         guards = _guards(original, feature, i, sample.column(feature.name), bad, good) if bad else ()
         result.append(replace(feature, guards=tuple(guards)))
     result = _nulls_as_nan(_like_others(result, features, alone))
@@ -122,19 +125,21 @@ def _of_numbers(values: Sequence[Any], good: Sequence[Any], column: pa.ChunkedAr
 
 def _of_texts(values: Sequence[str], good: Sequence[str], column: pa.ChunkedArray) -> list[Guard]:
     known = set(column.drop_null().to_pylist())
+    if marks := sorted(x for x in values if x not in known and any(category(letter) == "Cn" for letter in x)):
+        rest = _of_texts([x for x in values if x not in marks], good, column) if len(marks) < len(values) else []
+        return [Guard("these", "", known=tuple(marks)), *rest]
     longest = max(map(len, [*known, *good]), default=0)
     blanks = any(x.isspace() and x.isascii() for x in values)
     kinds = {
-        "empty": [x for x in values if x == ""],
-        "blank": [x for x in values if x.isspace() and blanks],
-        "not_ascii": [x for x in values if not x.isascii() and not (x.isspace() and blanks)],
-        "longer": [x for x in values if x.isascii() and len(x) > longest],
+        Guard("empty", ""): [x for x in values if x == ""],
+        Guard("blank", ""): [x for x in values if x.isspace() and blanks],
+        Guard("not_ascii", ""): [x for x in values if not x.isascii() and not (x.isspace() and blanks)],
+        Guard("longer", "", bound=longest): [x for x in values if x.isascii() and len(x) > longest],
     }
-    rest = set(values).difference(*kinds.values())
-    if rest and len(known) <= _MOST_KNOWN:
+    guards = [guard for guard, bad in kinds.items() if bad and not any(value_refused(guard, x) for x in known)]
+    if set(values).difference(*(kinds[guard] for guard in guards)) and len(known) <= _MOST_KNOWN:
         return [Guard("other", "", known=tuple(sorted(known | set(good))))]
-    guards = [Guard(kind, "") for kind in ("empty", "blank", "not_ascii") if kinds[kind]]
-    return [*guards, Guard("longer", "", bound=longest)] if kinds["longer"] else guards
+    return guards
 
 
 def _said(original: str, feature: Feature, guard: Guard, i: int, bad: Sequence[Tried]) -> Guard:
@@ -159,6 +164,7 @@ def _instead(feature: Feature, guard: Guard) -> str:
         "above": f"it is proven up to {bound}: leave such rows out, with WHERE {name} <= {bound}",
         "fraction": f"give whole numbers, such as round({name})",
         "other": f"it knows {known}{' …' if len(guard.known) > _FIRST_KNOWN else ''}: write one of these",
+        "these": "these stand for something else there: write another text",
         "empty": f"leave such rows out, with WHERE {name} <> ''",
         "blank": f"leave such rows out, with WHERE trim({name}) <> ''",
         "not_ascii": f"write it without accents, such as strip_accents({name})",

@@ -243,10 +243,16 @@ def _batches(names: list[str], drawn: Sequence[tuple[Made, tuple[pa.DataType, ..
     for members in groups.values():
         rows, given = sorted((row for row, _ in members), key=_by_oddness), members[0][1]
         columns = zip(*(row.values for row in rows), strict=True)
-        arrays = [pa.array(list(values), arrow) for values, arrow in zip(columns, given, strict=True)]
+        arrays = [_column(values, arrow) for values, arrow in zip(columns, given, strict=True)]
         parts = [len(list(alike)) for _, alike in groupby(rows, _oddness)]
         batches.append(Batch(pa.Table.from_arrays(arrays, names=names), rows, parts))
     return batches
+
+
+def _column(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
+    if pa.types.is_floating(arrow):  # Arrow takes no integer that is rounded
+        values = [float(value) if isinstance(value, int) else value for value in values]
+    return pa.array(list(values), arrow)
 
 
 def _by_oddness(row: Made) -> tuple[Any, ...]:

@@ -48,6 +48,7 @@ def _value(guard: Guard) -> Any:
         texts = [one for one in guard.known if isinstance(one, str)]
         return f"{max(texts)}?" if texts else max(float(one) for one in guard.known) + 1
     values: dict[str, Any] = {
+        "these": next(iter(guard.known), None),
         "nan": math.nan,
         "infinite": math.inf,
         "below": math.nextafter(bound, -math.inf),

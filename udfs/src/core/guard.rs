@@ -55,6 +55,7 @@ enum Refused {
     NotAscii,
     Longer(usize),
     OtherText(HashSet<String>),
+    These(HashSet<String>),
 }
 
 /// What is refused, and what is said of it: what the model does there, and what to write instead.
@@ -134,6 +135,7 @@ impl Guard {
             ("longer", Takes::Texts) => bound
                 .filter(|bound| bound.fract() == 0.0 && (0.0..2f64.powi(31)).contains(bound))
                 .map(|bound| Refused::Longer(bound as usize)),
+            ("these", Takes::Texts) if !known.is_empty() => texts().collect::<Option<_>>().map(Refused::These),
             ("other", Takes::Texts) if !known.is_empty() => texts().collect::<Option<_>>().map(Refused::OtherText),
             _ => None,
         };
@@ -164,6 +166,7 @@ impl Refused {
             Refused::NotAscii => !value.is_ascii(),
             Refused::Longer(most) => value.len() > *most && value.chars().count() > *most,
             Refused::OtherText(known) => !known.contains(value),
+            Refused::These(known) => known.contains(value),
             _ => false,
         }
     }
@@ -373,6 +376,7 @@ mod tests {
             (serde_json::json!({"refuse": "not_ascii", "says": ""}), vec![1, 2]),
             (serde_json::json!({"refuse": "longer", "bound": 1, "says": ""}), vec![1, 3, 4]),
             (serde_json::json!({"refuse": "other", "known": ["Bern", "é"], "says": ""}), vec![0, 1, 4, 5]),
+            (serde_json::json!({"refuse": "these", "known": ["Bern", "é"], "says": ""}), vec![2, 3]),
         ] {
             let guards = guards(serde_json::json!([fields.clone()]), Takes::Texts).unwrap();
             let found: Vec<usize> = (0..odd.len()).filter(|i| guards.text(odd[*i]).is_some()).collect();
