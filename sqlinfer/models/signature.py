@@ -45,7 +45,8 @@ class Guard:
 
     ``refuse``, of numbers: *nan*, *infinite*, *below* or *above* the ``bound``, *fraction* (what is not whole), *other*
     than the ``known`` ones. Of texts: *empty*, *blank* (nothing but blanks), *not_ascii*, *longer* than ``bound``
-    characters, *other*, *these* (the ``known`` ones themselves). ``says``: what the original does, and what to write instead.
+    characters, *other*, *these* (the ``known`` ones themselves). ``says``: what the original does there,
+    and what to write instead.
     """
 
     refuse: Literal[

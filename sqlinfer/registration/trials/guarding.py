@@ -58,12 +58,18 @@ def _several(original: str, features: list[Feature], sample: pa.Table, tried: Se
             features[i] = replace(features[i], null=NullPolicy("error"))
             continue
         others = [known for known in features[i].guards if known.refuse != guard.refuse]
+        if guard.known:
+            before = [one for known in features[i].guards if known.refuse == guard.refuse for one in known.known]
+            guard = replace(guard, known=(*before, *guard.known))
         features[i] = replace(features[i], guards=(*others, _said(original, features[i], guard, i, [left[0]])))
     return features
 
 
 def _oddest(one: Tried, features: Sequence[Feature], sample: pa.Table) -> tuple[int, Guard | None] | None:
     """A feature whose value no row of the sample is like, and what refuses it; None for the policy of its NULL."""
+    for i in one.row.changed:
+        if _is_mark(one.row.values[i]) and one.row.values[i] not in sample.column(features[i].name).to_pylist():
+            return i, Guard("these", "", known=(one.row.values[i],))
     numbers = [i for i in one.row.changed if _is_number(one.row.values[i])]
     for i in numbers:
         if not math.isfinite(one.row.values[i]):
@@ -75,6 +81,11 @@ def _oddest(one: Tried, features: Sequence[Feature], sample: pa.Table) -> tuple[
             return i, Guard("above", "", bound=far) if value > 0 else Guard("below", "", bound=-far)
     nulls = (i for i in one.row.changed if one.row.values[i] is None)
     return next(((i, None) for i in nulls), None)
+
+
+def _is_mark(value: Any) -> bool:
+    """A text of what Unicode calls no characters, as graphs have in the place of what is missing."""
+    return isinstance(value, str) and any(category(letter) == "Cn" for letter in value)
 
 
 def _is_number(value: Any) -> bool:
@@ -125,7 +136,7 @@ def _of_numbers(values: Sequence[Any], good: Sequence[Any], column: pa.ChunkedAr
 
 def _of_texts(values: Sequence[str], good: Sequence[str], column: pa.ChunkedArray) -> list[Guard]:
     known = set(column.drop_null().to_pylist())
-    if marks := sorted(x for x in values if x not in known and any(category(letter) == "Cn" for letter in x)):
+    if marks := sorted(x for x in values if x not in known and _is_mark(x)):
         rest = _of_texts([x for x in values if x not in marks], good, column) if len(marks) < len(values) else []
         return [Guard("these", "", known=tuple(marks)), *rest]
     longest = max(map(len, [*known, *good]), default=0)
