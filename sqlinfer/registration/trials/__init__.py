@@ -26,7 +26,7 @@ from sqlinfer.models.splits import splits
 from sqlinfer.proof import typical_size
 from sqlinfer.registration.trials.asking import Refusal, Said, ask, one_thread
 from sqlinfer.registration.trials.comparing import Tried, brief, differing_call, refused, row_text
-from sqlinfer.registration.trials.guarding import guarded
+from sqlinfer.registration.trials.guarding import guarded, guarded_further
 from sqlinfer.registration.trials.rows import Batch, Made, made_rows
 from sqlinfer.registration.trials.steps import rows_at_steps
 from sqlinfer.runtime.probe import Probe
@@ -77,11 +77,12 @@ class Trials:
             if one.wrong and not is_gone:
                 raise self._failure(probe.name, features, one, "the converted model")
         lost = sum(one.is_answered and is_gone for one, is_gone in zip(tried, gone, strict=True))
-        by_name = {feature.name: feature for feature in features}
-        return replace(signature, features=tuple(by_name[f.name] for f in signature.features)), lost
+        return _with(signature, features), lost
 
-    def confirm(self, reference: Reference, signature: Signature, tolerance: float, registry: Registry) -> None:
-        """Ask every engine that there is through SQL. Raises ProofFailed for a row that is answered otherwise."""
+    def confirm(self, reference: Reference, signature: Signature, tolerance: float, registry: Registry) -> Signature:
+        """The signature with guards, beside those that it has, against what an engine answers otherwise through SQL.
+        Raises ProofFailed where guards do not tell such rows."""
+        features = self._in_order(signature)
         for engine in ("native", "arrow") if self._asked else ():
             step(f"asking SQL for made-up rows ({engine})")
             try:
@@ -89,14 +90,25 @@ class Trials:
             except EngineError:  # it is not installed
                 continue
             with con:
-                features = self._in_order(signature)
-                for batch, originals in self._asked or ():
-                    gone = zip(refused(features, batch.rows), originals, strict=True)
-                    asked = [None if theirs is None else is_gone for is_gone, theirs in gone]
-                    given = _through_sql(con, reference, signature, batch, asked)
-                    for one in self._tried(features, batch.rows, originals, given, max(tolerance, _DOUBLE)):
-                        if one.wrong:
-                            raise self._failure(reference.name, features, one, f"SQL ({engine})")
+                tried = self._asked_of(con, reference, signature, max(tolerance, _DOUBLE))
+            if not any(one.wrong for one in tried):
+                continue
+            features = guarded_further(self._original.model, features, self._sample.table, tried)
+            gone = refused(features, [one.row for one in tried])
+            for one, is_gone in zip(tried, gone, strict=True):
+                if one.wrong and not is_gone:
+                    raise self._failure(reference.name, features, one, f"SQL ({engine})")
+        return _with(signature, features)
+
+    def _asked_of(self, con: Any, reference: Reference, signature: Signature, tolerance: float) -> list[Tried]:
+        features = self._in_order(signature)
+        tried: list[Tried] = []
+        for batch, originals in self._asked or ():
+            gone = zip(refused(features, batch.rows), originals, strict=True)
+            asked = [None if theirs is None else is_gone for is_gone, theirs in gone]
+            given = _through_sql(con, reference, signature, batch, asked)
+            tried += self._tried(features, batch.rows, originals, given, tolerance)
+        return tried
 
     def _all(
         self, candidate: Candidate, features: Sequence[Feature], expected: Mapping[str, Any]
@@ -143,6 +155,11 @@ class Trials:
             "out of the model and do it in SQL, or, where such rows never come, register it without trials "
             "(--trials 0, trials=0)",
         )
+
+
+def _with(signature: Signature, features: Sequence[Feature]) -> Signature:
+    by_name = {feature.name: feature for feature in features}
+    return replace(signature, features=tuple(by_name[f.name] for f in signature.features))
 
 
 def _through_sql(

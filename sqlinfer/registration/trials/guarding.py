@@ -14,8 +14,9 @@ from sqlinfer import types
 from sqlinfer.models.signature import Feature, Guard, NullPolicy
 from sqlinfer.registration.trials.asking import Refusal
 from sqlinfer.registration.trials.comparing import Tried, brief, refused, value_refused
+from sqlinfer.registration.trials.rows import Made
 
-__all__ = ["guarded"]
+__all__ = ["guarded", "guarded_further"]
 
 _MOST_KNOWN = 2000
 _FIRST_KNOWN = 8
@@ -42,15 +43,20 @@ def guarded(original: str, features: Sequence[Feature], sample: pa.Table, tried:
         guards = _guards(original, feature, i, sample.column(feature.name), bad, good) if bad else ()
         result.append(replace(feature, guards=tuple(guards)))
     result = _nulls_as_nan(_like_others(result, features, alone))
-    return _nulls_as_nan(_several(original, result, sample, tried))
+    return guarded_further(original, result, sample, tried)
 
 
-def _several(original: str, features: list[Feature], sample: pa.Table, tried: Sequence[Tried]) -> list[Feature]:
-    """With guards against rows that only several features make different, where one of these is out of the ordinary."""
+def guarded_further(
+    original: str, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]
+) -> list[Feature]:
+    """With guards, beside those that the features have, against rows that only several features make different, where
+    one of these is out of the ordinary."""
+    features = list(features)
     wrong = [one for one in tried if one.wrong]
+    right = [one.row for one in tried if not one.wrong and one.is_answered]
     rows = [one.row for one in wrong]
     while left := [one for one, gone in zip(wrong, refused(features, rows), strict=True) if not gone]:
-        odd = _oddest(left[0], features, sample)
+        odd = _oddest(left[0], features, sample, right)
         if odd is None:
             break
         i, guard = odd
@@ -62,11 +68,14 @@ def _several(original: str, features: list[Feature], sample: pa.Table, tried: Se
             before = [one for known in features[i].guards if known.refuse == guard.refuse for one in known.known]
             guard = replace(guard, known=(*before, *guard.known))
         features[i] = replace(features[i], guards=(*others, _said(original, features[i], guard, i, [left[0]])))
-    return features
+    return _nulls_as_nan(features)
 
 
-def _oddest(one: Tried, features: Sequence[Feature], sample: pa.Table) -> tuple[int, Guard | None] | None:
-    """A feature whose value no row of the sample is like, and what refuses it; None for the policy of its NULL."""
+def _oddest(
+    one: Tried, features: Sequence[Feature], sample: pa.Table, right: Sequence[Made]
+) -> tuple[int, Guard | None] | None:
+    """A feature whose value no row of the sample is like, and what refuses it; None for the policy of its NULL.
+    ``right``: rows that are answered as the original does."""
     for i in one.row.changed:
         if _is_mark(one.row.values[i]) and one.row.values[i] not in sample.column(features[i].name).to_pylist():
             return i, Guard("these", "", known=(one.row.values[i],))
@@ -78,6 +87,8 @@ def _oddest(one: Tried, features: Sequence[Feature], sample: pa.Table) -> tuple[
         value, known = one.row.values[i], [abs(x) for x in _plain(sample.column(features[i].name)) if math.isfinite(x)]
         far = _FAR * max([*known, 1.0])
         if abs(value) > far:
+            fine = (abs(row.values[i]) for row in right if _is_number(row.values[i]))
+            far = max([far, *(x for x in fine if x < abs(value))])
             return i, Guard("above", "", bound=far) if value > 0 else Guard("below", "", bound=-far)
     nulls = (i for i in one.row.changed if one.row.values[i] is None)
     return next(((i, None) for i in nulls), None)

@@ -17,6 +17,8 @@ from sqlinfer.models.signature import Guard
 
 __all__ = ["require_guards"]
 
+_VALUES = {"nan": math.nan, "infinite": math.inf, "fraction": 0.5, "empty": "", "blank": " ", "not_ascii": "\u00e9"}
+
 
 def require_guards(
     reference: Reference,
@@ -43,23 +45,22 @@ def require_guards(
 
 
 def _value(guard: Guard) -> Any:
+    """One that the guard refuses."""
     bound = guard.bound or 0.0
-    if guard.refuse == "other":
-        texts = [one for one in guard.known if isinstance(one, str)]
-        return f"{max(texts)}?" if texts else max(float(one) for one in guard.known) + 1
-    values: dict[str, Any] = {
-        "these": next(iter(guard.known), None),
-        "nan": math.nan,
-        "infinite": math.inf,
-        "below": math.nextafter(bound, -math.inf),
-        "above": math.nextafter(bound, math.inf),
-        "fraction": 0.5,
-        "empty": "",
-        "blank": " ",
-        "not_ascii": "é",
-        "longer": "a" * (int(bound) + 1),
-    }
-    return values[guard.refuse]
+    match guard.refuse:
+        case "other":
+            texts = [one for one in guard.known if isinstance(one, str)]
+            return f"{max(texts)}?" if texts else max(float(one) for one in guard.known) + 1
+        case "these":
+            return next(iter(guard.known), None)
+        case "below":
+            return math.nextafter(bound, -math.inf)
+        case "above":
+            return math.nextafter(bound, math.inf)
+        case "longer":
+            return "a" * (int(bound) + 1)
+        case kind:
+            return _VALUES[kind]
 
 
 def _like(value: Any, beside: Any) -> Any:
