@@ -13,6 +13,8 @@ OLDEST := tests/estimators tests/cli tests/test_readme.py tests/unit/test_conver
 	$(addprefix tests/sql/test_,answers.py texts.py images.py nulls.py operators.py relations.py rows.py types.py)
 # cargo compiles while pip downloads and installs
 MAKEFLAGS += --jobs=2
+# The tests' processes have all cores already: threads that wait for one another double the time of small models.
+test test-fast floors pythons: export OMP_NUM_THREADS := 1
 
 .PHONY: demo test test-fast check floors pythons native bench clean
 

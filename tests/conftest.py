@@ -72,6 +72,8 @@ def parse(graph: str, opset: int = 18) -> onnx.ModelProto:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # hundreds of registrations; tests/estimators and tests/registration are about the rows that are tried
+    sqlinfer.register.__kwdefaults__["trials"] = 0
     problem = native_problem()
     if problem and os.environ.get(REQUIRED) == "1":
         raise pytest.UsageError(f"{REQUIRED}=1, but {problem}")

@@ -72,6 +72,7 @@ class Predictor:
         self._memos = _PerThread(Memo)
         self._recent = _PerThread(Recent)
 
+    @np.errstate(all="ignore")  # NaN and infinities are answers
     def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
         """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
         arrays = [_one_array(arg) for arg in args]

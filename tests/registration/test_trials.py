@@ -22,6 +22,7 @@ from sqlinfer.models.convert import Candidate, Original
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.splits import Splits
 from sqlinfer.registration import estimators
+from sqlinfer.registration.trials import TRIALS
 from sqlinfer.registration.trials.rows import made_rows
 from tests.engines import ENGINES
 
@@ -72,7 +73,7 @@ def register(tmp_path, monkeypatch):
         original = Original("test 1", "Stub", "by hand", "other", lambda rows: {"predict": answers(rows.table)})
         candidate = Candidate(model, features, "as it is")
         monkeypatch.setattr(estimators, "open_original", lambda *_: (original, iter([candidate])))
-        return sqlinfer.register("m", Stub(), sample=pa.table(sample), registry=tmp_path, **how)
+        return sqlinfer.register("m", Stub(), sample=pa.table(sample), registry=tmp_path, **{"trials": TRIALS, **how})
 
     return run
 

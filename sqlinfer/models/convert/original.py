@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ class Candidate:
     """
 
     model: onnx.ModelProto
-    features: list[tuple[str, str, str, int | None]]
+    features: Sequence[tuple[str, str, str, int | None]]
     note: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     prepared: Mapping[str, WordsPreparation] = field(default_factory=dict)
