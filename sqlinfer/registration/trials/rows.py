@@ -16,9 +16,11 @@ from sqlinfer import types
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.splits import Splits
 
-__all__ = ["Batch", "Made", "made_rows"]
+__all__ = ["LARGEST_WHOLE", "Batch", "Made", "made_rows"]
 
 _LARGEST_SINGLE = 3.4028234663852886e38
+# Up to here a double tells all integers apart.
+LARGEST_WHOLE = 2**53
 _BASES = 3
 _MOST_FEATURES = 48
 _MOST_THRESHOLDS = 6
@@ -77,7 +79,8 @@ def made_rows(
         _add(drawn, Made(values, tuple(range(len(values)))), wide)
     if wide != types_:
         for base in bases:
-            _add(drawn, Made(base, ()), wide)
+            if not any(isinstance(value, int) and abs(value) > LARGEST_WHOLE for value in base):
+                _add(drawn, Made(base, ()), wide)
     for changes in _changes(odd):
         if len(drawn) >= count:
             break
@@ -149,7 +152,10 @@ def _odd_values(column: pa.ChunkedArray, name: str, splits: Splits, nulls: bool)
     thresholds = [x for t in _spread(splits.thresholds.get(name, []), _MOST_THRESHOLDS) for x in _around(t)]
     if pa.types.is_integer(arrow):
         wholes = [_Odd(x, arrow) for x in _odd_wholes(known, splits) if _holds(arrow, x)]
-        floats = [_Odd(x, pa.float64()) for x in [*_odd_floats(known, whole=True), *thresholds]]
+        odd = [*_odd_floats(known, whole=True), *thresholds]
+        # the sample has such numbers as integers, of which a double holds several
+        blurred = [x for x in odd if abs(x) > LARGEST_WHOLE and known.min() <= x <= known.max()]
+        floats = [_Odd(x, pa.float64()) for x in odd if x not in blurred]
         return [*found, *_by_turns(wholes, floats)]
     doubles = [_Odd(x, pa.float64()) for x in [*_odd_floats(known, whole=False), *thresholds]]
     if not pa.types.is_float32(arrow):
@@ -182,7 +188,8 @@ def _odd_wholes(known: np.ndarray, splits: Splits) -> list[int]:
 
 def _around(threshold: float) -> list[float]:
     """The threshold, and what is nearest to it in double and in single precision."""
-    single = np.float32(threshold)
+    with np.errstate(over="ignore"):
+        single = np.float32(threshold)
     beside = [float(np.nextafter(single, np.float32(x))) for x in (-np.inf, np.inf)]
     return [threshold, math.nextafter(threshold, -math.inf), math.nextafter(threshold, math.inf), *beside]
 

@@ -14,13 +14,15 @@ import pyarrow as pa
 from sqlinfer import types
 from sqlinfer.models.sample import Sample
 from sqlinfer.proof import answer_differs, typical_size
+from sqlinfer.registration.trials.rows import LARGEST_WHOLE
 
 __all__ = ["rows_at_steps"]
 
 _PAIRS = 6
 _HALVINGS = 40
-# Relative to the way between the two rows: far from what doubles round away, and near to what singles do.
-_BESIDE = 1e-9
+# Relative to the way between the two rows. Whole numbers may be as near to a jump as they are to one another, which may
+# be less than singles tell apart; what a kernel rounds is not tried.
+_NEAREST, _FARTHEST, _OF_FRACTIONS = 1e-9, 1e-3, 1e-5
 
 
 def rows_at_steps(
@@ -51,6 +53,7 @@ def _halved(
 ) -> list[tuple[Any, ...]]:
     says_left, says_right = _telling(answers(left)), _telling(answers(right))
     first, last = (np.array([np.asarray(side.column(i)) for i in numbers]) for side in (left, right))
+    beside = np.array([_beside(a, b) for a, b in zip(first.T, last.T, strict=True)])
     low, high = np.zeros(len(left)), np.ones(len(left))
 
     def at(share: np.ndarray) -> pa.Table:
@@ -66,9 +69,17 @@ def _halved(
         says_left = [a if stays else b for a, b, stays in zip(says_left, says_middle, to_left, strict=True)]
         says_right = [b if moves else a for a, b, moves in zip(says_right, says_middle, to_left, strict=True)]
     jumps = differ(says_left, says_right)
-    sides = (at(low - _BESIDE), at(high + _BESIDE))
+    sides = (at(low - beside), at(high + beside))
     rows = (zip(*(column.to_pylist() for column in side.columns), strict=True) for side in sides)
     return [row for side in rows for row, jump in zip(side, jumps, strict=True) if jump]
+
+
+def _beside(first: np.ndarray, last: np.ndarray) -> float:
+    """How far from a jump on the way between two rows their kind of numbers may be."""
+    way = np.abs(last - first)
+    is_whole = (first % 1 == 0) & (last % 1 == 0) & (way > 0)
+    nearest = min((0.25 / way[is_whole]).tolist(), default=1.0)
+    return float(np.clip(min(nearest, 1.0 if is_whole.all() else _OF_FRACTIONS), _NEAREST, _FARTHEST))
 
 
 def _differ(one: Sequence[Any], other: Sequence[Any], *, tolerance: float, typical: float) -> np.ndarray:
@@ -85,9 +96,15 @@ def _telling(answers: Mapping[str, Any]) -> list[Any]:
 
 def _doubles(table: pa.Table) -> pa.Table:
     for i, column in enumerate(table.columns):
-        if types.is_numeric(column.type) and not (pa.types.is_boolean(column.type) or pa.types.is_float32(column.type)):
+        other = pa.types.is_boolean(column.type) or pa.types.is_float32(column.type) or _is_blurred(column)
+        if types.is_numeric(column.type) and not other:
             table = table.set_column(i, table.column_names[i], column.cast(pa.float64(), safe=False))
     return table.combine_chunks()
+
+
+def _is_blurred(column: pa.ChunkedArray) -> bool:
+    """Whether doubles do not tell its integers apart."""
+    return pa.types.is_integer(column.type) and any(abs(x) > LARGEST_WHOLE for x in column.drop_null().to_pylist())
 
 
 def _with(table: pa.Table, numbers: Sequence[int], values: np.ndarray) -> pa.Table:
