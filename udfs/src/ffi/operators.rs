@@ -6,9 +6,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use ort_sys::{
@@ -20,6 +18,8 @@ use ort_sys::{
 use super::attributes::{Attributes, Precision};
 use super::cpu;
 use super::onnxruntime::{check, facts, product, supports};
+use crate::core::caught::guard;
+use crate::core::error::Error;
 use crate::core::linear::Linear;
 use crate::core::trees::{Answer, Ensemble, Kernel};
 
@@ -31,7 +31,6 @@ pub const NAMES: [&str; 2] = ["TreeEnsemble", "LinearRegressor"];
 const FORM: u32 = 17;
 /// Rows that one thread of a pool takes at a time.
 const ROWS_PER_TASK: usize = 512;
-const INTERNAL: &str = "sqlinfer: an internal error";
 
 /// Called by ONNX Runtime for `SessionOptions.register_custom_ops_library`.
 ///
@@ -40,17 +39,18 @@ const INTERNAL: &str = "sqlinfer: an internal error";
 #[unsafe(no_mangle)]
 #[allow(non_snake_case)]
 pub unsafe extern "C" fn RegisterCustomOps(options: *mut OrtSessionOptions, base: *const OrtApiBase) -> OrtStatusPtr {
-    // SAFETY: promised by the caller.
-    let base = unsafe { base.as_ref() }.filter(|base| supports(base, SINCE));
-    // SAFETY: a table of functions that is not null lives for ever.
-    let Some(api) = base.and_then(|base| unsafe { (base.GetApi)(SINCE).as_ref() }) else {
-        return OrtStatusPtr::default();
-    };
-    // SAFETY: the options are valid, as the caller promises.
-    match guarded(|| unsafe { register(api, options) }) {
-        Ok(()) => OrtStatusPtr::default(),
-        Err(reason) => status(api, &reason),
-    }
+    let registered = guarded(|| {
+        // SAFETY: promised by the caller.
+        let base = unsafe { base.as_ref() }.filter(|base| supports(base, SINCE));
+        // SAFETY: a table of functions that is not null lives for ever.
+        let Some(api) = base.and_then(|base| unsafe { (base.GetApi)(SINCE).as_ref() }) else {
+            return Ok(OrtStatusPtr::default());
+        };
+        // SAFETY: the options are valid, as the caller promises.
+        let registered = guarded(|| unsafe { register(api, options) });
+        Ok(registered.map_or_else(|reason| status(api, &reason), |()| OrtStatusPtr::default()))
+    });
+    registered.unwrap_or_default()
 }
 
 struct Domain {
@@ -296,20 +296,20 @@ unsafe extern "system" fn create<S: Standard>(
     info: *const OrtKernelInfo,
     kernel: *mut *mut c_void,
 ) -> OrtStatusPtr {
-    // SAFETY: ONNX Runtime passes an operator that was made here; `base` is its first field.
-    let api = unsafe { &*operator.cast::<Operator>() }.api;
     let made = guarded(|| {
+        // SAFETY: ONNX Runtime passes an operator that was made here; `base` is its first field.
+        let api = unsafe { &*operator.cast::<Operator>() }.api;
         // SAFETY: the info is valid during this call.
         let attributes = unsafe { Attributes::of(api, info) }?;
-        Ok(Box::new(Node { computation: S::node(&attributes)?, api }))
+        let node = Box::new(Node { computation: S::node(&attributes)?, api });
+        // SAFETY: the out-pointer is valid; `destroy` takes the node back.
+        unsafe { *kernel = Box::into_raw(node).cast() };
+        Ok(())
     });
     match made {
-        Ok(node) => {
-            // SAFETY: the out-pointer is valid; `destroy` takes the node back.
-            unsafe { *kernel = Box::into_raw(node).cast() };
-            OrtStatusPtr::default()
-        }
-        Err(reason) => status(api, &format!("{}: {reason}", S::NAME.to_string_lossy())),
+        Ok(()) => OrtStatusPtr::default(),
+        // SAFETY: as above.
+        Err(reason) => status(unsafe { &*operator.cast::<Operator>() }.api, &in_words::<S>(&reason)),
     }
 }
 
@@ -322,12 +322,12 @@ unsafe extern "system" fn destroy<C>(node: *mut c_void) {
 }
 
 unsafe extern "system" fn compute<C: Computation>(node: *mut c_void, context: *mut OrtKernelContext) -> OrtStatusPtr {
-    // SAFETY: made by `create` for the same computation, and alive during this call; it is only read.
-    let node = unsafe { &*node.cast::<Node<C>>() };
-    // SAFETY: the context is valid during this call.
-    match guarded(|| unsafe { run(node, context) }) {
+    // SAFETY: the node was made by `create` for the same computation, and is alive during this call, as the context is; it
+    // is only read.
+    match guarded(|| unsafe { run(&*node.cast::<Node<C>>(), context) }) {
         Ok(()) => OrtStatusPtr::default(),
-        Err(reason) => status(node.api, &reason),
+        // SAFETY: as above.
+        Err(reason) => status(unsafe { &*node.cast::<Node<C>>() }.api, &reason),
     }
 }
 
@@ -371,17 +371,13 @@ unsafe fn run<C: Computation>(node: &Node<C>, context: *mut OrtKernelContext) ->
         cpu::widest(Scoring { computation, rows, width, answers });
         return Ok(());
     }
-    let tasks =
-        Tasks { computation, count, width, rows, answers: answers.as_mut_ptr(), failed: AtomicBool::new(false) };
+    let tasks = Tasks { computation, count, width, rows, answers: answers.as_mut_ptr(), failed: Mutex::new(None) };
     let total = count.div_ceil(ROWS_PER_TASK);
     // SAFETY: the tasks outlive the call, which returns when all of them are done.
     check(api, unsafe {
         (api.KernelContext_ParallelFor)(context, task::<C>, total, 0, ptr::from_ref(&tasks).cast_mut().cast())
     })?;
-    match tasks.failed.into_inner() {
-        true => Err(INTERNAL.to_string()),
-        false => Ok(()),
-    }
+    tasks.failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
 struct Scoring<'a, C: Computation> {
@@ -405,14 +401,14 @@ struct Tasks<'a, C: Computation> {
     width: usize,
     rows: &'a [C::Input],
     answers: *mut C::Output,
-    /// Some answers were not written.
-    failed: AtomicBool,
+    /// Why some answers were not written.
+    failed: Mutex<Option<String>>,
 }
 
 unsafe extern "C" fn task<C: Computation>(tasks: *mut c_void, number: usize) {
-    // SAFETY: `run` passes these tasks, which are alive; but for the flag they are only read.
-    let tasks = unsafe { &*tasks.cast::<Tasks<C>>() };
     let scored = guarded(|| {
+        // SAFETY: `run` passes these tasks, which are alive and only read.
+        let tasks = unsafe { &*tasks.cast::<Tasks<C>>() };
         let Tasks { computation, width, .. } = *tasks;
         let targets = computation.targets();
         let first = number * ROWS_PER_TASK;
@@ -423,14 +419,19 @@ unsafe extern "C" fn task<C: Computation>(tasks: *mut c_void, number: usize) {
         cpu::widest(Scoring { computation, rows, width, answers });
         Ok(())
     });
-    if scored.is_err() {
-        tasks.failed.store(true, Ordering::Relaxed);
+    if let Err(reason) = scored {
+        // SAFETY: as above, and the mutex may be locked by any thread.
+        let failed = unsafe { &(*tasks.cast::<Tasks<C>>()).failed };
+        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
     }
 }
 
-/// No panic may leave a callback.
 fn guarded<R>(work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(INTERNAL.to_string()))
+    guard(|| work().map_err(Error)).map_err(|error| error.0)
+}
+
+fn in_words<S: Standard>(reason: &str) -> String {
+    format!("{}: {reason}", S::NAME.to_string_lossy())
 }
 
 fn status(api: &OrtApi, reason: &str) -> OrtStatusPtr {

@@ -4,7 +4,8 @@
 use std::ffi::{CString, c_char};
 use std::ptr;
 
-use crate::core::caught::caught;
+use crate::core::caught::guard;
+use crate::core::error::Error;
 use crate::core::prepare::{decode, dimensions};
 use crate::core::tree_limits::Trees;
 
@@ -23,19 +24,16 @@ pub struct Decoded {
 /// `content` must have `length` bytes, and `decoded` must be writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlinfer_decode_image(content: *const u8, length: usize, most: u64, decoded: *mut Decoded) {
+    let image = guard(|| {
+        // SAFETY: promised by the caller.
+        let image = decode(unsafe { bytes(content, length) }, most)?;
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let pixels = Box::into_raw(image.into_raw().into_boxed_slice()).cast();
+        Ok(Decoded { pixels, height, width, reason: ptr::null_mut() })
+    });
+    let refused = |error: Error| Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: text(&error.0) };
     // SAFETY: promised by the caller.
-    let content = unsafe { bytes(content, length) };
-    let result = caught(|| decode(content, most).map_err(|error| error.0));
-    let image = match result.and_then(|image| image) {
-        Ok(image) => {
-            let (width, height) = (image.width() as usize, image.height() as usize);
-            let pixels = Box::into_raw(image.into_raw().into_boxed_slice()).cast();
-            Decoded { pixels, height, width, reason: ptr::null_mut() }
-        }
-        Err(reason) => Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: text(&reason) },
-    };
-    // SAFETY: promised by the caller.
-    unsafe { decoded.write(image) };
+    unsafe { decoded.write(image.unwrap_or_else(refused)) };
 }
 
 /// The height in the upper and the width in the lower 32 bits, as the file says them; 0 where it does not.
@@ -45,29 +43,29 @@ pub unsafe extern "C" fn sqlinfer_decode_image(content: *const u8, length: usize
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlinfer_image_size(content: *const u8, length: usize) -> u64 {
     // SAFETY: promised by the caller.
-    let content = unsafe { bytes(content, length) };
-    caught(|| dimensions(content))
-        .ok()
-        .flatten()
-        .map_or(0, |(width, height)| u64::from(height) << 32 | u64::from(width))
+    let size = guard(|| Ok(dimensions(unsafe { bytes(content, length) })));
+    size.ok().flatten().map_or(0, |(width, height)| u64::from(height) << 32 | u64::from(width))
 }
 
 /// # Safety
 /// `decoded` must have been filled by `sqlinfer_decode_image`, and is not used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlinfer_free_image(decoded: *mut Decoded) {
-    // SAFETY: promised by the caller.
-    let Some(image) = (unsafe { decoded.as_mut() }) else { return };
-    if !image.pixels.is_null() {
-        let pixels = ptr::slice_from_raw_parts_mut(image.pixels, image.height * image.width * 3);
-        // SAFETY: made above, of this length.
-        drop(unsafe { Box::from_raw(pixels) });
-    }
-    if !image.reason.is_null() {
-        // SAFETY: made above.
-        unsafe { sqlinfer_free_text(image.reason) };
-    }
-    *image = Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: ptr::null_mut() };
+    let _ = guard(|| {
+        // SAFETY: promised by the caller.
+        let Some(image) = (unsafe { decoded.as_mut() }) else { return Ok(()) };
+        if !image.pixels.is_null() {
+            let pixels = ptr::slice_from_raw_parts_mut(image.pixels, image.height * image.width * 3);
+            // SAFETY: made above, of this length.
+            drop(unsafe { Box::from_raw(pixels) });
+        }
+        if !image.reason.is_null() {
+            // SAFETY: made above.
+            unsafe { sqlinfer_free_text(image.reason) };
+        }
+        *image = Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: ptr::null_mut() };
+        Ok(())
+    });
 }
 
 /// Why the trees of a model are not to be given to ONNX Runtime, or null; to be given back to `sqlinfer_free_text`.
@@ -77,21 +75,19 @@ pub unsafe extern "C" fn sqlinfer_free_image(decoded: *mut Decoded) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlinfer_refuse_trees(model: *const u8, length: usize) -> *mut c_char {
     // SAFETY: promised by the caller.
-    let model = unsafe { bytes(model, length) };
-    match caught(|| Trees::of(model)) {
-        Ok(Ok(_)) => ptr::null_mut(),
-        Ok(Err(reason)) | Err(reason) => text(&reason),
-    }
+    let trees = guard(|| Trees::of(unsafe { bytes(model, length) }).map_err(Error));
+    trees.map_or_else(|error| text(&error.0), |_| ptr::null_mut())
 }
 
 /// # Safety
 /// `text` must be null or come from a function here, and is not used afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlinfer_free_text(text: *mut c_char) {
-    if !text.is_null() {
+    let _ = guard(|| {
         // SAFETY: promised by the caller.
-        drop(unsafe { CString::from_raw(text) });
-    }
+        drop((!text.is_null()).then(|| unsafe { CString::from_raw(text) }));
+        Ok(())
+    });
 }
 
 fn text(words: &str) -> *mut c_char {

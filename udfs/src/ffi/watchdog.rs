@@ -1,10 +1,13 @@
 //! Ends runs of models whose queries were told to end: ONNX Runtime looks at a flag of its own between nodes.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::onnxruntime::RunOptions;
+use crate::core::caught::guard;
+use crate::core::error::Result;
 use crate::core::interrupt::Interrupt;
 
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -68,6 +71,12 @@ impl Drop for Watched<'_> {
 }
 
 fn look_after() {
+    if guard(looked_after).is_err() {
+        runs().is_started = false; // the next run begins anew
+    }
+}
+
+fn looked_after() -> Result<Infallible> {
     let mut idle = 0;
     let mut runs = runs();
     loop {

@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, RgbImage};
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
-use super::super::caught::caught;
+use super::super::caught::{caught, guard};
 use super::super::column::{Column, Data, Rows};
 use super::super::error::{Error, Result};
 use super::super::pack::Packed;
@@ -86,7 +86,7 @@ fn decode_all(contents: &[&[u8]], prepare: &ImageSteps, threads: usize) -> Vec<R
         let image = decode(content, prepare.pixels)?;
         prepared(image, prepare.gray, &prepare.steps, prepare.pixels).map_err(Error)
     };
-    let decode_some = |some: &[&[u8]]| some.iter().map(one).collect::<Vec<_>>();
+    let decode_some = |some: &[&[u8]]| some.iter().map(|content| guard(|| one(content))).collect::<Vec<_>>();
     let share = contents.len().div_ceil(threads.max(1)).max(1);
     let mut shares = contents.chunks(share);
     let mine = shares.next().unwrap_or_default();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::super::caught::guard;
 use super::super::column::{Column, Rows};
 use super::super::error::{Error, Result};
 use super::super::pack::{Group, kept};
@@ -106,13 +107,15 @@ impl State {
         }
         let _shared = self.session.shared();
         let next = AtomicUsize::new(0);
-        let work = || -> Result<Vec<Part>> {
-            let mut parts = Vec::new();
-            // the longest texts first, so that nobody waits for them in the end
-            while let Some(group) = groups.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed)) {
-                parts.extend(self.run_group(group, first)?);
-            }
-            Ok(parts)
+        let work = || {
+            guard(|| {
+                let mut parts = Vec::new();
+                // the longest texts first, so that nobody waits for them in the end
+                while let Some(group) = groups.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                    parts.extend(self.run_group(group, first)?);
+                }
+                Ok(parts)
+            })
         };
         std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();

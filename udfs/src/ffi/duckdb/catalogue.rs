@@ -91,7 +91,7 @@ fn rows(registry: &Registry) -> Result<Vec<Row>> {
 }
 
 pub unsafe extern "C" fn init(info: duckdb_init_info) {
-    let _ = guard(|| {
+    let result = guard(|| {
         // SAFETY: the bind data is the Listing that `bind` set; every execution starts again, on one thread.
         unsafe {
             if let Some(listing) = duckdb_init_get_bind_data(info).cast::<Listing>().as_ref() {
@@ -101,6 +101,10 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
         }
         Ok(())
     });
+    if let Err(error) = result {
+        // SAFETY: the info is valid for the time of the callback.
+        unsafe { duckdb_init_set_error(info, c_text(&error.0).as_ptr()) };
+    }
 }
 
 pub unsafe extern "C" fn drop_instance(data: *mut c_void) {
@@ -195,15 +199,19 @@ unsafe extern "C" fn copy_text(data: *mut c_void) -> *mut c_void {
 }
 
 pub unsafe extern "C" fn execute_version(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
-    let _ = guard(|| {
+    let result = guard(|| {
         // SAFETY: the bind data is the text that `bind_version` set; the output has room for the rows.
         unsafe {
-            if let Some(text) = duckdb_scalar_function_get_bind_data(info).cast::<String>().as_ref() {
-                (0..duckdb_data_chunk_get_size(input) as usize).for_each(|row| write_text(output, row, text));
-            }
+            let text = duckdb_scalar_function_get_bind_data(info).cast::<String>().as_ref();
+            let text = text.ok_or_else(|| Error("nothing was bound".to_string()))?;
+            (0..duckdb_data_chunk_get_size(input) as usize).for_each(|row| write_text(output, row, text));
         }
         Ok(())
     });
+    if let Err(error) = result {
+        // SAFETY: the info is valid for the time of the callback.
+        unsafe { duckdb_scalar_function_set_error(info, c_text(&error.0).as_ptr()) };
+    }
 }
 
 fn version(libraries: &Libraries) -> String {

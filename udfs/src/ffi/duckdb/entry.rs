@@ -22,13 +22,13 @@ pub unsafe extern "C" fn sqlinfer_configure(
     onnxruntime: *const c_char,
     operators: *const c_char,
 ) {
-    let text = |text: *const c_char| {
-        // SAFETY: promised by the caller.
-        (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
-    };
-    let given = [home, onnxruntime, operators].map(text);
-    let said = given.iter().any(Option::is_some).then_some(Given(given));
     let _ = guard(|| {
+        let text = |text: *const c_char| {
+            // SAFETY: promised by the caller.
+            (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+        };
+        let given = [home, onnxruntime, operators].map(text);
+        let said = given.iter().any(Option::is_some).then_some(Given(given));
         give(text(marker).unwrap_or_default(), said);
         Ok(())
     });
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn sqlinfer_configure(
 /// The vectors that trees and linear models are computed with, for the Python package; static text.
 #[unsafe(no_mangle)]
 pub extern "C" fn sqlinfer_vectors() -> *const c_char {
-    cpu::vectors().as_ptr()
+    guard(|| Ok(cpu::vectors().as_ptr())).unwrap_or(std::ptr::null())
 }
 
 macro_rules! entries {

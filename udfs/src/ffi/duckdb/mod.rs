@@ -12,7 +12,6 @@ mod types;
 
 use std::collections::HashSet;
 use std::ffi::{CStr, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ use self::instance::{Given, Instance};
 use self::scalar::Function;
 use self::types::{LogicalType, c_text, owned_text};
 use super::library;
+use crate::core::caught::guard;
 use crate::core::decimal::round_in_parts;
 use crate::core::error::{Error, Result};
 use crate::core::reference::{DEFAULT, Pointer, Reference};
@@ -31,15 +31,6 @@ use crate::core::sqltype::SqlType;
 /// What predict('model', …) takes by position on a host that refuses names; rows and lists can be of any width.
 const MOST_POSITIONS: usize = 64;
 const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
-
-/// Run what a callback does; a panic becomes an error.
-fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
-        Err(Error(format!("sqlinfer failed inside: {text}; please report this")))
-    })
-}
 
 /// What a callback of DuckDB's does to drop data of ours.
 ///

@@ -11,6 +11,7 @@ use std::ptr;
 use libduckdb_sys::*;
 
 use super::types::c_text;
+use crate::core::caught::guard;
 use crate::core::error::{Error, Result};
 
 pub const API_VERSION: &str = "v1.5.6";
@@ -23,7 +24,7 @@ thread_local! {
 }
 
 unsafe extern "C" fn ready(_: duckdb_extension_info, _: *const c_char) -> *const c_void {
-    TABLE.get()
+    guard(|| Ok(TABLE.get())).unwrap_or(ptr::null())
 }
 
 /// Make the host's functions callable. False when the host has set an error.
