@@ -94,3 +94,42 @@ def test_patterns_that_tables_cannot_say_are_refused(pattern):
 def test_a_damaged_file_is_an_error(content):
     with pytest.raises(RegistryError, match="register the model again"):
         Words(content, "words.json")
+
+
+LETTERS = [[65, 90], [97, 122]]
+SOUND: dict[str, Any] = {
+    "chars": {"65": "a"}, "sigma": {"cased": LETTERS, "ignorable": []}, "inside": False, "space": [[9, 13]],
+    "words": {"pattern": [[LETTERS, 1, None]], "starts": True, "ends": False, "letters": LETTERS, "stop": []},
+}  # fmt: skip
+CHARS: list[Any] = [{"065": "a"}, {"+65": "a"}, {"55296": "a"}, {"65": 1}, []]
+SIGMAS: list[Any] = [[[], []], {"cased": []}, 0]
+SPACES: list[Any] = [[[9, 8]], [[9, 9], [9, 10]], [[9, 0x110000]], [[9]], [[9, 1.0]], None]
+PATTERNS: list[Any] = [
+    [], [[LETTERS, 0, None]], [[LETTERS, 3, 2]], [[LETTERS, 1 << 17, None]], [[LETTERS, 1]], [[LETTERS, 1, 1]] * 9,
+]  # fmt: skip
+DAMAGED: list[Any] = [
+    *({**SOUND, "chars": chars} for chars in CHARS),
+    *({**SOUND, "sigma": sigma} for sigma in SIGMAS),
+    *({**SOUND, "space": space} for space in SPACES),
+    *({**SOUND, "words": {**SOUND["words"], "pattern": pattern}} for pattern in PATTERNS),
+    {**SOUND, "words": {**SOUND["words"], "stop": [1]}},
+    {**SOUND, "words": {**SOUND["words"], "starts": None}},
+    {**SOUND, "inside": 1},
+    {name: value for name, value in SOUND.items() if name != "sigma"},
+    [{}, None, None, False, []],
+]
+
+
+def test_what_says_anything_else_is_refused():
+    """As the extension does: its tests have the same."""
+    Words(json.dumps({"sections": [SOUND, None]}).encode(), "words.json")
+    for section in DAMAGED:
+        with pytest.raises(RegistryError, match="does not say how texts are cut"):
+            Words(json.dumps({"sections": [section]}).encode(), "words.json")
+
+
+def test_a_set_of_nothing_is_no_white_space():
+    section = {**SOUND, "words": None, "space": [], "inside": True}
+    assert Words(json.dumps({"sections": [section]}).encode(), "words.json").cut("b \n") == (
+        f"{PART} {PART}b{PART} {PART}\n{PART} {PART}"
+    )

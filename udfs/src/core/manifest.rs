@@ -20,7 +20,7 @@ use super::validate::require_sound;
 const FORMAT: u64 = 1;
 /// The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
 const MOST_BYTES: u64 = 64 << 20;
-const MOST_LEVELS: usize = 64;
+pub const MOST_LEVELS: usize = 64;
 
 /// What is written; what is never read here must be there all the same.
 #[derive(Debug, Deserialize)]
@@ -129,7 +129,7 @@ pub struct Batch {
 }
 
 /// A field that may be null, but not missing.
-fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> std::result::Result<Option<T>, D::Error> {
+pub fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> std::result::Result<Option<T>, D::Error> {
     Option::deserialize(field)
 }
 
@@ -231,10 +231,15 @@ pub struct Manifest {
 
 impl Manifest {
     pub fn read(path: &Path) -> Result<Manifest> {
+        let content = read_plain(path, MOST_BYTES).map_err(|e| unreadable(path, &e))?;
+        Manifest::of(&content, path)
+    }
+
+    /// Of the content of the file at `path`.
+    pub fn of(content: &[u8], path: &Path) -> Result<Manifest> {
         let shown = path.display();
         let again = "register the model again";
-        let text = read_plain(path, MOST_BYTES).map_err(|e| unreadable(path, &e))?;
-        let value: Value = serde_json::from_slice(&text).map_err(|e| unreadable(path, &e))?;
+        let value: Value = serde_json::from_slice(content).map_err(|e| unreadable(path, &e))?;
         if levels(&value) > MOST_LEVELS {
             return Err(unreadable(path, &format!("it is nested more than {MOST_LEVELS} levels deep")));
         }
@@ -250,7 +255,7 @@ impl Manifest {
         let file: File = serde_json::from_value(value).map_err(|e| damaged(&brief(&e.to_string())))?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
         let manifest = Manifest::from_file(file, folder).map_err(|e| damaged(&e))?;
-        Ok(Manifest { digest: digest(&text), ..manifest })
+        Ok(Manifest { digest: digest(content), ..manifest })
     }
 
     fn from_file(file: File, folder: PathBuf) -> Result<Manifest> {
@@ -462,7 +467,7 @@ fn require_objects(file: &Value) -> Result<()> {
 }
 
 /// How deep the values lie in one another.
-fn levels(value: &Value) -> usize {
+pub fn levels(value: &Value) -> usize {
     let inner = match value {
         Value::Array(values) => values.iter().map(levels).max(),
         Value::Object(fields) => fields.values().map(levels).max(),

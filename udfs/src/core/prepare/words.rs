@@ -4,12 +4,13 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::column::{Column, Rows};
 use super::super::convert::StandIn;
-use super::super::error::Result;
+use super::super::error::{Error, Result, brief};
 use super::super::files::{read_intact, unreadable};
-use super::super::manifest::{Manifest, NullPolicy};
+use super::super::manifest::{MOST_LEVELS, Manifest, NullPolicy, levels, there};
 use super::super::plan::Reader;
 use super::super::tensor::Buffer;
 use super::WordsFields;
@@ -23,6 +24,10 @@ const SIGMA: char = 'Σ';
 
 type Ranges = Vec<(u32, u32)>;
 
+/// A word has this many sets of characters, each so many times.
+const MOST_SETS: usize = 8;
+const MOST_TIMES: usize = 1 << 16;
+
 #[derive(Deserialize)]
 struct File {
     sections: Vec<Option<SectionFields>>,
@@ -31,7 +36,9 @@ struct File {
 #[derive(Deserialize)]
 struct SectionFields {
     chars: HashMap<String, String>,
+    #[serde(deserialize_with = "there")]
     sigma: Option<SigmaFields>,
+    #[serde(deserialize_with = "there")]
     words: Option<WordFields>,
     inside: bool,
     space: Ranges,
@@ -86,12 +93,20 @@ struct Set {
 }
 
 impl Set {
-    fn new(ranges: Ranges) -> Set {
+    /// Pairs of code points, ascending.
+    fn new(ranges: Ranges) -> Result<Set> {
+        let mut least = 0;
+        for (first, last) in &ranges {
+            if !(least..=*last).contains(first) || *last > u32::from(char::MAX) {
+                return Err(Error(format!("code points as [{first}, {last}]")));
+            }
+            least = last + 1;
+        }
         let mut ascii = [false; 128];
         for (code, known) in ascii.iter_mut().enumerate() {
             *known = ranges.iter().any(|(first, last)| (*first..=*last).contains(&(code as u32)));
         }
-        Set { ascii, ranges }
+        Ok(Set { ascii, ranges })
     }
 
     fn has(&self, char: char) -> bool {
@@ -113,9 +128,12 @@ impl Words {
         Words::read(&content).map_err(|reason| unreadable(&path, &reason))
     }
 
-    fn read(content: &[u8]) -> serde_json::Result<Words> {
-        let file: File = serde_json::from_slice(content)?;
-        Ok(Words { sections: file.sections.into_iter().map(|fields| fields.map(Section::new)).collect() })
+    fn read(content: &[u8]) -> Result<Words> {
+        let value: Value = serde_json::from_slice(content).map_err(|e| Error(e.to_string()))?;
+        require_objects(&value)?;
+        let file: File = serde_json::from_value(value).map_err(|e| Error(brief(&e.to_string())))?;
+        let sections = file.sections.into_iter().map(|fields| fields.map(Section::new).transpose());
+        Ok(Words { sections: sections.collect::<Result<_>>()? })
     }
 
     /// Write the cut texts of the rows, one each.
@@ -156,18 +174,34 @@ impl Words {
     }
 }
 
+fn code_point(text: &str) -> Result<char> {
+    let code = text.parse().ok().filter(|code: &u32| code.to_string() == text);
+    code.and_then(char::from_u32).ok_or_else(|| Error(format!("the code point '{}'", brief(text))))
+}
+
+/// Fields have names: serde takes a list of values, too, in the order of the fields.
+fn require_objects(file: &Value) -> Result<()> {
+    let mut sections = file.get("sections").and_then(Value::as_array).into_iter().flatten();
+    let parts =
+        |section: &'_ Value| ["sigma", "words"].iter().any(|name| section.get(name).is_some_and(Value::is_array));
+    let unnamed = sections.any(|section: &Value| section.is_array() || parts(section));
+    if file.is_array() || unnamed || levels(file) > MOST_LEVELS {
+        return Err(Error("a list without names, or lists of too many levels".to_string()));
+    }
+    Ok(())
+}
+
 impl Section {
-    fn new(fields: SectionFields) -> Section {
-        let code = |text: String| text.parse().ok().and_then(char::from_u32);
-        let chars = fields.chars.into_iter().filter_map(|(from, to)| Some((code(from)?, to))).collect();
-        let sigma = fields.sigma.map(|sigma| (Set::new(sigma.cased), Set::new(sigma.ignorable)));
-        let space = Set::new(fields.space);
+    fn new(fields: SectionFields) -> Result<Section> {
+        let chars = fields.chars.into_iter().map(|(from, to)| Ok((code_point(&from)?, to)));
+        let pair = |sigma: SigmaFields| Ok((Set::new(sigma.cased)?, Set::new(sigma.ignorable)?));
+        let space = Set::new(fields.space)?;
         let cut = match fields.words {
-            Some(words) => Cut::Words(Pattern::new(words)),
+            Some(words) => Cut::Words(Pattern::new(words)?),
             None if fields.inside => Cut::Inside(space),
             None => Cut::Chars(space),
         };
-        Section { chars, sigma, cut }
+        Ok(Section { chars: chars.collect::<Result<_>>()?, sigma: fields.sigma.map(pair).transpose()?, cut })
     }
 
     fn cut(&self, text: &[char], out: &mut String) {
@@ -219,17 +253,19 @@ fn cut_inside(chars: &[char], space: &Set, out: &mut String) {
 }
 
 impl Pattern {
-    fn new(fields: WordFields) -> Pattern {
+    fn new(fields: WordFields) -> Result<Pattern> {
         let item = |(ranges, least, most): (Ranges, usize, Option<usize>)| {
-            (Set::new(ranges), least, most.unwrap_or(usize::MAX))
+            if least > most.unwrap_or(MOST_TIMES) || !most.is_none_or(|most| (1..=MOST_TIMES).contains(&most)) {
+                return Err(Error(format!("a set {least} to {most:?} times")));
+            }
+            Ok((Set::new(ranges)?, least, most.unwrap_or(usize::MAX)))
         };
-        Pattern {
-            items: fields.pattern.into_iter().map(item).collect(),
-            starts: fields.starts,
-            ends: fields.ends,
-            letters: Set::new(fields.letters),
-            stop: fields.stop,
+        let items = fields.pattern.into_iter().map(item).collect::<Result<Vec<_>>>()?;
+        if !(1..=MOST_SETS).contains(&items.len()) || items.iter().all(|(_, least, _)| *least == 0) {
+            return Err(Error("a pattern of no words".to_string()));
         }
+        let WordFields { starts, ends, stop, .. } = fields;
+        Ok(Pattern { items, starts, ends, letters: Set::new(fields.letters)?, stop })
     }
 
     fn cut(&self, chars: &[char], out: &mut String) {
@@ -287,6 +323,43 @@ mod tests {
             "sigma": {"cased": [[65, 90], [97, 122], [931, 931]], "ignorable": [[39, 39]]},
             "words": words, "inside": inside, "space": [[9, 10], [32, 32]],
         })
+    }
+
+    #[test]
+    fn what_says_anything_else_is_refused() {
+        let letters = serde_json::json!([[65, 90], [97, 122]]);
+        let sound = serde_json::json!({
+            "pattern": [[letters, 1, null]], "starts": true, "ends": false, "letters": letters, "stop": [],
+        });
+        let reads = |place: &str, value: &serde_json::Value| {
+            let mut file = serde_json::json!({"sections": [section(sound.clone(), false), null]});
+            *file.pointer_mut(place).unwrap() = value.clone();
+            Words::read(file.to_string().as_bytes()).is_ok()
+        };
+        let words = "/sections/0/words";
+        assert!(reads(words, &Value::Null) && reads("/sections/0/sigma", &Value::Null));
+        for (place, value) in [
+            ("/sections", serde_json::json!({})),
+            ("/sections/0", serde_json::json!([{}, null, null, false, []])),
+            ("/sections/0/chars", serde_json::json!({"065": "a"})),
+            ("/sections/0/chars", serde_json::json!({"+65": "a"})),
+            ("/sections/0/chars", serde_json::json!({"55296": "a"})),
+            ("/sections/0/chars", serde_json::json!({"65": 1})),
+            ("/sections/0/sigma", serde_json::json!([[], []])),
+            ("/sections/0/space", serde_json::json!([[9, 8]])),
+            ("/sections/0/space", serde_json::json!([[9, 9], [9, 10]])),
+            ("/sections/0/space", serde_json::json!([[9, 1_114_112]])),
+            ("/sections/0/inside", serde_json::json!(1)),
+            ("/sections/0/words/pattern", serde_json::json!([])),
+            ("/sections/0/words/pattern", serde_json::json!([[letters, 0, null]])),
+            ("/sections/0/words/pattern", serde_json::json!([[letters, 3, 2]])),
+            ("/sections/0/words/pattern", serde_json::json!([[letters, 65537, null]])),
+            ("/sections/0/words/pattern", serde_json::json!(vec![(&letters, 1, 1); 9])),
+            ("/sections/0/words/stop", serde_json::json!([1])),
+            ("/sections/0/words/starts", Value::Null),
+        ] {
+            assert!(!reads(place, &value), "{place}: {value}");
+        }
     }
 
     #[test]
