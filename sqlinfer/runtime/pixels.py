@@ -33,10 +33,7 @@ class Steps:
             if step.do in ("resize", "shorter"):
                 image = self._resized(image, step)
             else:
-                pixels = _cut(np.asarray(image), step)
-                if not pixels.size:
-                    raise ValueError("nothing is left of it when its middle is cut out")
-                image = self._library.fromarray(pixels)
+                image = self._library.fromarray(self._cut(np.asarray(image), step))
         pixels = np.asarray(image)
         return pixels if pixels.ndim == 3 else pixels[:, :, None]
 
@@ -61,6 +58,21 @@ class Steps:
             image = image.resize(to, resample=_FILTERS[filter])
         return image
 
+    def _cut(self, pixels: np.ndarray, step: ImageStep) -> np.ndarray:
+        """The middle of [height, width, …], with zeros where the image is smaller."""
+        height, width = _size_after(step, *pixels.shape[:2])
+        if not height * width:
+            raise ValueError("nothing is left of it when its middle is cut out")
+        if height * width > self._prepare.pixels:
+            size = f"{width} x {height} pixels"
+            raise ValueError(f"its middle would be {size}, more than the {self._prepare.pixels} that are accepted")
+        top, left = _start(pixels.shape[0], height, step.how), _start(pixels.shape[1], width, step.how)
+        y, x = max(-top, 0), max(-left, 0)
+        part = pixels[max(top, 0) : top + height, max(left, 0) : left + width]
+        result = np.zeros((height, width, *pixels.shape[2:]), np.uint8)
+        result[y : y + part.shape[0], x : x + part.shape[1]] = part
+        return result
+
 
 def _size_after(step: ImageStep, height: int, width: int) -> tuple[int, int]:
     shorter = max(min(height, width), 1)
@@ -68,17 +80,6 @@ def _size_after(step: ImageStep, height: int, width: int) -> tuple[int, int]:
         return int(step.size[0]) * height // shorter, int(step.size[0]) * width // shorter
     high, wide = step.size
     return (int(high * shorter), int(wide * shorter)) if step.do == "share" else (int(high), int(wide))
-
-
-def _cut(pixels: np.ndarray, step: ImageStep) -> np.ndarray:
-    """The middle of [height, width, …], with zeros where the image is smaller."""
-    height, width = _size_after(step, *pixels.shape[:2])
-    top, left = _start(pixels.shape[0], height, step.how), _start(pixels.shape[1], width, step.how)
-    y, x = max(-top, 0), max(-left, 0)
-    part = pixels[max(top, 0) : top + height, max(left, 0) : left + width]
-    result = np.zeros((height, width, *pixels.shape[2:]), np.uint8)
-    result[y : y + part.shape[0], x : x + part.shape[1]] = part
-    return result
 
 
 def _start(side: int, size: int, how: str) -> int:

@@ -8,7 +8,7 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["mutated"]
+__all__ = ["change", "mutated"]
 
 _VALUES: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 2**31, 2**63, 2**64, -(2**63), 10**40, 0.5, -1e308, "", "x", "INTEGER", "BLOB"),
@@ -26,7 +26,7 @@ def mutated(content: bytes, source: random.Random) -> tuple[str, bytes]:
     if document is None or source.random() < 0.2:
         return "bytes", _damaged(content, source)
     for _ in range(source.choice((1, 1, 1, 2, 4))):
-        _change(document, source)
+        change(document, source)
     return "values", json.dumps(document).encode()
 
 
@@ -50,7 +50,8 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
         yield from _places(inner)
 
 
-def _change(document: Any, source: random.Random) -> None:
+def change(document: Any, source: random.Random) -> None:
+    """Another value somewhere in the document, or none."""
     places = list(_places(document))
     if not places:
         return

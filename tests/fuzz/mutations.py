@@ -12,7 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from onnx import TensorProto, helper
 
-__all__ = ["SECRET", "mutated"]
+__all__ = ["SECRET", "damaged", "mutated"]
 
 # What lies beside the folder of the model: it may turn up nowhere.
 SECRET = b"sqlinfer-fuzz-secret"
@@ -25,6 +25,11 @@ def mutated(content: bytes, source: random.Random) -> tuple[str, bytes]:
     """One mutated version of a file, and what was done to it."""
     name, mutate, _ = source.choices(_MUTATIONS, [share for _, _, share in _MUTATIONS])[0]
     return name, mutate(content, source)
+
+
+def damaged(content: bytes, source: random.Random) -> bytes:
+    """One damaged version of any file."""
+    return source.choice((_flip_bits, _flip_bits_of_the_head, _cut, _splice, _overwrite))(content, source)
 
 
 def _flip_bits(content: bytes, source: random.Random) -> bytes:

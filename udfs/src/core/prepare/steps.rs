@@ -106,8 +106,14 @@ pub fn prepared(image: RgbImage, gray: bool, steps: &[Step], most: u64) -> Resul
                 if height == 0 || width == 0 {
                     return Err("nothing is left of it when its middle is cut out".to_string());
                 }
-                if !room::is_there(height.saturating_mul(width) * picture.channels) {
-                    return Err(format!("there is no memory for {} pixels", height * width));
+                let pixels = (height as u64).saturating_mul(width as u64);
+                if pixels > most {
+                    return Err(format!(
+                        "its middle would be {width} x {height} pixels, more than the {most} that are accepted"
+                    ));
+                }
+                if !room::is_there(pixels as usize * picture.channels) {
+                    return Err(format!("there is no memory for {pixels} pixels"));
                 }
                 picture = cut(&picture, height, width, rounding);
             }
@@ -202,6 +208,8 @@ mod tests {
         let way = Way::named("linear across").unwrap();
         let refused = prepared(RgbImage::new(1, 1 << 16), false, &[Step::Resize(100, 100, way)], 1 << 20).unwrap_err();
         assert!(refused.starts_with("it would be resized by way of 100 x 65536 pixels"), "{refused}");
+        let large = prepared(RgbImage::new(2, 2), true, &[Step::Crop(3, 4, Rounding::Floor)], 11).unwrap_err();
+        assert_eq!(large, "its middle would be 4 x 3 pixels, more than the 11 that are accepted");
         let nothing = prepared(RgbImage::new(1, 1), true, &[Step::Share(0.5, 0.5, Rounding::Floor)], 9).unwrap_err();
         assert_eq!(nothing, "nothing is left of it when its middle is cut out");
     }
