@@ -404,7 +404,13 @@ fn ragged(buffer: &Buffer, starts: &[usize], rows: &[u32], inner: Vec<usize>) ->
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::column::Entry;
+    use super::super::manifest::tests::{parsed, sample};
+    use super::super::sqltype::{Given, Number};
     use super::*;
+    use crate::ffi::allocations::bytes_asked_for;
 
     #[test]
     fn cells_of_many_shapes_lie_one_behind_the_other() {
@@ -414,5 +420,41 @@ mod tests {
         let picked = ragged(&buffer, &starts(&shapes, 2), &[2], vec![1, 3]);
         assert_eq!((picked.buffer, picked.width), (Buffer::F32(vec![3.0, 4.0, 5.0]), 3));
         assert_eq!(starts(&[1 << 31, 1 << 31, 5, 1], 1), [0, 1 << 31, 1 << 32, (1 << 32) + 5]);
+    }
+
+    #[test]
+    fn cells_of_many_shapes_are_gathered_once() {
+        let list =
+            |name: &str| json!({"name": name, "type": "DOUBLE[]", "null": "null", "tensor": name, "column": null});
+        let input = |name: &str| json!({"name": name, "dtype": "float64", "shape": [null, null]});
+        let mut fields = sample();
+        fields["labels"] = serde_json::Value::Null;
+        (fields["features"], fields["inputs"]) = (json!([list("x"), list("z")]), json!([input("x"), input("z")]));
+        fields["outputs"] = json!([{"name": "y", "dtype": "float64", "shape": [null], "type": "DOUBLE"}]);
+        fields["calls"] = json!({"predict": {"type": "DOUBLE", "decode": "tensor", "outputs": ["y"]}});
+        let given = [(); 2].map(|()| Given::List(Box::new(Given::Number(Number::Double))));
+        let plan = Plan::new("m", Arc::new(parsed(fields).unwrap()), &given).unwrap();
+
+        // each length of the one beside each of the other: no two rows have the same shapes
+        const LONGEST: usize = 80;
+        let rows = LONGEST * LONGEST;
+        let entries = |length: &dyn Fn(usize) -> usize| -> Vec<Entry> {
+            let mut offset = 0;
+            let entry = |row: usize| {
+                offset += length(row) as u64;
+                Entry { offset: offset - length(row) as u64, length: length(row) as u64 }
+            };
+            (0..rows).map(entry).collect()
+        };
+        let (x, z) = (entries(&|row| row / LONGEST), entries(&|row| row % LONGEST));
+        let values = vec![1.0; rows * LONGEST];
+        let leaf = || Box::new(Column { valid: None, data: Data::F64(&values) });
+        let columns = [&x, &z].map(|entries| Column { valid: None, data: Data::List(entries, leaf()) });
+        let mut packer = Packer::new(&plan);
+        let asked = bytes_asked_for(|| packer.pack(&plan, &columns, rows).unwrap());
+        assert_eq!(packer.groups.len(), rows);
+        // the values are packed, and then gathered; what is as large as all rows for each shape has 300 MB
+        let most = 4 * 8 * rows * LONGEST + 2_000 * rows;
+        assert!(asked < most, "{rows} rows ask for {asked} bytes, of {most} at most");
     }
 }

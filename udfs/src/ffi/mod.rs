@@ -1,5 +1,7 @@
 //! The only place of `unsafe` code: the host on one side, ONNX Runtime on the other, and the processor below.
 
+#[cfg(test)]
+pub mod allocations;
 mod attributes;
 pub mod cpu;
 pub mod duckdb;

@@ -439,3 +439,77 @@ fn status(api: &OrtApi, reason: &str) -> OrtStatusPtr {
     // SAFETY: the text is NUL-terminated and copied.
     unsafe { (api.CreateStatus)(OrtErrorCode::ORT_FAIL, text.as_ptr()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The answers of the tasks of a run, or why there are none.
+    fn in_tasks<C: Computation>(
+        computation: &C,
+        rows: &[C::Input],
+        count: usize,
+        width: usize,
+    ) -> Result<Vec<C::Output>, String> {
+        let mut answers = vec![C::Output::default(); count * computation.targets()];
+        let mut tasks =
+            Tasks { computation, count, width, rows, answers: answers.as_mut_ptr(), failed: Mutex::new(None) };
+        for number in 0..count.div_ceil(ROWS_PER_TASK) {
+            // SAFETY: the tasks are those of this computation, and the answers have room for all rows.
+            unsafe { task::<C>(ptr::from_mut(&mut tasks).cast(), number) };
+        }
+        tasks.failed.into_inner().unwrap().map_or(Ok(answers), Err)
+    }
+
+    #[test]
+    fn tasks_share_the_rows() {
+        let linear = Linear::new(vec![1.0f32, 2.0], vec![0.5, -0.5], 2).unwrap();
+        for (count, width) in [(0, 1), (1, 1), (511, 3), (512, 1), (513, 2), (100_000, 1)] {
+            let rows: Vec<f32> = (0..count * width).map(|i| (i % 1000) as f32).collect();
+            let answers = in_tasks(&linear, &rows, count, width).unwrap();
+            let expected: Vec<f32> = rows.chunks(width).flat_map(|row| [row[0] + 0.5, 2.0 * row[0] - 0.5]).collect();
+            assert_eq!(answers, expected);
+        }
+    }
+
+    #[test]
+    fn rows_of_no_width_are_rows() {
+        let leaf = Ensemble {
+            nodes: vec![],
+            leaves: vec![vec![(0, 7.0f32)]],
+            roots: vec![],
+            targets: 1,
+            base: vec![7.0],
+            average: false,
+        };
+        let trees = Trees::<f32, f32>::of(&leaf).unwrap();
+        for count in [0, 1, 511, 512, 513, 100_000] {
+            assert_eq!(in_tasks(&trees, &[], count, 0).unwrap(), vec![7.0; count]);
+        }
+    }
+
+    struct Panics;
+
+    impl Computation for Panics {
+        type Input = f32;
+        type Output = f32;
+
+        fn features(&self) -> usize {
+            1
+        }
+
+        fn targets(&self) -> usize {
+            1
+        }
+
+        fn score(&self, _: &[f32], _: usize, _: &mut [f32]) {
+            panic!("no score");
+        }
+    }
+
+    #[test]
+    fn a_panic_in_a_task_is_the_runs_error() {
+        let failed = in_tasks(&Panics, &[0.0; 600], 600, 1).unwrap_err();
+        assert_eq!(failed, "sqlinfer failed inside: no score; please report this");
+    }
+}
