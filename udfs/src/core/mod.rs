@@ -11,6 +11,8 @@ pub mod error;
 pub mod files;
 mod float;
 mod formula;
+#[cfg(test)]
+mod fuzz;
 mod guard;
 pub mod half;
 pub mod interrupt;

@@ -16,5 +16,7 @@ mod number;
 mod word;
 
 pub use ensemble::{Ensemble, Flat, Named};
+#[cfg(test)]
+pub use ensemble::{Next, Test};
 pub use kernel::Kernel;
 pub use number::{Answer, Number};
