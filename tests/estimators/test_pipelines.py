@@ -15,12 +15,15 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     StackingClassifier,
 )
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 import sqlinfer
+from sqlinfer.errors import ConversionFailed
+from sqlinfer.models.convert.sklearn.exact import encoders
 
 RANDOM = np.random.default_rng(5)
 X = pd.DataFrame(RANDOM.normal(size=(3000, 5)), columns=list("abcde"))
@@ -82,3 +85,15 @@ def test_a_score_is_the_same_in_every_run(name, engine, tmp_path):
         few = con.execute("SELECT predict_proba('m', t) FROM t WHERE row < 3 ORDER BY row").fetchall()
         assert all(run == runs[0] for run in runs)
         assert few == runs[0][:3]
+
+
+def test_too_many_categories_are_refused(tmp_path, monkeypatch):
+    """A table of the square of their number: 60,000 would ask for 27 GB."""
+    monkeypatch.setattr(encoders, "_MOST_LOOKED_UP", 100)
+    rows = pd.DataFrame({"c": [f"c{i}" for i in range(11)] * 2})
+    ordinal, one_hot = (
+        make_pipeline(encoder, Ridge()).fit(rows, range(22)) for encoder in (OrdinalEncoder(), OneHotEncoder())
+    )
+    sqlinfer.register("m", ordinal, sample=rows, registry=tmp_path)
+    with pytest.raises(ConversionFailed, match="OneHotEncoder that makes 11 columns of 11 categories"):
+        sqlinfer.register("m", one_hot, sample=rows, registry=tmp_path)

@@ -15,6 +15,8 @@ from sqlinfer.models.convert.sklearn.exact.writer import Writer, is_missing, nam
 __all__: list[str] = []
 
 _SHOWN = 12
+# Of a table with a row for each category: of doubles it has 800 MB, and a graph holds 2 GB.
+_MOST_LOOKED_UP = 100_000_000
 
 
 @transformer("OneHotEncoder", "OrdinalEncoder", "TargetEncoder")
@@ -42,7 +44,11 @@ def _encoded(
     w: Writer, step: Any, x: Table, i: int, column: Column, known: Sequence[list[Any]], places: slice
 ) -> Table:
     """The columns ``places`` of what the encoder makes, which column ``i`` decides."""
-    rows = _asked(step, known, i, known[i])[:, places]
+    if len(known[i]) * (places.stop - places.start) > _MOST_LOOKED_UP:
+        raise Unsupported(
+            f"{name_of(step)} that makes {places.stop - places.start} columns of {len(known[i])} categories"
+        )
+    rows = _asked(step, known, i, known[i], places)
     unknown = _of_unknown(step, known, i, places)
     value = w.looked_up(column, known[i], rows, unknown, _message(w, step, column, i, known[i]))
     if not column.is_text:
@@ -71,8 +77,9 @@ def _message(w: Writer, step: Any, column: Column, i: int, known: Sequence[Any])
     )
 
 
-def _asked(step: Any, known: Sequence[list[Any]], i: int, values: Sequence[Any]) -> np.ndarray:
-    """What the encoder makes of rows that have these values in column ``i``, and in the others what it knows."""
+def _asked(step: Any, known: Sequence[list[Any]], i: int, values: Sequence[Any], places: slice) -> np.ndarray:
+    """The columns ``places`` of what the encoder makes of rows that have these values in column ``i``, and in the
+    others what it knows."""
     import pandas
 
     columns = {}
@@ -85,6 +92,7 @@ def _asked(step: Any, known: Sequence[list[Any]], i: int, values: Sequence[Any])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         made = step.transform(pandas.DataFrame(columns))
+    made = made[:, places]
     return np.asarray(made.toarray() if hasattr(made, "toarray") else made)
 
 
@@ -98,6 +106,6 @@ def _of_unknown(step: Any, known: Sequence[list[Any]], i: int, places: slice) ->
     numbers = [value for value in known[i] if not isinstance(value, str) and not is_missing(value)]
     strange: Any = "\ufffenever seen" if kind in "OUST" and not numbers else max(map(float, numbers), default=0.0) + 1.5
     try:
-        return np.asarray(_asked(step, known, i, [strange])[0, places], np.float64)
+        return np.asarray(_asked(step, known, i, [strange], places)[0], np.float64)
     except ValueError:
         return None
