@@ -28,9 +28,12 @@ from sqlinfer.temporary import temporary_folder
 __all__ = ["NativeEngine", "extension_path"]
 
 _MOST_LOADS = 255
+# Functions of any model, which is their first argument.
+_GENERIC = frozenset({"predict", "predict_label", "predict_proba", "infer"})
 # The extension phrases its errors as `sqlinfer.errors` does; this is how they are told apart again.
 _PHRASES: list[tuple[str, type[SqlinferError]]] = [
-    (r"an argument holds a subquery", errors.CallError),
+    (r"an argument holds a subquery|name every feature or none|stands where .* is expected", errors.CallError),
+    (r"has no class '|the class must be a constant", errors.CallError),
     (r"does not name a model", errors.BadReference),
     (r"^no model named|has no version|has no alias|has no \w+\(\)", errors.ModelNotFound),
     (r"^model '.*' needs the features? ", errors.MissingFeature),
@@ -178,7 +181,7 @@ def _registered(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
         "SELECT function_name, return_type FROM duckdb_functions() WHERE function_type = 'scalar' AND "
         "(function_name LIKE 'predict%' OR function_name LIKE 'infer%')"
     ).fetchall()
-    return {name: type for name, type in rows if name not in ("predict", "predict_label", "predict_proba")}
+    return {name: type for name, type in rows if name not in _GENERIC}
 
 
 @contextmanager

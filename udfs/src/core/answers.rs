@@ -36,6 +36,8 @@ pub struct Decoder {
     /// For each output of the call: which of the tensors it is, and its type.
     outputs: Vec<(usize, SqlType)>,
     labels: Option<Buffer>,
+    /// The only class whose probability is asked for.
+    class: Option<usize>,
 }
 
 impl Decoder {
@@ -58,7 +60,18 @@ impl Decoder {
             (Some(plain), Some(labels)) => Some(cast(label_values(labels), plain)?),
             _ => None,
         };
-        Ok(Decoder { decode: call.decode, own: call.sql_type.clone(), target: target.clone(), outputs, labels })
+        Ok(Decoder {
+            decode: call.decode,
+            own: call.sql_type.clone(),
+            target: target.clone(),
+            outputs,
+            labels,
+            class: None,
+        })
+    }
+
+    pub fn only(self, class: Option<usize>) -> Decoder {
+        Decoder { class, ..self }
     }
 
     pub fn answers(&self, tensors: &mut [Tensor]) -> Result<Answers> {
@@ -71,6 +84,14 @@ impl Decoder {
             return Ok(Answers::Struct(fields.collect::<Result<_>>()?));
         }
         let tensor = take(tensors, self.outputs[0].0);
+        if let (Some(class), Decode::Map, SqlType::Plain(plain)) = (self.class, self.decode, &self.target) {
+            let (rows, width) = (tensor.rows(), tensor.width());
+            if class >= width {
+                return Err(reshaped());
+            }
+            let places: Vec<u32> = (0..rows).map(|row| (row * width + class) as u32).collect();
+            return Ok(Answers::Plain(cast(tensor.data.pick(&places, 1), *plain)?));
+        }
         match (self.decode, &self.target, &self.labels) {
             (Decode::Label, SqlType::Plain(plain), _) => match self.own {
                 SqlType::Plain(own) if tensor.width() == 1 => {
@@ -265,6 +286,17 @@ mod tests {
         assert_eq!(answers, Answers::Map { keys, values: Buffer::F64(vec![0.25, 0.75]) });
         let three = Tensor { shape: vec![1, 3], data: Buffer::F32(vec![0.0; 3]) };
         assert!(decoded("predict_proba", "MAP(VARCHAR, FLOAT)", three).is_err());
+    }
+
+    #[test]
+    fn one_class_is_one_column() {
+        let manifest = parsed(sample()).unwrap();
+        let call = manifest.call("predict_proba").unwrap();
+        let target = SqlType::Plain(Plain::Double);
+        let decoder = |class| Decoder::new(&manifest, call, &target, &call.outputs).unwrap().only(Some(class));
+        let scores = || Tensor { shape: vec![2, 2], data: Buffer::F32(vec![0.25, 0.75, 0.5, 0.125]) };
+        assert_eq!(decoder(1).answers(&mut [scores()]).unwrap(), Answers::Plain(Buffer::F64(vec![0.75, 0.125])));
+        assert!(decoder(2).answers(&mut [scores()]).is_err());
     }
 
     #[test]

@@ -66,6 +66,33 @@ pub fn feature_twice(model: &str, name: &str) -> Error {
     Error(format!("model '{model}': the feature '{name}' is given twice; give each feature once"))
 }
 
+pub fn unknown_feature(model: &str, name: &str, expected: &[String]) -> Error {
+    Error(format!("model '{model}' has no feature '{name}'; {}", suggest(name, expected, "it takes")))
+}
+
+pub fn name_every_feature(model: &str, expected: &[String]) -> Error {
+    Error(format!("model '{model}': name every feature or none; it takes: {}", named(expected)))
+}
+
+/// A column of one feature's name, where another feature is expected.
+pub fn misplaced_feature(model: &str, name: &str, place: &str, expected: &[String]) -> Error {
+    let fields: Vec<String> = expected.iter().map(|name| format!("'{name}': …")).collect();
+    Error(format!(
+        "model '{model}': '{name}' stands where '{place}' is expected, and this DuckDB does not tell whether it is given by \
+         name or by position; give the features in a row, {{{}}}, or in this order: {}",
+        named(&fields),
+        named(expected)
+    ))
+}
+
+pub fn class_not_constant(model: &str, classes: &[String]) -> Error {
+    Error(format!("model '{model}': the class must be a constant, the last argument; classes: {}", named(classes)))
+}
+
+pub fn unknown_class(model: &str, class: &str, classes: &[String]) -> Error {
+    Error(format!("model '{model}' has no class '{class}'; {}", suggest(class, classes, "classes")))
+}
+
 pub fn feature_count(model: &str, given: usize, expected: &[String]) -> Error {
     Error(format!(
         "model '{model}' takes {} features, {given} given; it takes, in this order: {}",

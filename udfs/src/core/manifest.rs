@@ -8,12 +8,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::convert::StandIn;
-use super::error::{Error, Result, brief, no_answer};
+use super::error::{Error, Result, brief, class_not_constant, no_answer, unknown_class};
 use super::files::{digest, read_plain, unreadable};
 use super::formula::{Formula, FormulaFields};
 use super::guard::{GuardFields, Guards, Takes};
 use super::prepare::Prepare;
-use super::sqltype::SqlType;
+use super::sqltype::{Given, SqlType};
 use super::tensor::Dtype;
 use super::validate::require_sound;
 
@@ -190,6 +190,15 @@ impl Labels {
             Labels::Boolean(labels) => labels.len(),
         }
     }
+
+    /// As SQL writes them.
+    pub fn texts(&self) -> Vec<String> {
+        match self {
+            Labels::Text(labels) => labels.clone(),
+            Labels::Integer(labels) => labels.iter().map(i64::to_string).collect(),
+            Labels::Boolean(labels) => labels.iter().map(bool::to_string).collect(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -312,6 +321,23 @@ impl Manifest {
     /// Whether all features are the columns of one tensor, so that one list can stand for them.
     pub fn takes_list(&self) -> bool {
         self.inputs.len() == 1 && self.features.iter().all(|f| f.column.is_some() && f.prepare.is_none())
+    }
+
+    /// Whether there is one argument more than the features are, which then is a class: `predict_proba('m', …, 'yes')`.
+    pub fn class_follows(&self, given: &[Given]) -> bool {
+        let features = self.features.len();
+        match given {
+            [Given::Struct(_), _] => true,
+            [list, _] if list.is_list() && self.takes_list() => true,
+            _ => given.len() == features + 1,
+        }
+    }
+
+    /// The place of a class among the probabilities.
+    pub fn class(&self, model: &str, class: Option<&str>) -> Result<usize> {
+        let classes = self.labels.as_ref().map_or(Vec::new(), Labels::texts);
+        let class = class.ok_or_else(|| class_not_constant(model, &classes))?;
+        classes.iter().position(|known| known == class).ok_or_else(|| unknown_class(model, class, &classes))
     }
 
     pub fn call(&self, name: &str) -> Result<&Call> {

@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod linear;
 pub mod manifest;
 pub mod memo;
+pub mod names;
 pub mod pack;
 mod pack_list;
 pub mod plan;

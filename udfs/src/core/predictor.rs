@@ -46,8 +46,8 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// `call` answers in the type `target`.
-    pub fn new(plan: Plan, call: &str, target: &SqlType) -> Result<Predictor> {
+    /// `call` answers in the type `target`; `class`: of the probabilities that of this class alone.
+    pub fn new(plan: Plan, call: &str, target: &SqlType, class: Option<usize>) -> Result<Predictor> {
         let manifest = plan.manifest.clone();
         let call = manifest.call(call)?;
         let mut names = call.outputs.clone();
@@ -55,7 +55,7 @@ impl Predictor {
         names.dedup();
         let text = |name: &String| CString::new(name.as_str()).map_err(|e| Error(e.to_string()));
         Ok(Predictor {
-            decoder: Decoder::new(&manifest, call, target, &names)?,
+            decoder: Decoder::new(&manifest, call, target, &names)?.only(class),
             inputs: manifest.inputs.iter().map(|input| text(&input.name)).collect::<Result<_>>()?,
             outputs: names.iter().map(text).collect::<Result<_>>()?,
             plan,

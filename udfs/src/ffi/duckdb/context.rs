@@ -1,11 +1,11 @@
 //! What DuckDB tells of the query that is bound: settings, arguments, constants.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 use libduckdb_sys::*;
 
 use super::instance::holds;
+use super::layout::InterruptFlag;
 use super::types::{LogicalType, c_text, owned_text};
 use crate::core::interrupt::Interrupt;
 use crate::core::sqltype::Given;
@@ -74,62 +74,10 @@ impl Context {
     }
 
     /// DuckDB's own object: all that the wrapper holds is a reference to it.
-    fn inside(&self) -> Option<*mut u8> {
+    pub fn inside(&self) -> Option<*mut u8> {
         // SAFETY: a wrapper that is not null holds a reference.
         let inside = unsafe { self.0.cast::<*mut u8>().as_ref() }.copied();
         inside.filter(|inside| !inside.is_null() && inside.align_offset(size_of::<usize>()) == 0)
-    }
-}
-
-/// How far into its object DuckDB keeps the flag that interrupting a connection sets. The stable API can set it and cannot
-/// show it: where it is, is found by setting it, on a connection of our own.
-#[derive(Clone, Copy)]
-pub struct InterruptFlag(usize);
-
-impl InterruptFlag {
-    /// The object begins with two shared pointers and this flag, and is far larger.
-    const LOOKED_AT: usize = 64;
-
-    /// None where it is not found beyond doubt; queries then end between batches only.
-    pub fn find(connection: duckdb_connection, context: &Context) -> Option<InterruptFlag> {
-        let inside = context.inside()?;
-        let bytes = || -> Option<[u8; InterruptFlag::LOOKED_AT]> {
-            let mut bytes = [0; InterruptFlag::LOOKED_AT];
-            readable(inside, &mut bytes).then_some(bytes)
-        };
-        let before = bytes()?;
-        // SAFETY: the connection is valid; it runs nothing, and the next query begins without the flag.
-        unsafe { duckdb_interrupt(connection) };
-        let after = bytes()?;
-        let mut changed = (0..InterruptFlag::LOOKED_AT).filter(|i| before[*i] != after[*i]);
-        let found = changed.next().filter(|i| (before[*i], after[*i]) == (0, 1))?;
-        if changed.next().is_some() {
-            return None;
-        }
-        // SAFETY: connection and text are valid, no result is asked for.
-        unsafe { duckdb_query(connection, c"SELECT 1".as_ptr(), std::ptr::null_mut()) };
-        // SAFETY: the byte has just been read.
-        let is_taken_back = unsafe { AtomicU8::from_ptr(inside.add(found)) }.load(Ordering::Relaxed) == 0;
-        is_taken_back.then_some(InterruptFlag(found))
-    }
-}
-
-/// Read memory that may not be there: the system says so, where a plain read would end the process.
-fn readable(from: *const u8, bytes: &mut [u8]) -> bool {
-    let mut ends = [0; 2];
-    // SAFETY: the array has room for both ends of the pipe.
-    if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {
-        return false;
-    }
-    let length = bytes.len() as isize;
-    // SAFETY: the system checks what it is to read, and `bytes` has room for what it writes; a pipe holds this much.
-    unsafe {
-        let whole = libc::write(ends[1], from.cast(), bytes.len()) == length
-            && libc::read(ends[0], bytes.as_mut_ptr().cast(), bytes.len()) == length;
-        ends.iter().for_each(|end| {
-            libc::close(*end);
-        });
-        whole
     }
 }
 
@@ -191,9 +139,12 @@ impl Binding {
 
     /// The types of the arguments; None when one is a subquery, which DuckDB does not show.
     pub fn given(&self) -> Option<Vec<Given>> {
+        (0..self.count()).map(|i| self.argument(i).given()).collect()
+    }
+
+    pub fn count(&self) -> u64 {
         // SAFETY: `new` promises the info.
-        let count = unsafe { duckdb_scalar_function_bind_get_argument_count(self.0) };
-        (0..count).map(|i| self.argument(i).given()).collect()
+        unsafe { duckdb_scalar_function_bind_get_argument_count(self.0) }
     }
 
     /// An argument's constant value as text; None when it is not constant, or NULL.
@@ -201,14 +152,14 @@ impl Binding {
         self.argument(i).constant(context)
     }
 
-    fn argument(&self, i: u64) -> Expression {
+    pub fn argument(&self, i: u64) -> Expression {
         // SAFETY: `new` promises the info; an index that is not there gives null.
         Expression(unsafe { duckdb_scalar_function_bind_get_argument(self.0, i) })
     }
 }
 
 /// An argument's expression, ours to destroy.
-struct Expression(duckdb_expression);
+pub struct Expression(pub duckdb_expression);
 
 impl Drop for Expression {
     fn drop(&mut self) {

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::context::{Context, HOME, InterruptFlag};
+use super::context::{Context, HOME};
+use super::layout::{DatabaseLayout, InterruptFlag, Layout};
 use crate::core::error::{Error, Result};
 use crate::core::reference::Reference;
 use crate::core::registry::Registry;
@@ -22,6 +23,17 @@ pub struct Instance {
     taken: Mutex<Option<Arc<Taken>>>,
     statements: Mutex<HashMap<u64, Statement>>,
     pub interrupt_flag: Option<InterruptFlag>,
+    /// Or why functions have one type each.
+    pub layout: Result<Layout>,
+    pub database: Option<DatabaseLayout>,
+    refreshing: Mutex<()>,
+}
+
+/// What was found out of the DuckDB that runs.
+pub struct Layouts {
+    pub interrupt_flag: Option<InterruptFlag>,
+    pub layout: Result<Layout>,
+    pub database: Option<DatabaseLayout>,
 }
 
 /// Where models and libraries are, and what the settings said when this was found out.
@@ -55,7 +67,7 @@ pub fn given(functions: &HashSet<String>) -> Option<Given> {
 }
 
 impl Instance {
-    pub fn new(given: Option<Given>, interrupt_flag: Option<InterruptFlag>) -> Instance {
+    pub fn new(given: Option<Given>, layouts: Layouts) -> Instance {
         let taken = given.map(|given| {
             let [home, onnxruntime, operators] = given.0.clone();
             Arc::new(Taken {
@@ -64,7 +76,9 @@ impl Instance {
                 settings: given.0,
             })
         });
-        Instance { taken: Mutex::new(taken), statements: Mutex::new(HashMap::new()), interrupt_flag }
+        let Layouts { interrupt_flag, layout, database } = layouts;
+        let (taken, statements, refreshing) = (Mutex::new(taken), Mutex::default(), Mutex::default());
+        Instance { taken, statements, interrupt_flag, layout, database, refreshing }
     }
 
     /// The instance whose function was bound last on this thread.
@@ -74,6 +88,11 @@ impl Instance {
 
     pub fn was_bound(self: &Arc<Self>) {
         LAST.set(Some(Arc::downgrade(self)));
+    }
+
+    /// Functions are added by one at a time.
+    pub fn refreshing(&self) -> MutexGuard<'_, ()> {
+        self.refreshing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where models are, as far as that is known before anybody asks for one.
@@ -184,7 +203,8 @@ mod tests {
     use super::*;
 
     fn instance() -> Instance {
-        Instance { taken: Mutex::new(None), statements: Mutex::new(HashMap::new()), interrupt_flag: None }
+        let layout = Err(Error("not here".to_string()));
+        Instance::new(None, Layouts { interrupt_flag: None, layout, database: None })
     }
 
     #[test]

@@ -5,7 +5,9 @@ mod context;
 mod entry;
 mod input;
 mod instance;
+mod layout;
 mod output;
+mod refresh;
 mod scalar;
 mod table;
 mod types;
@@ -17,9 +19,10 @@ use std::sync::Arc;
 
 use libduckdb_sys::*;
 
-use self::context::{Context, HOME, InterruptFlag, Value};
-use self::instance::{Given, Instance};
-use self::scalar::Function;
+use self::context::{Context, HOME, Value};
+use self::instance::{Given, Instance, Layouts};
+use self::layout::{DatabaseLayout, InterruptFlag, Layout};
+use self::scalar::{Answer, Function};
 use self::types::{LogicalType, c_text, owned_text};
 use super::library;
 use crate::core::caught::guard;
@@ -60,7 +63,7 @@ unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_acce
         let Some(database) = database else { return Ok(false) };
         library::switch_telemetry_off();
         round_in_parts(is_duckdb_1());
-        register(&Connection::open(*database)?)?;
+        register(&Connection::open(*database)?, *database)?;
         Ok(true)
     });
     result.unwrap_or_else(|error| {
@@ -125,12 +128,12 @@ impl Connection {
     }
 }
 
-fn register(connection: &Connection) -> Result<()> {
+fn register(connection: &Connection, database: duckdb_database) -> Result<()> {
     let known = connection.functions();
     let given = instance::given(&known);
     let instance = match known.contains("sqlinfer_version").then(|| connection.instance()).flatten() {
         Some(instance) => instance,
-        None => Arc::new(Instance::new(given.clone(), InterruptFlag::find(connection.0, &connection.context()))),
+        None => Arc::new(Instance::new(given.clone(), layouts(connection, database))),
     };
     let Given([home, onnxruntime, operators]) = given.unwrap_or_default();
     register_setting(connection, HOME, "folder of the models of sqlinfer", home);
@@ -144,26 +147,48 @@ fn register(connection: &Connection) -> Result<()> {
     if !known.contains("sqlinfer_version") {
         register_version(connection, &instance)?;
     }
-    for (name, call, sql_type) in [
-        ("predict", "predict", "DOUBLE"),
-        ("predict_label", "predict", "VARCHAR"),
-        ("predict_proba", "predict_proba", "MAP(VARCHAR, DOUBLE)"),
-    ] {
-        if !known.contains(name) {
-            let sql_type = SqlType::parse(sql_type)?;
-            let function =
-                Function { name: name.to_string(), call, sql_type, reference: None, instance: instance.clone() };
-            register_function(connection, function, Arity::UpTo(MOST_POSITIONS))?;
-        }
+    if !known.contains("sqlinfer_refresh") {
+        refresh::register(connection, &instance)?;
     }
-    // A folder that cannot be read says so when a model is asked for; it must not keep the extension from loading.
-    for (function, arity) in typed(&instance).unwrap_or_default() {
+    for (function, arity) in generic(&instance)? {
         if !known.contains(&function.name) {
-            // nor may a model whose type this DuckDB has not
-            let _ = register_function(connection, function, arity);
+            register_function(connection, function, arity)?;
         }
     }
+    register_typed(connection, &instance, &known);
     Ok(())
+}
+
+fn layouts(connection: &Connection, database: duckdb_database) -> Layouts {
+    Layouts {
+        interrupt_flag: InterruptFlag::find(connection.0, &connection.context()),
+        layout: Layout::find(connection),
+        database: DatabaseLayout::find(database, connection),
+    }
+}
+
+/// The functions of any model, which is their first argument.
+fn generic(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
+    let function = |name: &str, call, answer| {
+        let arity = if matches!(answer, Answer::Model(_)) { Arity::Any } else { Arity::UpTo(MOST_POSITIONS) };
+        (Function { name: name.to_string(), call, answer, reference: None, instance: instance.clone() }, arity)
+    };
+    let fixed = |name, call, sql_type| Ok(function(name, call, Answer::Fixed(SqlType::parse(sql_type)?)));
+    let label = fixed("predict_label", "predict", "VARCHAR")?;
+    if instance.layout.is_ok() {
+        let model = |call| function(call, call, Answer::Model(Arc::new(LogicalType::sign())));
+        return Ok(CALLS.into_iter().map(model).chain([label]).collect());
+    }
+    let proba = fixed("predict_proba", "predict_proba", "MAP(VARCHAR, DOUBLE)")?;
+    Ok(vec![fixed("predict", "predict", "DOUBLE")?, label, proba])
+}
+
+/// Functions of each model that the database does not have yet; their number. A folder that cannot be read says so when a
+/// model is asked for; it must not keep the extension from loading, nor may a model whose type this DuckDB has not.
+fn register_typed(connection: &Connection, instance: &Arc<Instance>, known: &HashSet<String>) -> usize {
+    let all = typed(instance).unwrap_or_default().into_iter();
+    let new = all.filter(|(function, _)| !known.contains(&function.name));
+    new.filter(|(function, arity)| register_function(connection, function.clone(), *arity).is_ok()).count()
 }
 
 /// How many arguments a function takes.
@@ -194,9 +219,9 @@ fn typed(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
                     "predict" => (format!("predict_{reference}"), Arity::Any),
                     _ => (format!("{call}({reference})"), Arity::Any),
                 };
-                let sql_type = answer.sql_type.clone();
+                let answer = Answer::Fixed(answer.sql_type.clone());
                 let reference = Some(reference.clone());
-                functions.push((Function { name, call, sql_type, reference, instance: instance.clone() }, arity));
+                functions.push((Function { name, call, answer, reference, instance: instance.clone() }, arity));
             }
         }
     }
@@ -274,7 +299,11 @@ fn register_function(connection: &Connection, function: Function, arity: Arity) 
     };
     let any = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_ANY);
     let text = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
-    let answer = LogicalType::of(&function.sql_type)?;
+    let made = match &function.answer {
+        Answer::Fixed(sql_type) => Arc::new(LogicalType::of(sql_type)?),
+        Answer::Model(sign) => sign.clone(),
+    };
+    let is_typed_when_bound = matches!(function.answer, Answer::Model(_));
     let c_name = c_text(&name);
     // SAFETY: all arguments are valid and copied; functions and set are ours and are destroyed once. Each function
     // owns its extra info.
@@ -283,14 +312,15 @@ fn register_function(connection: &Connection, function: Function, arity: Arity) 
         for count in counts {
             let mut overload = duckdb_create_scalar_function();
             duckdb_scalar_function_set_name(overload, c_name.as_ptr());
-            if function.reference.is_none() {
+            // a parameter of a type would be one that is known, and DuckDB would not bind the statement again with its value
+            if function.reference.is_none() && !is_typed_when_bound {
                 duckdb_scalar_function_add_parameter(overload, text.0);
             }
             match count {
                 Some(count) => (0..count).for_each(|_| duckdb_scalar_function_add_parameter(overload, any.0)),
                 None => duckdb_scalar_function_set_varargs(overload, any.0),
             }
-            duckdb_scalar_function_set_return_type(overload, answer.0);
+            duckdb_scalar_function_set_return_type(overload, made.0);
             duckdb_scalar_function_set_special_handling(overload);
             let extra = Box::into_raw(Box::new(function.clone()));
             duckdb_scalar_function_set_extra_info(overload, extra.cast(), Some(scalar::drop_function));

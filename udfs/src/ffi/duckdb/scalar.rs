@@ -10,24 +10,34 @@ use super::context::{Binding, Context};
 use super::input::column;
 use super::instance::{Instance, Taken, Versions};
 use super::output::Output;
-use super::types::c_text;
+use super::types::{LogicalType, c_text};
 use super::{dropped, guard};
+use crate::core::column::{Column, Data};
 use crate::core::error::{Error, Result, reference_not_constant, subquery};
 use crate::core::manifest::Call;
+use crate::core::names::{are_named, name_of};
 use crate::core::plan::{Form, Plan};
 use crate::core::predictor::{Predictor, State};
 use crate::core::reference::Reference;
 use crate::core::sqltype::{Given, Plain, SqlType};
 
-/// A function as it was registered: DuckDB fixes its type then.
+/// A function as it was registered.
 #[derive(Clone)]
 pub struct Function {
     pub name: String,
     pub call: &'static str,
-    pub sql_type: SqlType,
+    pub answer: Answer,
     /// The model; None for functions whose first argument names it.
     pub reference: Option<Reference>,
     pub instance: Arc<Instance>,
+}
+
+#[derive(Clone)]
+pub enum Answer {
+    /// DuckDB fixes the type when the function is registered.
+    Fixed(SqlType),
+    /// It is the model's own in each call; until then it is this one.
+    Model(Arc<LogicalType>),
 }
 
 /// What binding hands to the threads that run the call.
@@ -35,9 +45,14 @@ pub struct Function {
 struct Bound {
     /// None while a macro is defined or a statement prepared: the types of the arguments are known where it is called.
     call: Option<Ready>,
-    sql_type: SqlType,
-    /// The arguments' types; fields that are not read have a type that is not read.
+    /// None as above, where it is the model's.
+    sql_type: Option<SqlType>,
+    /// Arguments before the first feature.
+    first: u64,
+    /// The features' types; fields that are not read have a type that is not read.
     given: Vec<Given>,
+    /// The features are given by name, and so are a row.
+    named: bool,
 }
 
 /// A call whose model is known.
@@ -57,7 +72,14 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
             let function = duckdb_scalar_function_bind_get_extra_info(info).cast::<Function>();
             (Binding::new(info), function.as_ref().ok_or_else(|| Error("no function".to_string()))?)
         };
-        let bound = Box::into_raw(Box::new(bound(&binding, function)?));
+        let bound = bound(&binding, function)?;
+        if let Answer::Model(sign) = &function.answer {
+            let unknown = || Ok(LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_SQLNULL));
+            let answer = bound.sql_type.as_ref().map_or_else(unknown, LogicalType::of)?;
+            // SAFETY: the info is that of this callback.
+            unsafe { function.instance.layout.clone()?.answer(info, &function.name, sign, answer)? };
+        }
+        let bound = Box::into_raw(Box::new(bound));
         // SAFETY: DuckDB takes the data over, copies it by `copy` and drops it by `drop_bound`.
         unsafe {
             duckdb_scalar_function_set_bind_data(info, bound.cast(), Some(drop_bound));
@@ -85,26 +107,46 @@ unsafe extern "C" fn copy_bound(data: *mut c_void) -> *mut c_void {
 fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
     let context = binding.context();
     let mut given = binding.given().ok_or_else(|| subquery(&function.name))?;
-    let sql_type = function.sql_type.clone();
     if !given.iter().all(Given::is_known) {
-        return Ok(Bound { call: None, sql_type, given: Vec::new() });
+        let sql_type = match &function.answer {
+            Answer::Fixed(sql_type) => Some(sql_type.clone()),
+            Answer::Model(_) => None,
+        };
+        return Ok(Bound { call: None, sql_type, first: 0, given: Vec::new(), named: false });
     }
+    let instance = function.instance.clone();
+    let mut called = instance.layout.as_ref().map_or(Ok(Vec::new()), |layout| layout.all_called(binding))?;
+    let first = usize::from(function.reference.is_none());
     let reference = match &function.reference {
         Some(reference) => reference.clone(),
         None => {
             let text = binding.constant(0, &context);
-            given.remove(0);
             Reference::parse(&text.ok_or_else(|| reference_not_constant(&function.name))?)?
         }
     };
-    let instance = function.instance.clone();
+    given.drain(..first);
+    called.drain(..first.min(called.len()));
     let taken = instance.take(&context)?;
     let versions = instance.statement(context.connection());
     let version = versions.of(&taken.registry, &reference)?;
     let manifest = taken.registry.version(&reference.name, version)?;
     let call = manifest.call(function.call)?;
-    check_type(function, &reference, call)?;
-    let plan = Plan::new(&reference.to_string(), manifest.clone(), &given)?;
+    let model = reference.to_string();
+    let class = match function.call == "predict_proba" && manifest.class_follows(&given) {
+        true => Some(manifest.class(&model, binding.constant(binding.count() - 1, &context).as_deref())?),
+        false => None,
+    };
+    if class.is_some() {
+        given.pop();
+        called.truncate(given.len());
+    }
+    let sql_type = answer_type(function, &reference, call, class)?;
+    let named = are_named(&model, &manifest.feature_names(), &called)?;
+    if named {
+        let fields = called.iter().map(name_of).zip(given).map(|(name, given)| Ok((name?, given)));
+        given = vec![Given::Struct(fields.collect::<Result<_>>()?)];
+    }
+    let plan = Plan::new(&model, manifest.clone(), &given)?;
     if let (Form::Row(places), [Given::Struct(fields)]) = (&plan.form, given.as_mut_slice()) {
         let places: HashSet<usize> = places.iter().copied().collect();
         for (i, (_, field)) in fields.iter_mut().enumerate() {
@@ -113,43 +155,62 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
             }
         }
     }
-    let predictor = Arc::new(Predictor::new(plan, function.call, &function.sql_type)?);
-    Ok(Bound { call: Some(Ready { predictor, taken, instance, versions }), sql_type, given })
+    if let (true, [Given::Struct(fields)]) = (named, given.as_mut_slice()) {
+        given = std::mem::take(fields).into_iter().map(|(_, given)| given).collect();
+    }
+    let predictor = Arc::new(Predictor::new(plan, function.call, &sql_type, class)?);
+    let call = Some(Ready { predictor, taken, instance, versions });
+    Ok(Bound { call, sql_type: Some(sql_type), first: first as u64, given, named })
 }
 
-/// The model's answer must fit the type that the function was registered with.
-fn check_type(function: &Function, reference: &Reference, call: &Call) -> Result<()> {
-    let (name, answer) = (&function.name, &call.sql_type);
-    if function.reference.is_some() {
-        if *answer == function.sql_type {
-            return Ok(());
-        }
+/// What the call answers; an error where it does not fit the type that the function was registered with.
+fn answer_type(function: &Function, reference: &Reference, call: &Call, class: Option<usize>) -> Result<SqlType> {
+    let Answer::Fixed(sql_type) = &function.answer else {
+        return match (class, &call.sql_type) {
+            (Some(_), SqlType::Map(_, probability)) => Ok(*probability.clone()),
+            (_, own) => Ok(own.clone()),
+        };
+    };
+    let (name, own) = (&function.name, &call.sql_type);
+    if class.is_some() {
         return Err(Error(format!(
-            "{name}() of this database answers {}, and the model '{reference}' now answers {answer}: a function's \
-             type is fixed when the extension is loaded; open the database again",
-            function.sql_type
+            "{name}() answers {sql_type}, the probabilities of all classes: take that of one by {name}(…)[class]{}",
+            why_fixed(&function.instance)
         )));
     }
-    let fits = match &function.sql_type {
-        SqlType::Plain(Plain::Double) => answer.is_scalar() && *answer != SqlType::Plain(Plain::Varchar),
-        SqlType::Plain(_) => answer.is_scalar(),
+    if function.reference.is_some() {
+        if own == sql_type {
+            return Ok(sql_type.clone());
+        }
+        return Err(Error(format!(
+            "{name}() of this database answers {sql_type}, and the model '{reference}' now answers {own}: a function's \
+             type is fixed when the extension is loaded; open the database again"
+        )));
+    }
+    let fits = match sql_type {
+        SqlType::Plain(Plain::Double) => own.is_scalar() && *own != SqlType::Plain(Plain::Varchar),
+        SqlType::Plain(_) => own.is_scalar(),
         _ => true,
     };
     if fits {
-        return Ok(());
+        return Ok(sql_type.clone());
     }
     let typed = match reference.to_string() {
         plain if plain == reference.name => format!("predict_{plain}(…)"),
         other => format!("\"predict_{other}\"(…)"),
     };
-    let label = match answer.is_scalar() {
+    let label = match own.is_scalar() {
         true => format!("predict_label('{reference}', …) or "),
         false => String::new(),
     };
     Err(Error(format!(
-        "{name}() answers {}, and the model '{reference}' answers {answer}: call {label}{typed}",
-        function.sql_type
+        "{name}() answers {sql_type}, and the model '{reference}' answers {own}: call {label}{typed}{}",
+        why_fixed(&function.instance)
     )))
+}
+
+fn why_fixed(instance: &Instance) -> String {
+    instance.layout.as_ref().err().map_or(String::new(), |why| format!("; {why}"))
 }
 
 pub unsafe extern "C" fn init(info: duckdb_init_info) {
@@ -194,12 +255,14 @@ pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_
         // SAFETY: the chunk is valid; DuckDB has flattened its vectors, whose types are those that were bound.
         let (rows, columns) = unsafe {
             let rows = duckdb_data_chunk_get_size(input) as usize;
-            let first = duckdb_data_chunk_get_column_count(input) - bound.given.len() as u64;
-            let read = |(i, given)| column(duckdb_data_chunk_get_vector(input, first + i as u64), given, rows);
+            let read = |(i, given)| column(duckdb_data_chunk_get_vector(input, bound.first + i as u64), given, rows);
             (rows, bound.given.iter().enumerate().map(read).collect::<Vec<_>>())
         };
-        // SAFETY: the output vector has the registered type and room for the rows of the input.
-        let mut sink = unsafe { Output::new(output, &bound.sql_type) };
+        let row = |fields| vec![Column { valid: None, data: Data::Struct(fields) }];
+        let columns = if bound.named { row(columns) } else { columns };
+        let sql_type = bound.sql_type.as_ref().ok_or_else(|| Error("the call was not bound".to_string()))?;
+        // SAFETY: the output vector has the type that the call was bound with, and room for the rows of the input.
+        let mut sink = unsafe { Output::new(output, sql_type) };
         state.score(&columns, rows, &mut sink)
     });
     if let Err(error) = result {

@@ -49,6 +49,14 @@ impl LogicalType {
         LogicalType(unsafe { duckdb_create_logical_type(id) })
     }
 
+    /// A type that nothing else has: of a function whose answer has another type in each call.
+    pub fn sign() -> LogicalType {
+        let sign = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
+        // SAFETY: the type is ours, and the text is copied.
+        unsafe { duckdb_logical_type_set_alias(sign.0, c"MODEL_ANSWER".as_ptr()) };
+        sign
+    }
+
     pub fn of(sql_type: &SqlType) -> Result<LogicalType> {
         // SAFETY: the children are valid types that live until after the call, which copies them.
         let made = unsafe {

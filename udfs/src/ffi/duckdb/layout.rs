@@ -1,0 +1,437 @@
+//! What DuckDB holds in memory and its stable API does not show. Nothing else of the extension knows of it.
+//!
+//! | read | why | where |
+//! |---|---|---|
+//! | the answer's type in the function that is bound | DuckDB's own functions set it when they are bound; the API fixes it when the extension is loaded | [`Layout::answer`] |
+//! | what the arguments are called | DuckDB 1.5 takes `f(b := x, a := y)` for `f(x, y)` | [`Layout::called`] |
+//! | the database of a context | functions of new models are registered over a connection, and the API gives a database at LOAD only | [`DatabaseLayout::connect`] |
+//! | the flag of an interrupt | it ends a run that goes on | [`InterruptFlag`] |
+//!
+//! Before anything is believed: this version of DuckDB has been tried (`PLACES`), and at LOAD a function of ours is bound and run
+//! on a connection of our own, and finds exactly what it must find. Each read is then checked again: memory is read by
+//! the system, which says so where there is none, and what points to the place must be what it was at LOAD. Where one of these does not
+//! hold, the functions have the types that the API gives them, and their errors say so.
+
+use std::ffi::{CStr, c_int, c_void};
+use std::ptr;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libduckdb_sys::*;
+
+use super::context::{Binding, Context};
+use super::types::{LogicalType, c_text, owned_text};
+use super::{Connection, dropped, guard};
+use crate::core::error::{Error, Result};
+use crate::core::names::Called;
+
+/// A `shared_ptr` or two words of it, as bytes.
+const TWO_WORDS: usize = 2 * size_of::<usize>();
+
+/// How far into their objects things are, in DuckDB as it is built for Linux (libstdc++, 64 bits).
+#[derive(Clone, Copy)]
+struct Places {
+    version: &'static str,
+    /// In a `CScalarFunctionInternalBindInfo`: `ClientContext &`, `ScalarFunction &`.
+    context: usize,
+    function: usize,
+    /// In a `ScalarFunction`: `std::string name`, `LogicalType return_type`.
+    name: usize,
+    return_type: usize,
+    /// In an `Expression`: `ExpressionClass`, `std::string alias`.
+    class: usize,
+    alias: usize,
+}
+
+const PLACES: [Places; 1] =
+    [Places { version: "v1.5.6", context: 0, function: 8, name: 8, return_type: 208, class: 9, alias: 16 }];
+/// Where a `ClientContext` begins with a `weak_ptr` and the `shared_ptr` of its database, a `DuckDB` is such a pointer, and a
+/// `duckdb_database` points to a pointer to one.
+const DATABASES: [&str; 3] = ["v1.5.6", "v2.0.0", "v2.0.1"];
+
+/// In a `LogicalType`: id and physical type, padding, `shared_ptr` to all else.
+const TYPE: usize = 24;
+/// In a `std::string` of libstdc++: pointer, length, and room for 16 bytes, which short ones are in.
+const TEXT: usize = 32;
+const SHORT: usize = 16;
+/// No feature's name is longer, and nothing longer is compared.
+const LONGEST: usize = 4096;
+
+/// Classes of expressions that have a name only if they are given one: CASE, CAST, comparison, AND and OR, constant,
+/// function, operator, parameter, BETWEEN. A column has its own, given one or not.
+const NAMELESS: [u8; 9] = [26, 27, 29, 30, 31, 33, 34, 35, 39];
+
+/// Reads memory that may not be there: the system says so, where a plain read would end the process.
+struct Memory([c_int; 2]);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: both ends are ours and are closed once.
+        self.0.iter().for_each(|end| unsafe {
+            libc::close(*end);
+        });
+    }
+}
+
+impl Memory {
+    /// What every pipe holds, and writes in one piece.
+    const PIECE: usize = 512;
+
+    fn open() -> Option<Memory> {
+        let mut ends = [0; 2];
+        // SAFETY: the array has room for both ends of the pipe.
+        if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        let memory = Memory(ends);
+        // SAFETY: the ends are open; a write that would have to wait is an error instead.
+        let ready = ends.iter().all(|end| unsafe { libc::fcntl(*end, libc::F_SETFL, libc::O_NONBLOCK) } != -1);
+        ready.then_some(memory)
+    }
+
+    fn read<const N: usize>(&self, from: *const u8) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.copy(from, &mut bytes).then_some(bytes)
+    }
+
+    fn pointer(&self, from: *const u8) -> Option<*const u8> {
+        let word = usize::from_ne_bytes(self.read(from)?);
+        let aligned = word != 0 && word.is_multiple_of(size_of::<usize>());
+        aligned.then(|| ptr::with_exposed_provenance(word))
+    }
+
+    fn copy(&self, from: *const u8, bytes: &mut [u8]) -> bool {
+        let mut at = from;
+        bytes.chunks_mut(Memory::PIECE).all(|piece| {
+            let length = piece.len() as isize;
+            // SAFETY: the system checks what it is to read, and `piece` has room for what it writes.
+            let whole = unsafe {
+                libc::write(self.0[1], at.cast(), piece.len()) == length
+                    && libc::read(self.0[0], piece.as_mut_ptr().cast(), piece.len()) == length
+            };
+            at = at.wrapping_add(piece.len());
+            whole
+        })
+    }
+
+    /// A `std::string`; of one that is too long for a name, the beginning.
+    fn text(&self, from: *const u8) -> Option<String> {
+        let text: [u8; TEXT] = self.read(from)?;
+        let word = |i: usize| text[i..i + size_of::<usize>()].try_into().map(usize::from_ne_bytes).ok();
+        let (start, length) = (word(0)?, word(8)?);
+        if start == from.wrapping_add(16).addr() {
+            let short = length < SHORT && text[16 + length] == 0;
+            return short.then(|| String::from_utf8_lossy(&text[16..16 + length]).into_owned());
+        }
+        if start == 0 || length < SHORT || length > isize::MAX as usize {
+            return None;
+        }
+        let mut bytes = vec![0; length.min(LONGEST)];
+        let whole = self.copy(ptr::with_exposed_provenance(start), &mut bytes);
+        whole.then(|| String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+/// A DuckDB whose functions are typed, and told the names of their arguments, when they are bound.
+#[derive(Clone, Copy)]
+pub struct Layout(Places);
+
+impl Layout {
+    /// Raises what is said of a DuckDB where this cannot be done.
+    pub fn find(connection: &Connection) -> Result<Layout> {
+        let version = version();
+        let places = PLACES.iter().find(|places| places.version == version);
+        let layout = Layout(*places.ok_or_else(|| fixed_types(&version))?);
+        if probe::finds_what_it_must(layout, connection) { Ok(layout) } else { Err(fixed_types(&version)) }
+    }
+
+    /// Give the call that is bound an answer of this type. `sign` is the type that its function was registered with, which
+    /// nothing else has.
+    ///
+    /// # Safety
+    /// `info` must be that of a running bind callback of a scalar function.
+    pub unsafe fn answer(
+        &self,
+        info: duckdb_bind_info,
+        name: &str,
+        sign: &LogicalType,
+        answer: LogicalType,
+    ) -> Result<()> {
+        // SAFETY: promised by the caller.
+        let place = unsafe { self.return_type(info, name, sign) };
+        let place = place.ok_or_else(|| Error(format!("{name}: {}", fixed_types(&version()).0)))?;
+        // SAFETY: the place holds a LogicalType, one that is equal to `sign` in every byte that counts, of a function that
+        // DuckDB has made for this call; `answer` points to another one. They change places, so nothing that they share is
+        // counted anew, and `answer` drops what the function had.
+        unsafe { ptr::swap_nonoverlapping(place, answer.0.cast::<u8>(), TYPE) };
+        Ok(())
+    }
+
+    /// Where the function that is bound has the type `sign`; None if there is any doubt.
+    ///
+    /// # Safety
+    /// As for `answer`.
+    unsafe fn return_type(&self, info: duckdb_bind_info, name: &str, sign: &LogicalType) -> Option<*mut u8> {
+        let memory = Memory::open()?;
+        let info_bytes = info.cast::<u8>().cast_const();
+        // SAFETY: promised by the caller.
+        let context = unsafe { Binding::new(info) }.context().inside()?;
+        if !ptr::addr_eq(memory.pointer(info_bytes.wrapping_add(self.0.context))?, context) {
+            return None;
+        }
+        let function = memory.pointer(info_bytes.wrapping_add(self.0.function))?;
+        if memory.text(function.wrapping_add(self.0.name))? != name {
+            return None;
+        }
+        let place = function.wrapping_add(self.0.return_type);
+        let (found, wanted) = (memory.read::<TYPE>(place)?, memory.read::<TYPE>(sign.0.cast())?);
+        // between the ids and the pointers lies nothing
+        let same = found[..2] == wanted[..2] && found[8..] == wanted[8..] && wanted[8..].iter().any(|byte| *byte != 0);
+        same.then_some(place.cast_mut())
+    }
+
+    /// What an argument that DuckDB has shown is called; None if that cannot be read.
+    fn called(&self, memory: &Memory, expression: duckdb_expression) -> Option<Called> {
+        let expression = memory.pointer(expression.cast::<u8>().cast_const())?;
+        let [class] = memory.read(expression.wrapping_add(self.0.class))?;
+        let name = memory.text(expression.wrapping_add(self.0.alias))?;
+        Some(match name.as_str() {
+            "" => Called::Nothing,
+            _ if NAMELESS.contains(&class) => Called::Named(name),
+            _ => Called::Column(name),
+        })
+    }
+
+    /// What the arguments of the call that is bound are called.
+    pub fn all_called(&self, binding: &Binding) -> Result<Vec<Called>> {
+        let unseen = || Error("the names of the arguments cannot be read; give the features in a row".to_string());
+        let memory = Memory::open().ok_or_else(unseen)?;
+        (0..binding.count()).map(|i| self.called(&memory, binding.argument(i).0).ok_or_else(unseen)).collect()
+    }
+}
+
+fn version() -> String {
+    // SAFETY: the text is static.
+    unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy().into_owned()
+}
+
+fn fixed_types(version: &str) -> Error {
+    Error(format!("this build of DuckDB {version} gives the functions of an extension one type each"))
+}
+
+/// Another connection to the database of a context.
+#[derive(Clone, Copy)]
+pub struct DatabaseLayout(());
+
+impl DatabaseLayout {
+    /// In a `ClientContext`, behind a `weak_ptr`.
+    const DATABASE: usize = TWO_WORDS;
+
+    /// None where it cannot be done. `database`: the one that `connection` is to.
+    pub fn find(database: duckdb_database, connection: &Connection) -> Option<DatabaseLayout> {
+        if !DATABASES.contains(&version().as_str()) {
+            return None;
+        }
+        let memory = Memory::open()?;
+        let duckdb = memory.pointer(database.cast::<u8>().cast_const())?;
+        let wanted: [u8; TWO_WORDS] = memory.read(duckdb)?;
+        let found: [u8; TWO_WORDS] = memory.read(connection.context().inside()?.wrapping_add(Self::DATABASE))?;
+        (found == wanted && found.iter().any(|byte| *byte != 0)).then_some(DatabaseLayout(()))
+    }
+
+    pub fn connect(self, context: &Context) -> Option<Connection> {
+        let memory = Memory::open()?;
+        // DuckDB only looks at what a handle of a database points to: a handle of a DuckDB, which is one of its instance
+        let place = context.inside()?.wrapping_add(Self::DATABASE);
+        let duckdb = [memory.pointer(place)?, memory.pointer(place.wrapping_add(size_of::<usize>()))?];
+        let handle = [duckdb.as_ptr(), ptr::null()];
+        Connection::open(handle.as_ptr().cast_mut().cast()).ok()
+    }
+}
+
+/// How far into its object DuckDB keeps the flag that interrupting a connection sets. The stable API can set it and cannot
+/// show it: where it is, is found by setting it, on a connection of our own.
+#[derive(Clone, Copy)]
+pub struct InterruptFlag(pub usize);
+
+impl InterruptFlag {
+    /// The object begins with two shared pointers and this flag, and is far larger.
+    const LOOKED_AT: usize = 64;
+
+    /// None where it is not found beyond doubt; queries then end between batches only.
+    pub fn find(connection: duckdb_connection, context: &Context) -> Option<InterruptFlag> {
+        let inside = context.inside()?;
+        let memory = Memory::open()?;
+        let bytes = || memory.read::<{ InterruptFlag::LOOKED_AT }>(inside);
+        let before = bytes()?;
+        // SAFETY: the connection is valid; it runs nothing, and the next query begins without the flag.
+        unsafe { duckdb_interrupt(connection) };
+        let after = bytes()?;
+        let mut changed = (0..InterruptFlag::LOOKED_AT).filter(|i| before[*i] != after[*i]);
+        let found = changed.next().filter(|i| (before[*i], after[*i]) == (0, 1))?;
+        if changed.next().is_some() {
+            return None;
+        }
+        // SAFETY: connection and text are valid, no result is asked for.
+        unsafe { duckdb_query(connection, c"SELECT 1".as_ptr(), std::ptr::null_mut()) };
+        // SAFETY: the byte has just been read.
+        let is_taken_back = unsafe { AtomicU8::from_ptr(inside.add(found)) }.load(Ordering::Relaxed) == 0;
+        is_taken_back.then_some(InterruptFlag(found))
+    }
+}
+
+/// A function that is called once, at LOAD.
+mod probe {
+    use super::*;
+
+    const NAME: &str = "sqlinfer_probe";
+    const LONG: &str = "a name that has no room in the text's own sixteen bytes";
+    const ANSWER: &str = "as it must be";
+
+    struct Probe {
+        layout: Layout,
+        sign: LogicalType,
+        /// Until it has been asked.
+        is_open: Mutex<bool>,
+    }
+
+    pub fn finds_what_it_must(layout: Layout, connection: &Connection) -> bool {
+        let probe = Arc::new(Probe { layout, sign: LogicalType::sign(), is_open: Mutex::new(true) });
+        if !register(connection, &probe) {
+            return false;
+        }
+        let query = format!(
+            "SELECT typeof({NAME}(1, short := 2, \"{LONG}\" := 3, c, d := c + 1)), {NAME}(1, short := 2, \"{LONG}\" := 3, c, d \
+             := c + 1) FROM (SELECT 4 AS c)"
+        );
+        let answers = connection.row(&query);
+        *probe.is_open.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        answers == ["VARCHAR", ANSWER]
+    }
+
+    fn expected() -> [Called; 5] {
+        let named = |name: &str| Called::Named(name.to_string());
+        [Called::Nothing, named("short"), named(LONG), Called::Column("c".to_string()), named("d")]
+    }
+
+    fn register(connection: &Connection, probe: &Arc<Probe>) -> bool {
+        let any = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_ANY);
+        // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once. It owns its extra info.
+        unsafe {
+            let mut function = duckdb_create_scalar_function();
+            duckdb_scalar_function_set_name(function, c_text(NAME).as_ptr());
+            duckdb_scalar_function_set_varargs(function, any.0);
+            duckdb_scalar_function_set_return_type(function, probe.sign.0);
+            let extra = Box::into_raw(Box::new(probe.clone()));
+            duckdb_scalar_function_set_extra_info(function, extra.cast(), Some(drop_probe));
+            duckdb_scalar_function_set_bind(function, Some(bind));
+            duckdb_scalar_function_set_function(function, Some(execute));
+            let state = duckdb_register_scalar_function(connection.0, function);
+            duckdb_destroy_scalar_function(&mut function);
+            state == DuckDBSuccess
+        }
+    }
+
+    unsafe extern "C" fn drop_probe(data: *mut c_void) {
+        // SAFETY: the data is the probe that was registered, and DuckDB drops it once.
+        unsafe { dropped::<Arc<Probe>>(data) };
+    }
+
+    unsafe extern "C" fn bind(info: duckdb_bind_info) {
+        let result = guard(|| {
+            // SAFETY: DuckDB calls with a valid info; the extra info is the probe that was registered.
+            let (binding, probe) = unsafe {
+                let probe = duckdb_scalar_function_bind_get_extra_info(info).cast::<Arc<Probe>>();
+                (Binding::new(info), probe.as_ref().ok_or_else(|| Error("no probe".to_string()))?)
+            };
+            if !*probe.is_open.lock().unwrap_or_else(PoisonError::into_inner) {
+                return Err(Error(format!("{NAME}() is asked when sqlinfer is loaded, and by sqlinfer alone")));
+            }
+            if probe.layout.all_called(&binding)? != expected() {
+                return Err(Error("the names are not where they were".to_string()));
+            }
+            let answer = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
+            // SAFETY: the info is that of this callback.
+            unsafe { probe.layout.answer(info, NAME, &probe.sign, answer) }
+        });
+        if let Err(error) = result {
+            // SAFETY: the info is valid for the time of the callback.
+            unsafe { duckdb_scalar_function_bind_set_error(info, c_text(&error.0).as_ptr()) };
+        }
+    }
+
+    unsafe extern "C" fn execute(_: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
+        let _ = guard(|| {
+            let text = c_text(ANSWER);
+            // SAFETY: binding has made the output one of texts, with room for the rows of the input; DuckDB copies the text.
+            unsafe {
+                (0..duckdb_data_chunk_get_size(input))
+                    .for_each(|row| duckdb_vector_assign_string_element(output, row, text.as_ptr()));
+            }
+            Ok(())
+        });
+    }
+}
+
+impl Connection {
+    /// The texts of a query's only row; nothing where it fails.
+    fn row(&self, query: &str) -> Vec<String> {
+        // SAFETY: connection, query and result are valid; the result is destroyed once, the texts are ours.
+        unsafe {
+            let mut result: duckdb_result = std::mem::zeroed();
+            let asked = duckdb_query(self.0, c_text(query).as_ptr(), &mut result) == DuckDBSuccess;
+            let columns =
+                if asked && duckdb_row_count(&mut result) == 1 { duckdb_column_count(&mut result) } else { 0 };
+            let row = (0..columns).map(|i| owned_text(duckdb_value_varchar(&mut result, i, 0))).collect();
+            duckdb_destroy_result(&mut result);
+            row
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_there_is_not_read() {
+        let memory = Memory::open().unwrap();
+        let here: Vec<u8> = (0..2000).map(|i| i as u8).collect();
+        let mut copy = vec![0; 2000];
+        assert!(memory.copy(here.as_ptr(), &mut copy) && copy == here);
+        for nowhere in [0, 8, 0x1000, usize::MAX - 7] {
+            let nowhere = ptr::without_provenance(nowhere);
+            assert!(memory.read::<8>(nowhere).is_none() && memory.text(nowhere).is_none());
+        }
+        assert_eq!(memory.read::<4>(here.as_ptr()), Some([0, 1, 2, 3]));
+    }
+
+    /// As libstdc++ has it, in memory of our own.
+    #[repr(C)]
+    struct Text {
+        start: usize,
+        length: usize,
+        own: [u8; 16],
+    }
+
+    #[test]
+    fn texts_are_read_within_their_bounds() {
+        let memory = Memory::open().unwrap();
+        let read = |text: &Text| memory.text(ptr::from_ref(text).cast());
+        let mut short = Box::new(Text { start: 0, length: 3, own: *b"age\0............" });
+        short.start = short.own.as_ptr().addr();
+        assert_eq!(read(&short), Some("age".to_string()));
+        for length in [16, 2, usize::MAX] {
+            short.length = length;
+            assert_eq!(read(&short), None, "{length}");
+        }
+        let long = "x".repeat(10_000);
+        let text = |start, length| Text { start, length, own: [0; 16] };
+        let start = long.as_ptr().expose_provenance();
+        assert_eq!(read(&text(start, 20)), Some("x".repeat(20)));
+        assert_eq!(read(&text(start, 10_000)).map(|text| text.len()), Some(LONGEST));
+        for (start, length) in [(start, 3), (start, usize::MAX), (0, 20), (0x1000, 20)] {
+            assert_eq!(read(&text(start, length)), None, "{start} {length}");
+        }
+    }
+}
