@@ -107,6 +107,14 @@ class ModelNotFound(SqlinferError, LookupError):
 
 class CallError(SqlinferError, ValueError):
     @classmethod
+    def no_class(cls, model: str, name: str, classes: list[str]) -> CallError:
+        return cls(f"model {model!r} has no class {name!r}; {suggest(name, classes, 'classes')}")
+
+    @classmethod
+    def no_constant_class(cls, model: str, classes: list[str]) -> CallError:
+        return cls(f"model {model!r}: the class must be a constant, the last argument; classes: {named(classes)}")
+
+    @classmethod
     def index(cls, function: str) -> CallError:
         return cls(
             f"{function}() cannot be indexed: what a model answers is another when another version is promoted, and "

@@ -92,7 +92,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" not in item.keywords:
             case = getattr(item, "callspec", None)
-            engine = case.params.get("engine", "") if case else ""
+            engine = case.params.get("engine") or case.params.get("face", "") if case else ""
             kept.setdefault((item.nodeid.partition("[")[0], engine), item)
     config.hook.pytest_deselected(items=[item for item in items if item not in kept.values()])
     items[:] = kept.values()

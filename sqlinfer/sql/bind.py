@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature, named
@@ -17,6 +18,7 @@ from sqlinfer.sql.scope import may_mean_another, only_table
 __all__ = ["Function", "TypedCall", "bind"]
 
 _STARS = ("star", "stars", "row", "unpack")
+_CONSTANT = re.compile(r"'(?:[^']|'')*'|-?\d+|true|false", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class TypedCall:
     """``sql`` is the user's own text, and ``arguments`` spans of it, each with what to put around it; ``names``: what
     the features are called that they are for, if the user named them or their row. ``by_name``: the arguments come
     from a row or from the columns in scope, and DuckDB says which of them it cannot find. ``packed``: they come as one
-    struct of columns, which has their names, and which DuckDB cannot make everywhere."""
+    struct of columns, which has their names, and which DuckDB cannot make everywhere. ``key``: the class whose
+    probability is asked for, as SQL."""
 
     function: Function
     call: SqlCall
@@ -68,6 +71,7 @@ class TypedCall:
     by_name: bool = False
     names: tuple[str, ...] = ()
     packed: bool = False
+    key: str = ""
 
 
 def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]) -> TypedCall:
@@ -78,8 +82,13 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     table. A model of one feature is given ``t`` itself, which may be a column that is that feature.
 
     A star becomes the columns that the model needs, by name; a struct of columns where a name may mean something else.
+    Behind the features ``predict_proba('m', …, 'yes')`` names a class.
     """
     names = signature.feature_names
+    if call.function == "predict_proba" and _class_follows(call.arguments, sql, names, is_row):
+        *features, last = call.arguments
+        key = _class(sql[last.start : last.end], str(function.reference), signature.labels)
+        return replace(bind(replace(call, arguments=tuple(features)), function, signature, sql, is_row), key=key)
     arguments = call.arguments
     starred = [argument for argument in arguments if argument.kind in _STARS]
     if starred and (len(arguments) > 1 or starred[0].name):
@@ -107,6 +116,35 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     if len(arguments) != 1 and len(arguments) != len(names):
         raise FeatureCount.of(str(function.reference), len(arguments), names)
     return TypedCall(function, call, sql, [("{}", argument) for argument in arguments])
+
+
+def _class_follows(
+    arguments: Sequence[Argument], sql: str, names: Sequence[str], is_row: Callable[[str], bool]
+) -> bool:
+    """Whether there is one argument more than the features are."""
+    if len(arguments) < 2 or arguments[-1].name:
+        return False
+    if len(arguments) == len(names) + 1 or all(argument.name for argument in arguments[:-1]):
+        return True
+    first, last = (sql[argument.start : argument.end] for argument in arguments[:: len(arguments) - 1])
+    is_row_first = arguments[0].kind in _STARS or first.startswith("{") or is_row(first.strip('"'))
+    may_be_row = arguments[0].kind == "name" and len(names) != 2 and _CONSTANT.fullmatch(last) is not None
+    return len(arguments) == 2 and (is_row_first or may_be_row)
+
+
+def _class(text: str, model: str, classes: Sequence[str | int | bool]) -> str:
+    """The class that a constant names, as SQL has it among the keys."""
+    texts = [str(known).lower() if isinstance(known, bool) else str(known) for known in classes]
+    if not _CONSTANT.fullmatch(text):
+        raise CallError.no_constant_class(model, texts)
+    asked = text[1:-1].replace("''", "'") if text.startswith("'") else text.lower()
+    if asked not in texts:
+        raise CallError.no_class(model, asked, texts)
+    return f"[{_text(asked)}]" if isinstance(classes[texts.index(asked)], str) else f"[{asked}]"
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _packed(star: Argument, names: Sequence[str]) -> tuple[str, Argument | None]:

@@ -144,7 +144,7 @@ class _Rewriting:
         if self.by_name and typed.names and not spelled.names:
             fields = zip(typed.names, rendered, strict=True)
             rendered = ["{" + ", ".join(f"{quoted(name)}: {value}" for name, value in fields) + "}"]
-        text = f"{_spelled(call, spelled)}({', '.join(rendered)})"
+        text = f"{_spelled(call, spelled)}({', '.join(rendered)}){typed.key}"
         if text != self.sql[call.start : call.end]:
             self.changed = call.end
         return text
