@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from scipy import sparse
 from sklearn.ensemble import VotingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
@@ -300,3 +301,17 @@ def test_catboosts_own_onnx_files(tmp_path, engine, target):
     assert [label for label, _ in given] == model.predict(X.fillna(0)).ravel().tolist()
     proba = [list(row.values()) for _, row in given]
     np.testing.assert_allclose(proba, model.predict_proba(X.fillna(0)), atol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_only_zero_is_missing_in_a_sparse_matrix(tmp_path, engine):
+    """Not what XGBoost's single precision rounds to zero."""
+    random = np.random.default_rng(3)
+    dense = random.random((200, 2)) * random.integers(0, 2, (200, 2))
+    model = xgboost.XGBRegressor(n_estimators=5).fit(sparse.csr_matrix(dense), dense[:, 0] == 0)
+    sqlinfer.register("m", model, sample=sparse.csr_matrix(dense), registry=tmp_path)
+    rows = [[0.0, 0.5], [5e-324, 0.5], [-0.0, 0.5], [1e-30, 0.0]]
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        given = [con.execute("SELECT predict('m', $1, $2)", row).fetchall()[0][0] for row in rows]
+    assert given == pytest.approx([model.predict(sparse.csr_matrix([row]))[0] for row in rows])
+    assert given[0] != given[1]

@@ -23,6 +23,7 @@ __all__ = [
     "answers_of_scores",
     "candidate",
     "constant_candidate",
+    "in_singles",
 ]
 
 _ML_OPSET = 5
@@ -36,7 +37,8 @@ class Forest:
     """Boosted trees as data. ``link`` turns sums into answers: identity, sigmoid, softmax, exp, …
 
     ``double``: the library compares and adds in double precision; ``narrow``: it compares in single all the same.
-    ``missing``: numbers that stand for missing. ``zero_is_missing``: the columns in which a zero is.
+    ``missing``: numbers that stand for missing. ``zero_is_missing``: the columns in which a zero is. ``sparse``: it is
+    given sparse matrices of doubles, in which what is zero is missing.
     ``fractions``: what becomes of a category's number that is not whole. ``unknown``: the number of no category, None
     where such is refused.
     ``threshold``: the second of two classes is the label where its probability is above it.
@@ -50,6 +52,7 @@ class Forest:
     double: bool
     missing: tuple[float, ...] = ()
     zero_is_missing: tuple[int, ...] = ()
+    sparse: bool = False
     narrow: bool = False
     fractions: Literal["floor", "cut"] = "floor"
     unknown: float | None = float("nan")
@@ -82,15 +85,17 @@ def candidate(
     """
     graph = GraphBuilder()
     element = helper.np_dtype_to_tensor_dtype(forest.dtype)
+    double = forest.double or forest.sparse
     numbers = [name for name in names if name not in categories]
     inputs: list[onnx.ValueInfoProto] = []
     features: dict[str, tuple[str, str, str, int | None]] = {}
     parts: list[str] = []
     if numbers:
-        inputs.append(helper.make_tensor_value_info("X", element, [None, len(numbers)]))
-        sql = "DOUBLE" if forest.double else "FLOAT"
+        given = TensorProto.DOUBLE if double else TensorProto.FLOAT
+        inputs.append(helper.make_tensor_value_info("X", given, [None, len(numbers)]))
+        sql = "DOUBLE" if double else "FLOAT"
         features |= {name: (name, sql, "X", i) for i, name in enumerate(numbers)}
-        parts = ["X"]
+        parts = [in_singles(graph, "X", forest) if forest.sparse else "X"]
         if forest.refuses is not None:
             _refuse_infinite(graph, "X", forest.refuses)
     for i, name in enumerate(names):
@@ -135,6 +140,14 @@ def above(graph: GraphBuilder, proba: str, forest: Forest) -> str:
     reached = graph.add("Greater", second, graph.constant(np.array(forest.threshold, forest.dtype)))
     chosen = graph.add("Cast", reached, to=helper.np_dtype_to_tensor_dtype(forest.dtype))
     return graph.add("Concat", graph.add("Sub", graph.constant(np.array(1, forest.dtype)), chosen), chosen, axis=1)
+
+
+def in_singles(graph: GraphBuilder, doubles: str, forest: Forest) -> str:
+    """As a forest of singles has them. What singles round to zero is not zero in a sparse matrix."""
+    if forest.sparse:
+        zero, nan = (graph.constant(np.array(value, np.float64)) for value in (0, np.nan))
+        doubles = graph.add("Where", graph.add("Equal", doubles, zero), nan, doubles)
+    return graph.add("Cast", doubles, to=TensorProto.FLOAT)
 
 
 def _refuse_infinite(graph: GraphBuilder, source: str, who: str) -> None:

@@ -210,16 +210,14 @@ def forest_of(model: Any, *, sparse: bool = False) -> Forest:
     missing = float(getattr(model, "missing", np.nan))
     # those that keep the categories look for the next one where one is unknown (seen in XGBoost 3.2)
     keeps = any(encoded.get("values") for encoded in model_json.get("cats", {}).get("enc", []))
-    marks = {missing} if missing == missing else set()
-    if sparse:  # what is not stored is missing
-        marks.add(0.0)
     return Forest(
         trees,
         outputs,
         base,
         link,
         double=False,
-        missing=tuple(marks),
+        missing=(missing,) if missing == missing else (),
+        sparse=sparse,
         unknown=None if keeps else -1.0,
         refuses="a Booster of XGBoost" if is_booster else None,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from sqlinfer.models.convert.boosted import Forest, above, add_answers
+from sqlinfer.models.convert.boosted import Forest, above, add_answers, in_singles
 from sqlinfer.models.convert.sklearn.exact.dispatch import Scores, classifier, regressor
 from sqlinfer.models.convert.sklearn.exact.table import Table, Unsupported
 from sqlinfer.models.convert.sklearn.exact.writer import Writer, name_of
@@ -72,7 +72,7 @@ def _categories(model: Any, width: int) -> dict[int, list[Any]]:
 def _answers(w: Writer, forest: Forest, x: Table, *, classifies: bool) -> str:
     value = w.matrix(x)
     if not forest.double:
-        value = w.add("Cast", value, to=TensorProto.FLOAT)
+        value = in_singles(w, value, forest)
     answers = add_answers(w, forest, value, classifier=classifies, width=x.width)
     if forest.double:
         return answers
