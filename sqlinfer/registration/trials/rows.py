@@ -24,6 +24,7 @@ LARGEST_WHOLE = 2**53
 _BASES = 3
 _MOST_FEATURES = 48
 _MOST_THRESHOLDS = 6
+_MOST_MIXTURES = 20_000
 _MOST_CATEGORIES = 200
 _LONG = 10_000
 _TEXTS = (
@@ -98,7 +99,7 @@ def _add(drawn: dict[tuple[Any, ...], Any], row: Made, given: tuple[pa.DataType,
 
 
 def _changes(odd: Sequence[Sequence[_Odd]]) -> Iterator[list[tuple[int, _Odd]]]:
-    """All features at once; then each alone, by turns; then pairs, of which some come early."""
+    """All features at once; then each alone, by turns; then pairs, of which some come early; then mixtures."""
     yield from _together(odd)
     chosen = _spread(range(len(odd)), _MOST_FEATURES)
     levels = zip_longest(*(odd[i] for i in chosen))
@@ -108,6 +109,8 @@ def _changes(odd: Sequence[Sequence[_Odd]]) -> Iterator[list[tuple[int, _Odd]]]:
         if len(chosen) > 1:
             yield from (pair for pair, _ in zip(pairs, range(max(1, len(chosen) // 3)), strict=False))
     yield from pairs
+    if len(chosen) > 1:
+        yield from _mixtures(odd, chosen)
 
 
 def _together(odd: Sequence[Sequence[_Odd]]) -> Iterator[list[tuple[int, _Odd]]]:
@@ -134,6 +137,15 @@ def _pairs(odd: Sequence[Sequence[_Odd]], chosen: Sequence[int]) -> Iterator[lis
         for a, b in beside:
             if odd[a] and odd[b]:
                 yield [(a, odd[a][k % len(odd[a])]), (b, odd[b][(5 * k + k // 7) % len(odd[b])])]
+
+
+def _mixtures(odd: Sequence[Sequence[_Odd]], chosen: Sequence[int]) -> Iterator[list[tuple[int, _Odd]]]:
+    """Any values in two features and more, drawn by the same numbers each time."""
+    random = np.random.default_rng(0)
+    for _ in range(_MOST_MIXTURES):
+        size = int(random.integers(2, len(chosen) + 1))
+        places = sorted(int(i) for i in random.choice(chosen, size, replace=False))
+        yield [(i, odd[i][int(random.integers(len(odd[i])))]) for i in places if odd[i]]
 
 
 def _odd_values(column: pa.ChunkedArray, name: str, splits: Splits, nulls: bool) -> list[_Odd]:
@@ -186,10 +198,10 @@ def _odd_wholes(known: np.ndarray, splits: Splits) -> list[int]:
     ]  # fmt: skip
 
 
+@np.errstate(over="ignore")
 def _around(threshold: float) -> list[float]:
     """The threshold, and what is nearest to it in double and in single precision."""
-    with np.errstate(over="ignore"):
-        single = np.float32(threshold)
+    single = np.float32(threshold)
     beside = [float(np.nextafter(single, np.float32(x))) for x in (-np.inf, np.inf)]
     return [threshold, math.nextafter(threshold, -math.inf), math.nextafter(threshold, math.inf), *beside]
 
