@@ -146,7 +146,7 @@ def without(tmp_path, monkeypatch):
         (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no {package}')")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, package, raising=False)
-        monkeypatch.setattr(sqlinfer.registration, "worker", fresh)
+        monkeypatch.setattr("sqlinfer.registration.worker", fresh)
 
     yield hide
     fresh.close()

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import re
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import sqlinfer
 from sqlinfer.cli.models import batch_text, guards_text, register
 from sqlinfer.cli.options import chosen_format, format_option, limit_options, registry_option
-from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError, SqlinferError, named
-from sqlinfer.models.facts import Facts, read_facts
-from sqlinfer.models.questions import FLAGS, Question, questions
 from sqlinfer.models.reference import RESERVED
-from sqlinfer.models.registry import Registry
-from sqlinfer.models.signature import Feature, Signature
-from sqlinfer.runtime.operators import Lack, lacking
-from sqlinfer.temporary import temporary_folder
-from sqlinfer.worker import Limits, worker
+
+if TYPE_CHECKING:
+    from sqlinfer.models.facts import Facts
+    from sqlinfer.models.questions import Question
+    from sqlinfer.models.signature import Feature, Signature
+    from sqlinfer.runtime.operators import Lack
 
 __all__ = ["doctor"]
 
@@ -80,6 +76,11 @@ def doctor(model: Path | None, format_: str | None, registry: str | None, **limi
 
 
 def _examine(path: Path, limits: dict[str, Any]) -> _Report:
+    from sqlinfer.models.facts import read_facts
+    from sqlinfer.models.questions import FLAGS, Question
+    from sqlinfer.runtime.operators import lacking
+    from sqlinfer.worker import Limits, worker
+
     facts = worker.call(read_facts, path, about=str(path), limits=Limits.of(**limits))
     about, signature, refusal = _trial(path, limits)
     asked = _questions(facts, signature)
@@ -98,6 +99,8 @@ def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Signature | 
 
     Returns which of the ways was accepted, what came of it, and why the file was refused before.
     """
+    from sqlinfer.temporary import temporary_folder
+
     refusal = None
     with temporary_folder() as folder:
         for about, way in _WAYS.items():
@@ -112,6 +115,8 @@ def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Signature | 
 
 def _questions(facts: Facts, signature: Signature | None) -> list[Question]:
     """What is open; a flag that this version of register does not have is no answer."""
+    from sqlinfer.models.questions import Question, questions
+
     offered = {option for parameter in register.params for option in parameter.opts}
     return [
         question if question.flag and question.flag.split()[0] in offered else Question(question.about, question.text)
@@ -196,7 +201,9 @@ def _size(count: int) -> str:
 
 
 def _installation(registry: str | None) -> list[tuple[str, str]]:
-    store = Registry(registry)
+    import platform
+
+    store = sqlinfer.Registry(registry)
     lines = [("python", f"{platform.python_version()} on {platform.machine()}"), ("sqlinfer", sqlinfer.__version__)]
     lines += [(name, _version(name) or "missing") for name in _NEEDED]
     lines += [
@@ -211,6 +218,8 @@ def _installation(registry: str | None) -> list[tuple[str, str]]:
 def _why(engine: str) -> str:
     """Why it is not the fast one, and how to get that."""
     if engine == "native":
+        from sqlinfer.engines.native import extension_path
+
         return f" ({extension_path()})"
     try:
         with sqlinfer.connect(engine="native"):
@@ -220,7 +229,9 @@ def _why(engine: str) -> str:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return version(package)
+    except PackageNotFoundError:
         return None

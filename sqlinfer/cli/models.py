@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,12 +18,12 @@ from sqlinfer.cli.options import (
     print_rows,
     registry_option,
 )
-from sqlinfer.engines.catalogue import CATALOGUE, row
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
-from sqlinfer.models.registry import Registry
-from sqlinfer.models.signature import Batch, Feature, ImagePreparation, TextPreparation, WordsPreparation
-from sqlinfer.registration.trials import TRIALS
+
+if TYPE_CHECKING:
+    from sqlinfer import Registry
+    from sqlinfer.models.signature import Batch, Feature, ImagePreparation, TextPreparation, WordsPreparation
 
 __all__ = ["alias", "batch_text", "guards_text", "list_", "register", "remove", "show", "verify"]
 
@@ -73,7 +73,7 @@ _MOST_GUARDED = 8
 @click.option(
     "--trials",
     type=click.IntRange(min=0),
-    default=TRIALS,
+    default=1000,
     show_default=True,
     metavar="N",
     help="How many made-up rows an estimator and SQL are asked for; 0 is none.",
@@ -101,7 +101,7 @@ def register(
 ) -> None:
     """Store MODEL as a new version of NAME: an .onnx file, a file that XGBoost, LightGBM or CatBoost saved, a folder as
     Hugging Face lays it out, or, with --trust, a pickled estimator."""
-    store = Registry(registry)
+    store = sqlinfer.Registry(registry)
     if trust:
         sys.path.append(str(Path.cwd()))  # where a script has its own classes from
     stored = sqlinfer.register(
@@ -140,7 +140,9 @@ def register(
 @registry_option
 def list_(format_: str | None, registry: str | None) -> None:
     """List the models."""
-    store = Registry(registry)
+    from sqlinfer.engines.catalogue import CATALOGUE, row
+
+    store = sqlinfer.Registry(registry)
     rows = [row(store, model) for model in store.all()]
     columns = [name for name in CATALOGUE if name not in ("features", "sha256")]
     damaged = _name_damaged(store)
@@ -156,7 +158,9 @@ def list_(format_: str | None, registry: str | None) -> None:
 @registry_option
 def show(reference: str, format_: str | None, registry: str | None) -> None:
     """Show what a model takes, gives, and where it came from."""
-    store = Registry(registry)
+    from sqlinfer.engines.catalogue import row
+
+    store = sqlinfer.Registry(registry)
     stored = store.get(reference)
     manifest, signature = stored.manifest, stored.manifest.signature
     if chosen_format(format_) == "json":
@@ -195,7 +199,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
 @registry_option
 def alias(name: str, alias: str, version: int | None, drop: bool, registry: str | None) -> None:
     """Let NAME@ALIAS mean VERSION. The alias 'default' is what the bare NAME means."""
-    store = Registry(registry)
+    store = sqlinfer.Registry(registry)
     if drop:
         store.drop_alias(name, alias)
         click.echo(f"{name}@{alias} is gone", err=True)
@@ -212,7 +216,7 @@ def alias(name: str, alias: str, version: int | None, drop: bool, registry: str 
 @registry_option
 def verify(reference: str | None, engine: str, registry: str | None) -> None:
     """Score the proof rows of a model (or of all models) again and compare with the original's answers."""
-    store = Registry(registry)
+    store = sqlinfer.Registry(registry)
     references = [reference] if reference else [f"{m.manifest.name}/{m.manifest.version}" for m in store.all()]
     failed = 0 if reference else _name_damaged(store)
     for one in references:
@@ -233,7 +237,7 @@ def verify(reference: str | None, engine: str, registry: str | None) -> None:
 @registry_option
 def remove(reference: str, yes: bool, registry: str | None) -> None:
     """Remove a version (churn/1), or a model with all its versions (churn)."""
-    store = Registry(registry)
+    store = sqlinfer.Registry(registry)
     asked = Reference.parse(reference)
     if "@" in reference:
         raise BadReference(f"{reference!r} is an alias: remove the version it means, or drop it with 'alias --drop'")
@@ -292,6 +296,8 @@ def _json_or_text(text: str) -> Any:
 
 
 def _preparation_text(prepare: TextPreparation | ImagePreparation | WordsPreparation) -> str:
+    from sqlinfer.models.signature import ImagePreparation, WordsPreparation
+
     if isinstance(prepare, WordsPreparation):
         return f"cut into words or characters, as {prepare.file} says"
     if isinstance(prepare, ImagePreparation):

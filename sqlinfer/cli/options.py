@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 import click
 
-from sqlinfer.worker import Limits
-
 __all__ = [
     "FORMATS",
     "chosen_format",
@@ -75,6 +73,8 @@ def limit_options(function: F) -> F:
 
 
 def _size(context: click.Context, option: click.Parameter, text: str) -> str:
+    from sqlinfer.worker.limits import Limits
+
     try:
         Limits.of(1, text)
     except ValueError as error:

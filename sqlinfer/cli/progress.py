@@ -6,10 +6,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from sqlinfer.connection import Connection
+if TYPE_CHECKING:
+    from sqlinfer import Connection
 
 __all__ = ["progress"]
 

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import duckdb
 
 import sqlinfer
 from sqlinfer.cli.options import FORMATS, chosen_format, print_rows, registry_option
 from sqlinfer.cli.progress import progress
-from sqlinfer.sql.statements import split_statements
 
 __all__ = ["query"]
 
@@ -54,6 +52,8 @@ def query(sql: str, db: str, format_: str | None, output: Path | None, engine: s
     sql = sys.stdin.read() if sql == "-" else sql
     if not sql.strip():
         raise click.UsageError("there is no SQL to run")
+    import duckdb
+
     try:
         with sqlinfer.connect(db, registry=registry, engine=engine) as con:
             con.execute("SET python_enable_replacements = false")  # no table is a variable of this program
@@ -80,8 +80,10 @@ def _to_terminal(con: sqlinfer.Connection, sql: str, format_: str) -> None:
 
 def _with_texts(con: sqlinfer.Connection, statement: str) -> str:
     """A query whose values are the texts that DuckDB writes into a CSV file; other statements as they are."""
+    from duckdb import StatementType
+
     parts = con.extract_statements(statement)
-    if [part.type for part in parts] != [duckdb.StatementType.SELECT]:
+    if [part.type for part in parts] != [StatementType.SELECT]:
         return statement
     return f"SELECT COLUMNS(*)::VARCHAR FROM ({statement}\n)"
 
@@ -109,6 +111,8 @@ def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | No
 
 def _last(con: sqlinfer.Connection, sql: str) -> str:
     """The last statement of the text, after those before it were run."""
+    from sqlinfer.sql.statements import split_statements
+
     *before, last = split_statements(sql)
     for statement in before:
         con.execute(statement)

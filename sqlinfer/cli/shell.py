@@ -6,19 +6,15 @@ import importlib.util
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+import sqlinfer
 from sqlinfer.cli.options import registry_option
-from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import MissingExtra, SqlinferError
-from sqlinfer.models.registry import Registry
-from sqlinfer.runtime.libraries import onnxruntime_library
 from sqlinfer.version import __version__
 
 __all__ = ["shell"]
@@ -37,7 +33,10 @@ def shell(words: tuple[str, ...], print_setup: bool, registry: str | None) -> No
     if "-h" in words:
         click.echo(click.get_current_context().get_help())
         return
-    store = Registry(registry)
+    from sqlinfer.engines.native import extension_path
+    from sqlinfer.runtime.libraries import onnxruntime_library
+
+    store = sqlinfer.Registry(registry)
     database, options = _database(words)
     setup = [
         f"LOAD {_text(extension_path())};",
@@ -78,6 +77,8 @@ def _program() -> str:
         program = Path(spec.origin).parent / "duckdb"
         if program.exists():
             return str(program)
+    import shutil
+
     found = shutil.which("duckdb")
     if found is None:
         raise MissingExtra.of("duckdb-cli", "shell", "sqlinfer shell")
@@ -88,6 +89,8 @@ def _check_readable(program: str, database: str) -> None:
     """DuckDB's own message about a newer file names numbers that users do not know."""
     if not Path(database).is_file():
         return
+    import subprocess
+
     tried = subprocess.run([program, "-readonly", database, "-c", "SELECT 1"], capture_output=True, text=True)
     newer = re.search(r"version number (\d+)", tried.stderr)
     if newer:

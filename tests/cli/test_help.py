@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 import sqlinfer
@@ -45,3 +48,17 @@ def test_version(run):
 def test_what_is_asked_wrongly_exits_with_2(run, wrong):
     result = run(*wrong, code=2)
     assert "Usage:" in result.stderr and result.stdout == ""
+
+
+HEAVY = {"duckdb", "_duckdb", "numpy", "onnx", "onnxruntime", "pyarrow", "sqlglot", "pandas", "sklearn", "IPython"}
+
+
+@pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)], ids=lambda words: " ".join(words))
+def test_help_comes_at_once(words):
+    """It waits for no library that runs models."""
+    arguments = [*words, "--help"]
+    script = f"import sys\nfrom sqlinfer.cli import main\nmain({arguments}, standalone_mode=False)\nprint(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    loaded = ran.stdout.splitlines()[-1].split()
+    assert not HEAVY & {name.partition(".")[0] for name in loaded}
+    assert len(loaded) < 250  # Python and click alone are about 100
