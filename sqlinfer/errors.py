@@ -25,6 +25,7 @@ Each message says what happened, where, and what to do.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -275,7 +276,18 @@ class ProofFailed(SqlinferError, ValueError):
 
 
 class RegistryError(SqlinferError, OSError):
-    pass
+    @classmethod
+    def address(cls, home: object) -> RegistryError:
+        return cls(
+            f"{home} is an address, and a registry is a folder: mount it, or copy it here, and give that folder's path"
+        )
+
+    @classmethod
+    def nowhere(cls, home: object) -> RegistryError:
+        return cls(
+            f"there is no registry {home}: give --registry (or SQLINFER_HOME) the folder that models were registered "
+            f"in; 'sqlinfer register NAME FILE --registry {shlex.quote(str(home))}' makes one"
+        )
 
 
 class ModelFailed(SqlinferError, RuntimeError):

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from sqlinfer.cli.doctor import doctor
+from sqlinfer.cli.help import completion, help_, other_words
 from sqlinfer.cli.models import alias, list_, register, remove, show, verify
 from sqlinfer.cli.query import query
 from sqlinfer.cli.shell import shell
-from sqlinfer.errors import SqlinferError
+from sqlinfer.errors import SqlinferError, suggest
 from sqlinfer.version import __version__
 
 __all__ = ["main"]
@@ -21,6 +22,15 @@ __all__ = ["main"]
 
 class _Group(click.Group):
     """Where the library's exceptions become a command's."""
+
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if words[0] not in self.commands:
+            meant = other_words(words[0], words[1:])
+            hint = f"it is: {meant}" if meant else suggest(words[0], self.commands, "commands")
+            context.fail(f"No such command {words[0]!r}; {hint}")
+        return super().resolve_command(context, words)
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -48,5 +58,5 @@ def main() -> None:
     """Your trained model becomes a SQL function inside DuckDB."""
 
 
-for command in (register, list_, show, alias, verify, remove, query, shell, doctor):
+for command in (register, list_, show, alias, verify, remove, query, shell, doctor, help_, completion):
     main.add_command(command)

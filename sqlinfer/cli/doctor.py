@@ -13,7 +13,7 @@ import click
 
 import sqlinfer
 from sqlinfer.cli.models import batch_text, guards_text, register
-from sqlinfer.cli.options import chosen_format, format_option, limit_options, registry_option
+from sqlinfer.cli.options import chosen_format, existing_registry, format_option, limit_options, registry_option
 from sqlinfer.errors import EngineError, SqlinferError, named
 from sqlinfer.models.reference import RESERVED
 
@@ -203,7 +203,7 @@ def _size(count: int) -> str:
 def _installation(registry: str | None) -> list[tuple[str, str]]:
     import platform
 
-    store = sqlinfer.Registry(registry)
+    store = existing_registry(registry)
     lines = [("python", f"{platform.python_version()} on {platform.machine()}"), ("sqlinfer", sqlinfer.__version__)]
     lines += [(name, _version(name) or "missing") for name in _NEEDED]
     lines += [

@@ -12,10 +12,14 @@ import click
 import sqlinfer
 from sqlinfer.cli.options import (
     chosen_format,
+    existing_registry,
     format_option,
     limit_options,
+    outcome_option,
     preparation_options,
+    print_object,
     print_rows,
+    reference_argument,
     registry_option,
 )
 from sqlinfer.errors import BadReference, SqlinferError
@@ -81,6 +85,7 @@ _MOST_GUARDED = 8
 @click.option("--promote", is_flag=True, help="Let the bare name mean this version.")
 @click.option("--trust", is_flag=True, help="Load a pickled estimator, which runs the code in it.")
 @limit_options
+@outcome_option
 @registry_option
 def register(
     name: str,
@@ -96,6 +101,7 @@ def register(
     trials: int,
     promote: bool,
     trust: bool,
+    format_: str,
     registry: str | None,
     **options: Any,
 ) -> None:
@@ -122,6 +128,17 @@ def register(
         **{name: value for name, value in options.items() if value is not None},
     )
     signature = stored.manifest.signature
+    if format_ == "json":
+        fields = {
+            "name": stored.name,
+            "version": stored.version,
+            "aliases": stored.aliases,
+            "registry": str(store.home),
+            "features": [{"name": f.name, "type": f.type, "null": str(f.null)} for f in signature.features],
+            "calls": {call: how.type for call, how in signature.calls.items()},
+        }
+        print_object(fields)
+        return
     click.echo(f"registered {stored.name}/{stored.version} in {store.home}", err=True)
     shown = ", ".join(signature.feature_names[:6]) + (", …" if len(signature.features) > 6 else "")
     click.echo(f"  SELECT predict('{stored.name}', {shown}) → {signature.calls['predict'].type}", err=True)
@@ -142,7 +159,7 @@ def list_(format_: str | None, registry: str | None) -> None:
     """List the models."""
     from sqlinfer.engines.catalogue import CATALOGUE, row
 
-    store = sqlinfer.Registry(registry)
+    store = existing_registry(registry)
     rows = [row(store, model) for model in store.all()]
     columns = [name for name in CATALOGUE if name not in ("features", "sha256")]
     damaged = _name_damaged(store)
@@ -153,14 +170,14 @@ def list_(format_: str | None, registry: str | None) -> None:
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @format_option(("table", "json", "markdown"))
 @registry_option
 def show(reference: str, format_: str | None, registry: str | None) -> None:
     """Show what a model takes, gives, and where it came from."""
     from sqlinfer.engines.catalogue import row
 
-    store = sqlinfer.Registry(registry)
+    store = existing_registry(registry)
     stored = store.get(reference)
     manifest, signature = stored.manifest, stored.manifest.signature
     if chosen_format(format_) == "json":
@@ -192,52 +209,65 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
 
 
 @click.command()
-@click.argument("name")
+@reference_argument("name")
 @click.argument("alias")
 @click.argument("version", type=int, required=False)
 @click.option("--drop", is_flag=True, help="Remove the alias.")
+@outcome_option
 @registry_option
-def alias(name: str, alias: str, version: int | None, drop: bool, registry: str | None) -> None:
-    """Let NAME@ALIAS mean VERSION. The alias 'default' is what the bare NAME means."""
-    store = sqlinfer.Registry(registry)
+def alias(name: str, alias: str, version: int | None, drop: bool, format_: str, registry: str | None) -> None:
+    """Let NAME@ALIAS mean VERSION. The alias 'default' is what the bare NAME means: 'alias NAME default VERSION'
+    promotes a version, and rolls back to an earlier one."""
+    store = existing_registry(registry)
     if drop:
         store.drop_alias(name, alias)
-        click.echo(f"{name}@{alias} is gone", err=True)
+        said = f"{name}@{alias} is gone"
     elif version is None:
         raise click.UsageError("give the VERSION that the alias is to mean, or --drop")
     else:
         store.alias(name, alias, version)
-        click.echo(f"{name}{'' if alias == 'default' else '@' + alias} now means {name}/{version}", err=True)
+        said = f"{name}{'' if alias == 'default' else '@' + alias} now means {name}/{version}"
+    if format_ == "json":
+        print_object({"name": name.lower(), "alias": alias.lower(), "version": None if drop else version})
+    else:
+        click.echo(said, err=True)
 
 
 @click.command()
-@click.argument("reference", required=False)
+@reference_argument(required=False)
 @click.option("--engine", default="auto", show_default=True, help="The engine to prove: auto, native or arrow.")
+@outcome_option
 @registry_option
-def verify(reference: str | None, engine: str, registry: str | None) -> None:
+def verify(reference: str | None, engine: str, format_: str, registry: str | None) -> None:
     """Score the proof rows of a model (or of all models) again and compare with the original's answers."""
-    store = sqlinfer.Registry(registry)
+    store = existing_registry(registry)
     references = [reference] if reference else [f"{m.manifest.name}/{m.manifest.version}" for m in store.all()]
     failed = 0 if reference else _name_damaged(store)
+    outcomes = []
     for one in references:
         try:
-            found = sqlinfer.verify(one, registry=store, engine=engine)
+            found, problem = sqlinfer.verify(one, registry=store, engine=engine), None
         except SqlinferError as error:
             failed += 1
+            found, problem = None, str(error)
             click.echo(f"{one}: {error}", err=True)
-        else:
+        if found is not None and format_ == "text":
             click.echo(f"{one}: {found.text}")
+        outcomes.append({"model": one, "same": found is not None, "text": found.text if found else problem})
+    if format_ == "json":
+        click.echo(json.dumps(outcomes, ensure_ascii=False))
     if failed:
         raise SystemExit(1)
 
 
 @click.command()
-@click.argument("reference")
+@reference_argument()
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@outcome_option
 @registry_option
-def remove(reference: str, yes: bool, registry: str | None) -> None:
+def remove(reference: str, yes: bool, format_: str, registry: str | None) -> None:
     """Remove a version (churn/1), or a model with all its versions (churn)."""
-    store = sqlinfer.Registry(registry)
+    store = existing_registry(registry)
     asked = Reference.parse(reference)
     if "@" in reference:
         raise BadReference(f"{reference!r} is an alias: remove the version it means, or drop it with 'alias --drop'")
@@ -246,7 +276,10 @@ def remove(reference: str, yes: bool, registry: str | None) -> None:
         if len(versions) > 1 and not yes:
             click.confirm(f"remove {asked.name} with its {len(versions)} versions?", abort=True, err=True)
     store.remove(asked)
-    click.echo(f"removed {asked}", err=True)
+    if format_ == "json":
+        print_object({"name": asked.name, "version": asked.version, "removed": True})
+    else:
+        click.echo(f"removed {asked}", err=True)
 
 
 def _name_damaged(store: Registry) -> int:

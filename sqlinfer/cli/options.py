@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+import sqlinfer
+from sqlinfer.errors import RegistryError
+from sqlinfer.models.reference import is_name
+
+if TYPE_CHECKING:
+    from sqlinfer import Registry
 
 __all__ = [
     "FORMATS",
     "chosen_format",
+    "existing_registry",
     "format_option",
     "limit_options",
+    "outcome_option",
     "preparation_options",
+    "print_object",
     "print_rows",
+    "reference_argument",
     "registry_option",
 ]
 
@@ -32,6 +45,43 @@ def registry_option(function: F) -> F:
         envvar="SQLINFER_HOME",
         help="The folder of models (default: $SQLINFER_HOME, else ~/.sqlinfer).",
     )(function)
+
+
+def existing_registry(named: str | None) -> Registry:
+    """The registry that a command reads. Raises RegistryError where the one that was named is not there; the default
+    one is made by the first registration, and empty until then."""
+    store = sqlinfer.Registry(named)
+    if named is not None and not store.home.is_dir():
+        raise RegistryError.nowhere(store.home)
+    return store
+
+
+def outcome_option(function: F) -> F:
+    """For a command that says in a sentence what it did."""
+    return click.option(
+        "-f",
+        "--format",
+        "format_",
+        type=click.Choice(("text", "json")),
+        default="text",
+        show_default=True,
+        help="How to say what was done; json goes to standard output.",
+    )(function)
+
+
+def print_object(fields: Mapping[str, Any]) -> None:
+    click.echo(json.dumps(fields, ensure_ascii=False))
+
+
+def _names(context: click.Context, argument: click.Parameter, begun: str) -> list[str]:
+    """The models whose names begin so, for the shell's completion: the names of folders, with nothing read."""
+    home = Path(context.params.get("registry") or os.environ.get("SQLINFER_HOME") or "~/.sqlinfer").expanduser()
+    folders = home.joinpath("models").glob("[a-z_]*")
+    return sorted(path.name for path in folders if path.name.startswith(begun.lower()) and is_name(path.name))
+
+
+def reference_argument(name: str = "reference", *, required: bool = True) -> Callable[[F], F]:
+    return click.argument(name, required=required, shell_complete=_names)
 
 
 def format_option(formats: Sequence[str] = FORMATS) -> Callable[[F], F]:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 import sqlinfer
-from sqlinfer.cli.options import FORMATS, chosen_format, print_rows, registry_option
+from sqlinfer.cli.options import FORMATS, chosen_format, existing_registry, print_rows, registry_option
 from sqlinfer.cli.progress import progress
 
 __all__ = ["query"]
@@ -54,8 +54,9 @@ def query(sql: str, db: str, format_: str | None, output: Path | None, engine: s
         raise click.UsageError("there is no SQL to run")
     import duckdb
 
+    store = existing_registry(registry)
     try:
-        with sqlinfer.connect(db, registry=registry, engine=engine) as con:
+        with sqlinfer.connect(db, registry=store, engine=engine) as con:
             con.execute("SET python_enable_replacements = false")  # no table is a variable of this program
             if output is not None:
                 _to_file(con, sql, output, format_)

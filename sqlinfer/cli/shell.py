@@ -12,8 +12,7 @@ from pathlib import Path
 
 import click
 
-import sqlinfer
-from sqlinfer.cli.options import registry_option
+from sqlinfer.cli.options import existing_registry, registry_option
 from sqlinfer.errors import MissingExtra, SqlinferError
 from sqlinfer.version import __version__
 
@@ -36,7 +35,7 @@ def shell(words: tuple[str, ...], print_setup: bool, registry: str | None) -> No
     from sqlinfer.engines.native import extension_path
     from sqlinfer.runtime.libraries import onnxruntime_library
 
-    store = sqlinfer.Registry(registry)
+    store = existing_registry(registry)
     database, options = _database(words)
     setup = [
         f"LOAD {_text(extension_path())};",

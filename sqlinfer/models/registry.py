@@ -45,10 +45,18 @@ LOCK_FILE = ".lock"
 _MOST_VERSIONS = 2**31
 _MOST_BYTES_OF_ALIASES = 1 << 20
 _VERSION = re.compile("[1-9][0-9]{0,8}")
+_ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # one letter is a drive of Windows; a Path has one slash of two
 
 
 def default_home() -> Path:
-    return Path(os.environ.get("SQLINFER_HOME") or "~/.sqlinfer").expanduser()
+    """Raises RegistryError for what is no folder."""
+    return _folder(os.environ.get("SQLINFER_HOME") or "~/.sqlinfer")
+
+
+def _folder(home: str | os.PathLike[str]) -> Path:
+    if _ADDRESS.match(os.fspath(home)):
+        raise RegistryError.address(home)
+    return Path(home).expanduser()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +97,11 @@ class StoredModel:
 
 
 class Registry:
-    """A folder of models. Opening one touches nothing; the folder is made by the first registration."""
+    """A folder of models. Opening one touches nothing; the folder is made by the first registration. Raises
+    RegistryError for an address, such as s3://…"""
 
     def __init__(self, home: str | os.PathLike[str] | None = None) -> None:
-        self.home = Path(home).expanduser() if home is not None else default_home()
+        self.home = _folder(home) if home is not None else default_home()
         self._manifests: dict[Path, tuple[FileState, StoredModel]] = {}
 
     @classmethod

@@ -24,10 +24,12 @@ def negate(onnx_file):
 
 @pytest.fixture
 def run(home):
-    """``run("list", "-f", "csv")``: the result of a command that worked; ``code`` says how else it may end."""
+    """``run("list", "-f", "csv")``: the result of a command that worked; ``code`` says how else it may end.
+    ``environment``: other variables, or None for those that are not there."""
 
-    def invoke(*arguments, code=0, text=None):
-        result = CliRunner().invoke(main, [str(a) for a in arguments], input=text, env={"SQLINFER_HOME": str(home)})
+    def invoke(*arguments, code=0, text=None, environment=None):
+        variables = {"SQLINFER_HOME": str(home), **(environment or {})}
+        result = CliRunner().invoke(main, [str(a) for a in arguments], input=text, env=variables)
         assert result.exit_code == code, f"{result.output}\n{result.exception!r}"
         assert "Traceback" not in result.output
         return result

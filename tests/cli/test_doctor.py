@@ -51,7 +51,8 @@ def flags(report):
     return {question["about"]: question["flag"] for question in report["questions"]}
 
 
-def test_installation(run):
+def test_installation(run, home):
+    home.mkdir()
     text = run("doctor", "-f", "table").stdout
     assert all(word in text for word in ("python", "duckdb", "onnxruntime", "engine", "registry", "(0 models)"))
     assert json.loads(run("doctor").stdout)["onnxruntime"] in text

@@ -10,7 +10,7 @@ import pytest
 import sqlinfer
 from sqlinfer.cli import main
 
-COMMANDS = ["register", "list", "show", "alias", "verify", "remove", "query", "shell", "doctor"]
+COMMANDS = ["register", "list", "show", "alias", "verify", "remove", "query", "shell", "doctor", "help", "completion"]
 
 
 def test_the_commands_are_those_of_the_design():
@@ -35,6 +35,45 @@ def test_help_of_every_command(run, command):
         assert option.help, f"{command} {option.opts[-1]} is not explained"
 
 
+def test_help_as_people_type_it(run):
+    assert run("help").output == run("--help").output
+    assert run("help", "register").output == run("register", "--help").output
+    assert "did you mean 'register'" in run("help", "registe", code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["rollback", "churn", "1"], "sqlinfer alias churn default 1"),
+        (["promote", "churn/3"], "sqlinfer alias churn default 3"),
+        (["promote", "churn"], "sqlinfer alias churn default VERSION"),
+        (["ls"], "sqlinfer list"),
+        (["rm", "churn/1", "-y"], "sqlinfer remove churn/1 -y"),
+        (["version"], "sqlinfer --version"),
+        (["regster"], "did you mean 'register'"),
+        (["xyzzy"], "commands: "),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_commands_that_are_called_otherwise(run, typed, meant):
+    assert meant in run(*typed, code=2).stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(run, shell):
+    assert "_SQLINFER_COMPLETE" in run("completion", shell).stdout
+    assert "sqlinfer completion bash|zsh|fish" in run("completion", code=2, environment={"SHELL": "/bin/tcsh"}).stderr
+    assert run("completion", environment={"SHELL": f"/bin/{shell}"}).stdout == run("completion", shell).stdout
+
+
+def test_completion_knows_the_models(run, negate, monkeypatch):
+    run("register", "negate", negate)
+    for word, found in ((["show", "ne"], "negate"), (["alias", "NE"], "negate"), (["he"], "help"), (["show", "x"], "")):
+        words = {"COMP_WORDS": " ".join(["sqlinfer", *word]), "COMP_CWORD": str(len(word))}
+        completed = run(environment={**words, "_MAIN_COMPLETE": "bash_complete"}).stdout
+        assert completed.strip() == (f"plain,{found}" if found else "")
+
+
 def test_version(run):
     assert run("--version").output == f"sqlinfer, version {sqlinfer.__version__}\n"
 
@@ -42,6 +81,7 @@ def test_version(run):
 @pytest.mark.parametrize(
     "wrong",
     [["nope"], ["register"], ["register", "m"], ["show"], ["alias", "m"], ["query"], ["list", "-f", "xml"],
+     ["completion", "tcsh"],
      ["query", "SELECT 1", "-f", "xml"], ["query", "--nope", "SELECT 1"], ["alias", "m", "champion", "x"], ["remove"]],
     ids=" ".join,
 )  # fmt: skip

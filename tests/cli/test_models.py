@@ -9,12 +9,14 @@ import os
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 import sqlinfer
+from sqlinfer.errors import RegistryError
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def test_a_file_that_is_no_model(run, tmp_path, content):
     (tmp_path / "m.onnx").write_bytes(content)
     result = run("register", "m", tmp_path / "m.onnx", code=1)
     assert result.stderr.startswith("Error: ") and result.stdout == ""
-    assert run("list", "-f", "json").stdout == "[]\n"
+    assert "there is no registry" in run("list", "-f", "json", code=1).stderr
 
 
 def test_a_file_that_is_not_there(run, tmp_path):
@@ -127,11 +129,46 @@ def test_list(run, two):
     assert markdown[1].startswith("| -") and all(line.count("|") == markdown[0].count("|") for line in markdown)
 
 
-def test_a_list_of_nothing(run, home):
+def test_a_list_of_nothing(run, home, negate):
+    run("register", "negate", negate)
+    run("remove", "negate")
     assert run("list", "-f", "json").stdout == "[]\n"
     nothing = run("list", "-f", "table")
     assert nothing.stdout == "" and "sqlinfer register NAME FILE" in nothing.stderr
-    assert not home.exists()
+
+
+def test_the_default_registry_is_empty_until_something_is_registered(run, tmp_path):
+    environment = {"SQLINFER_HOME": None, "HOME": str(tmp_path)}
+    assert run("list", environment=environment).stdout == "[]\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["list"], ["show", "m"], ["alias", "m", "a", "1"], ["verify"], ["verify", "m"], ["remove", "m"], ["doctor"],
+     ["query", "SELECT 1"], ["shell", "--print-setup"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_registry_that_is_not_there_is_an_error_and_is_not_made(run, tmp_path, command):
+    nowhere = tmp_path / "no where"
+    for given, environment in ((["--registry", nowhere], {}), ([], {"SQLINFER_HOME": str(nowhere)})):
+        refused = run(*command, *given, code=1, environment=environment)
+        assert f"there is no registry {nowhere}" in refused.stderr and refused.stdout == ""
+        assert f"--registry '{nowhere}'" in refused.stderr
+    assert not nowhere.exists()
+
+
+@pytest.mark.parametrize("command", [["list"], ["register", "m", "NEGATE"], ["query", "SELECT 1"]], ids=" ".join)
+@pytest.mark.parametrize("address", ["s3://bucket/models", "gs://b", "https://host/x", "file:///tmp/x", "hf:/x"])
+def test_an_address_is_no_registry(run, negate, command, address, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = [negate if word == "NEGATE" else word for word in command]
+    before = set(tmp_path.iterdir())
+    assert "is an address" in run(*words, "--registry", address, code=1).stderr
+    assert "is an address" in run(*words, code=1, environment={"SQLINFER_HOME": address}).stderr
+    assert set(tmp_path.iterdir()) == before
+    with pytest.raises(RegistryError, match="is an address"):
+        sqlinfer.connect(registry=Path(address))
 
 
 def test_show(run, two):
@@ -216,9 +253,31 @@ def test_remove_yes(run, two):
     assert run("list", "-f", "json").stdout == "[]\n"
 
 
+def test_json_of_every_command_that_tells_what_it_did(run, negate, home):
+    def said(*words, code=0):
+        result = run(*words, "-f", "json", code=code)
+        assert result.stderr == "" or code
+        return json.loads(result.stdout)
+
+    first = said("register", "Negate", negate)
+    assert (first["name"], first["version"], first["aliases"]) == ("negate", 1, ["default"])
+    assert first["features"] == [{"name": "x", "type": "FLOAT", "null": "null"}]
+    assert first["calls"]["predict"] == "FLOAT" and first["registry"] == str(home)
+    assert said("register", "negate", negate)["aliases"] == []
+    assert said("alias", "negate", "best", 2) == {"name": "negate", "alias": "best", "version": 2}
+    assert said("alias", "negate", "best", "--drop")["version"] is None
+    verified = said("verify")
+    assert [(one["model"], one["same"]) for one in verified] == [("negate/1", True), ("negate/2", True)]
+    (home / "models/negate/2/model.onnx").write_bytes(b"something else")
+    (one,) = said("verify", "negate/2", code=1)
+    assert not one["same"] and "not the file" in one["text"]
+    assert said("remove", "negate/2") == {"name": "negate", "version": 2, "removed": True}
+
+
 def test_another_registry(run, negate, tmp_path):
+    run("register", "n", negate)
     run("register", "m", negate, "--registry", tmp_path / "other")
-    assert run("list", "-f", "json").stdout == "[]\n"
+    assert len(json.loads(run("list").stdout)) == 1
     assert len(json.loads(run("list", "--registry", tmp_path / "other").stdout)) == 1
 
 
