@@ -227,7 +227,7 @@ class Connection:
             try:
                 return call_for_caller(method, *args, **options)
             except Exception as error:
-                if self._pressed:
+                if self._pressed or _is_signal(error):
                     raise KeyboardInterrupt from error
                 raise
 
@@ -309,7 +309,7 @@ class Connection:
 
     def _told(self, error: Exception) -> BaseException:
         """What a fetch that failed raises."""
-        if self._pressed:
+        if self._pressed or _is_signal(error):
             self._pressed = False
             return KeyboardInterrupt()
         return self._translated(error, self._last) if isinstance(error, duckdb.Error) else error
@@ -347,6 +347,11 @@ class Connection:
 
 # What the extension says of a run that was told to end.
 _INTERRUPTED = re.compile(r"Invalid Input Error: interrupted(\n\nLINE .*)?", re.DOTALL)
+
+
+def _is_signal(error: Exception) -> bool:
+    """What DuckDB makes of a signal's exception where it sees that first, before whoever listens has pressed."""
+    return type(error) is RuntimeError and str(error) == "Query interrupted"
 
 
 def _missing_column(message: str) -> str | None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 import sqlinfer
+from sqlinfer.cli.ending import ending
 from sqlinfer.cli.options import FORMATS, chosen_format, existing_registry, print_rows, registry_option
 from sqlinfer.cli.progress import progress
 
@@ -24,6 +29,60 @@ _COPY = {
     "json": "(FORMAT json, ARRAY true)",
 }
 _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+
+
+def _parameters(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, Any]:
+    pairs = [one.partition("=") for one in given]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise click.BadParameter("write NAME=VALUE")
+    return {name.lstrip("$").lower(): _value(text) for name, _, text in pairs}
+
+
+def _value(text: str) -> Any:
+    def no_number(name: str) -> Any:
+        raise ValueError(f"{name} is not JSON's")
+
+    try:
+        return json.loads(text, parse_constant=no_number)
+    except ValueError:
+        return text
+
+
+class _Script:
+    """The statements of a text; each is given those of the parameters that it names."""
+
+    def __init__(self, con: sqlinfer.Connection, sql: str, params: Mapping[str, Any]) -> None:
+        self.con = con
+        self._sql = sql
+        self._params = params
+        if params:
+            self._require_used()
+
+    def last(self) -> str:
+        """The last statement, after those before it were run."""
+        from sqlinfer.sql.statements import split_statements
+
+        *before, last = split_statements(self._sql)
+        for statement in before:
+            self.execute(statement)
+        return last
+
+    def run(self) -> None:
+        self.execute(self.last() if self._params else self._sql)
+
+    def execute(self, statement: str) -> sqlinfer.Connection:
+        given = {name: self._params[name.lower()] for name in self._named(statement)} if self._params else None
+        return self.con.execute(statement, given)
+
+    def _named(self, sql: str) -> set[str]:
+        return {name for statement in self.con.extract_statements(sql) for name in statement.named_parameters}
+
+    def _require_used(self) -> None:
+        used = {name.lower() for name in self._named(self._sql)}
+        if lost := sorted(used - set(self._params)):
+            raise click.UsageError(f"the SQL has ${lost[0]}: give it with -p {lost[0]}=VALUE")
+        if lost := sorted(set(self._params) - used):
+            raise click.UsageError(f"-p {lost[0]}: the SQL has no ${lost[0]}")
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -43,9 +102,33 @@ _SUFFIXES = {".parquet": "parquet", ".csv": "csv", ".json": "json", ".jsonl": "j
     metavar="FILE",
     help="Write to a file, in constant memory.",
 )
+@click.option(
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_parameters,
+    help="What $NAME is in the SQL: a value as JSON has it (3, 0.5, true, null, [1, 2], '\"3\"'), else text.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="End the query, as an error, when it takes longer.",
+)
 @click.option("--engine", default="auto", show_default=True, help="auto, native or arrow.")
 @registry_option
-def query(sql: str, db: str, format_: str | None, output: Path | None, engine: str, registry: str | None) -> None:
+def query(
+    sql: str,
+    db: str,
+    format_: str | None,
+    output: Path | None,
+    params: dict[str, Any],
+    timeout: float | None,
+    engine: str,
+    registry: str | None,
+) -> None:
     """Run SQL in which predict() is known. '-' reads it from standard input."""
     if sql.startswith("-") and sql != "-" and not any(map(str.isspace, sql)):  # SQL may begin with a comment
         raise click.UsageError(f"No such option: {sql}")
@@ -58,21 +141,24 @@ def query(sql: str, db: str, format_: str | None, output: Path | None, engine: s
     try:
         with sqlinfer.connect(db, registry=store, engine=engine) as con:
             con.execute("SET python_enable_replacements = false")  # no table is a variable of this program
-            if output is not None:
-                _to_file(con, sql, output, format_)
-            elif format_ == "parquet":
-                raise click.UsageError("parquet goes to a file: add -o FILE")
-            else:
-                _to_terminal(con, sql, chosen_format(format_))
+            with ending(con, timeout):
+                if output is not None:
+                    _to_file(_Script(con, sql, params), output, format_)
+                elif format_ == "parquet":
+                    raise click.UsageError("parquet goes to a file: add -o FILE")
+                else:
+                    _to_terminal(_Script(con, sql, params), chosen_format(format_))
     except duckdb.Error as error:
         raise click.ClickException(str(error)) from error
 
 
-def _to_terminal(con: sqlinfer.Connection, sql: str, format_: str) -> None:
+def _to_terminal(script: _Script, format_: str) -> None:
+    con = script.con
     with progress(con):
         if format_ == "csv":
-            sql = _with_texts(con, _last(con, sql))
-        con.execute(sql)
+            script.execute(_with_texts(con, script.last()))
+        else:
+            script.run()
     if con.description is None:
         return
     columns = [column[0] for column in con.description]
@@ -94,7 +180,7 @@ def _fetch(con: sqlinfer.Connection) -> Iterator[tuple[Any, ...]]:
         yield from rows
 
 
-def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | None) -> None:
+def _to_file(script: _Script, output: Path, format_: str | None) -> None:
     form = format_ or _SUFFIXES.get(output.suffix.lower())
     if form not in _COPY:
         raise click.UsageError(
@@ -102,19 +188,33 @@ def _to_file(con: sqlinfer.Connection, sql: str, output: Path, format_: str | No
             if format_ is None
             else f"{form} is for the terminal; a file can be {', '.join(_COPY)}"
         )
-    target = str(output).replace("'", "''")
-    with progress(con):
+    with progress(script.con), _whole(output) as place:
+        target = str(place).replace("'", "''")
         # on the line of the statement, which errors name
-        counted = con.execute(f"COPY ({_last(con, sql)}\n) TO '{target}' {_COPY[form]}").fetchall()
+        counted = script.execute(f"COPY ({script.last()}\n) TO '{target}' {_COPY[form]}").fetchall()
     # DuckDB does not count what PIVOT gives
     click.echo(f"{counted[0][0]:,} rows → {output}" if counted else f"→ {output}", err=True)
 
 
-def _last(con: sqlinfer.Connection, sql: str) -> str:
-    """The last statement of the text, after those before it were run."""
-    from sqlinfer.sql.statements import split_statements
+@contextmanager
+def _whole(output: Path) -> Iterator[Path]:
+    """Where to write: beside the output, which it becomes when all of it is there, however this ends."""
+    import duckdb
 
-    *before, last = split_statements(sql)
-    for statement in before:
-        con.execute(statement)
-    return last
+    if (output.exists() and not output.is_file()) or output.parts[:2] in (("/", "dev"), ("/", "proc")):
+        yield output  # a pipe, or what a shell has opened
+        return
+    target = output.resolve()
+    if not target.parent.is_dir():
+        raise click.ClickException(f"{output}: there is no folder {target.parent}")
+    draft = target.with_name(f".sqlinfer-{uuid.uuid4().hex[:12]}{''.join(target.suffixes)[-40:]}")
+    try:
+        yield draft
+        if target.exists():
+            shutil.copymode(target, draft)
+        draft.replace(target)
+    except duckdb.Error as error:
+        raise click.ClickException(str(error).replace(str(draft), str(output))) from error
+    finally:
+        with suppress(FileNotFoundError):
+            draft.unlink()

@@ -225,7 +225,7 @@ def test_interrupting(process, tmp_path):
     computes(running)
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=HANG)
-    assert (running.returncode, out) == (130, "")
+    assert (running.returncode, out) == (130, ""), err
     assert "interrupted" in err and "Traceback" not in err
 
 
@@ -259,3 +259,92 @@ def test_an_output_that_is_full_is_an_error_and_one_that_is_closed_is_none(proce
     running = process(*command, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1))
     assert running.communicate() == (None, "")
     assert running.returncode == 0
+
+
+def test_parameters(run):
+    sql = "SELECT predict('negate', $Amount) AS p, $city AS city, $none AS n, $zip AS zip, $text AS text, $l AS l"
+    given = ("-p", "amount=2", "-p", "city=São = Paulo", "-p", "$none=null", "-p", "zip=01234", "-p", 'text="7"')
+    (row,) = json.loads(run("query", sql, *given, "-p", "l=[1, 2.5]").stdout)
+    assert row == {"p": -2, "city": "São = Paulo", "n": None, "zip": "01234", "text": "7", "l": [1, 2.5]}
+
+
+@pytest.mark.parametrize("form", ["table", "json", "csv", "jsonl"])
+def test_parameters_in_several_statements(run, tmp_path, form):
+    sql = "CREATE TABLE t AS SELECT $a AS a; INSERT INTO t VALUES ($b); SELECT sum(a) + $a AS total FROM t"
+    assert "8" in run("query", sql, "-p", "a=3", "--param", "b=2", "-f", form).stdout
+    if form != "table":
+        run("query", sql, "-p", "a=3", "-p", "b=2", "-f", form, "-o", tmp_path / "x")
+        assert "8" in (tmp_path / "x").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [(["a=1"], "-p b=VALUE"), (["a=1", "b=2", "c=3"], "no $c"), (["a"], "NAME=VALUE"), (["=1"], "NAME=VALUE")],
+)
+def test_parameters_that_are_asked_wrongly(run, given, says):
+    words = [word for one in given for word in ("-p", one)]
+    assert says in run("query", "SELECT $a, $b", *words, code=2).stderr
+
+
+ENDLESS = "SELECT sum(predict('negate', a.i + b.i)) AS s FROM range(1000000) a(i), range(1000000) b(i)"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["native", "arrow"])
+@pytest.mark.parametrize("file", ["p.parquet", "p.csv", None])
+def test_a_time_that_is_up(run, tmp_path, engine, file):
+    output = ["-o", tmp_path / file] if file else []
+    before = set(tmp_path.iterdir())
+    ended = run("query", ENDLESS, "--timeout", 0.5, "--engine", engine, *output, code=1)
+    assert ended.stdout == "" and "within 0.5 seconds" in ended.stderr and "--timeout" in ended.stderr
+    assert set(tmp_path.iterdir()) == before
+    assert run("query", "SELECT 1 AS x", "--timeout", 600).stdout == '[{"x": 1}]\n'
+    run("query", "SELECT 1", "--timeout", 0, code=2)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize("engine", ["native", "arrow"])
+@pytest.mark.parametrize("old", [None, "precious"])
+def test_being_terminated(process, tmp_path, engine, old):
+    """Nothing stands at the final name but what was there, and nothing is left beside it."""
+    path = tmp_path / "p.csv"
+    if old:
+        path.write_text(old)
+    gate = Gate(tmp_path / "gate")
+    before = set(tmp_path.iterdir())
+    sql = f"SELECT i, predict('negate', i) FROM {gate.sql}, range(1000000000) t(i)"
+    running = process("query", sql, "-o", path, "--engine", engine, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    gate.open(running)
+    computes(running)
+    running.terminate()
+    out, err = running.communicate(timeout=HANG)
+    assert (running.returncode, out, err) == (143, "", "terminated\n")
+    assert set(tmp_path.iterdir()) == before and (path.read_text() if path.exists() else None) == old
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_being_terminated_while_nobody_reads(process):
+    sql = "SELECT i, repeat('x', 100) FROM range(10000000) t(i)"
+    running = process("query", sql, "-f", "jsonl", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert running.stdout.readline()
+    running.terminate()
+    assert running.wait(HANG) == 143
+
+
+def test_a_file_keeps_its_mode_and_a_link_its_file(run, tmp_path):
+    (tmp_path / "real.csv").touch(0o600)
+    (tmp_path / "p.csv").symlink_to("real.csv")
+    run("query", "SELECT 1 AS x", "-o", tmp_path / "p.csv")
+    assert (tmp_path / "real.csv").read_text() == "x\n1\n" and (tmp_path / "p.csv").is_symlink()
+    assert (tmp_path / "real.csv").stat().st_mode & 0o777 == 0o600
+    assert "no folder" in run("query", "SELECT 1", "-o", tmp_path / "no" / "p.csv", code=1).stderr
+    run("query", "SELECT 1 AS x", "-f", "csv", "-o", tmp_path / "p.csv.gz")
+    assert (tmp_path / "p.csv.gz").read_bytes()[:2] == b"\x1f\x8b"
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="the system has no such device")
+def test_standard_output_is_a_file(process):
+    running = process("query", "SELECT 1 AS x", "-f", "csv", "-o", "/dev/stdout", stdout=subprocess.PIPE)
+    assert running.communicate(timeout=HANG)[0] == "x\n1\n"
