@@ -10,6 +10,7 @@
     │   ├── FeatureCount    (TypeError)
     │   ├── FeatureType     (TypeError)
     │   └── NullFeature
+    ├── OptionError         (TypeError)        an option of register() that is for other models
     ├── InvalidModel        (ValueError)       the file is not a model that can be run
     ├── UntrustedModel      (PermissionError)  loading it would run code, and nobody allowed that
     ├── ConversionFailed    (ValueError)       the estimator has no faithful ONNX form
@@ -20,7 +21,8 @@
     │   └── OtherRegistry                      the database already answers from another folder of models
     └── MissingExtra        (ImportError)      an optional package is not installed
 
-Each message says what happened, where, and what to do.
+Each message says what happened, where, and what to do. An option is named as the command has it, and in parentheses as
+Python has it, ``--labels no,yes (labels=['no', 'yes'])``: the command leaves those out.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ __all__ = [
     "ModelFailed",
     "ModelNotFound",
     "NullFeature",
+    "OptionError",
     "OtherRegistry",
     "ProofFailed",
     "RegistryError",
@@ -194,6 +197,12 @@ class NullFeature(FeatureError):
         )
 
 
+class OptionError(SqlinferError, TypeError):
+    @classmethod
+    def elsewhere(cls, option: str, model: str) -> OptionError:
+        return cls(f"{option} is for .onnx files, not for {model}")
+
+
 class InvalidModel(SqlinferError, ValueError):
     @classmethod
     def rows_anywhere(cls, kind: str, name: str, axes: Iterable[int | None]) -> InvalidModel:
@@ -214,7 +223,7 @@ class InvalidModel(SqlinferError, ValueError):
     @classmethod
     def rows(cls, rows: int, error: object, possible: int | None, axis: str) -> InvalidModel:
         """``possible``: a number of rows that the model does run on; ``axis``: an input, and its shape with it."""
-        fix = "give rows that it knows as sample"
+        fix = "give rows that it knows: --sample FILE (sample=rows)"
         if possible == 1:
             fix = "it runs on one row at a time: register it row by row (--row-by-row, row_by_row=True)"
         elif possible is not None:
@@ -255,13 +264,35 @@ class InvalidModel(SqlinferError, ValueError):
             "copy the model with its weights (cp -L) into a folder of their own, and register it from there"
         )
 
+    @classmethod
+    def foreign(cls, path: object, what: str, how: str) -> InvalidModel:
+        return cls(f"{path} is not an ONNX file, but {what}; what registers comes of: {how}")
+
+    @classmethod
+    def lacks_module(cls, path: object, module: str | None) -> InvalidModel:
+        return cls(
+            f"{path} needs the Python module {module or 'of its author'}, which is not here: install it, or work in "
+            "the folder that has it"
+        )
+
+    @classmethod
+    def no_estimator(cls, what: str, fix: str) -> InvalidModel:
+        return cls(f"it holds {what}, and no model; {fix}")
+
 
 class UntrustedModel(SqlinferError, PermissionError):
+    @classmethod
+    def types(cls, path: object, types: Iterable[str]) -> UntrustedModel:
+        return cls(
+            f"{path} holds types that skops does not trust, whose code runs when it is loaded: {named(types)}. If you "
+            "trust who wrote it, say so with --trust (trust=True)"
+        )
+
     @classmethod
     def pickle(cls, path: object) -> UntrustedModel:
         return cls(
             f"{path} is a pickle: loading it runs the code that it holds. If you trust who wrote it, "
-            "say so with --trust (CLI) or trust=True (Python)"
+            "say so with --trust (trust=True)"
         )
 
 

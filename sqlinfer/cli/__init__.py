@@ -14,6 +14,7 @@ from sqlinfer.cli.help import completion, help_, other_words
 from sqlinfer.cli.models import alias, list_, register, remove, show, verify
 from sqlinfer.cli.query import query
 from sqlinfer.cli.shell import shell
+from sqlinfer.cli.words import for_the_terminal
 from sqlinfer.errors import SqlinferError, suggest
 from sqlinfer.version import __version__
 
@@ -36,7 +37,7 @@ class _Group(click.Group):
         try:
             return super().invoke(context)
         except SqlinferError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(for_the_terminal(str(error))) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(130)

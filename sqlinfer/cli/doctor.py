@@ -14,6 +14,7 @@ import click
 import sqlinfer
 from sqlinfer.cli.models import batch_text, guards_text, register
 from sqlinfer.cli.options import chosen_format, existing_registry, format_option, limit_options, registry_option
+from sqlinfer.cli.words import for_the_terminal
 from sqlinfer.errors import EngineError, SqlinferError, named
 from sqlinfer.models.reference import RESERVED
 
@@ -32,6 +33,8 @@ _OPTIONAL = {
     "lightgbm": "lightgbm",
     "catboost": "catboost",
     "torch": "torch",
+    "skops": "skops",
+    "pyyaml": "mlflow",
     "tokenizers": "text",
     "pillow": "image",
     "onnxruntime-extensions": "operators",
@@ -77,10 +80,12 @@ def doctor(model: Path | None, format_: str | None, registry: str | None, **limi
 
 def _examine(path: Path, limits: dict[str, Any]) -> _Report:
     from sqlinfer.models.facts import read_facts
+    from sqlinfer.models.foreign import require_own
     from sqlinfer.models.questions import FLAGS, Question
     from sqlinfer.runtime.operators import lacking
     from sqlinfer.worker import Limits, worker
 
+    require_own(path)
     facts = worker.call(read_facts, path, about=str(path), limits=Limits.of(**limits))
     about, signature, refusal = _trial(path, limits)
     asked = _questions(facts, signature)
@@ -107,7 +112,7 @@ def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Signature | 
             try:
                 stored = sqlinfer.register(_model_name(path), path, registry=folder, **limits, **way)
             except SqlinferError as error:
-                refusal = refusal or str(error)
+                refusal = refusal or for_the_terminal(str(error))
                 continue
             return about, stored.manifest.signature, refusal
     return None, None, refusal

@@ -22,6 +22,7 @@ from sqlinfer.cli.options import (
     reference_argument,
     registry_option,
 )
+from sqlinfer.cli.words import for_the_terminal
 from sqlinfer.errors import BadReference, SqlinferError
 from sqlinfer.models.reference import Reference
 
@@ -249,8 +250,8 @@ def verify(reference: str | None, engine: str, format_: str, registry: str | Non
             found, problem = sqlinfer.verify(one, registry=store, engine=engine), None
         except SqlinferError as error:
             failed += 1
-            found, problem = None, str(error)
-            click.echo(f"{one}: {error}", err=True)
+            found, problem = None, for_the_terminal(str(error))
+            click.echo(f"{one}: {problem}", err=True)
         if found is not None and format_ == "text":
             click.echo(f"{one}: {found.text}")
         outcomes.append({"model": one, "same": found is not None, "text": found.text if found else problem})

@@ -128,7 +128,7 @@ def _size(context: click.Context, option: click.Parameter, text: str) -> str:
     try:
         Limits.of(1, text)
     except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+        raise click.BadParameter(str(error).removeprefix("memory_limit: ")) from error
     return text
 
 

@@ -175,7 +175,7 @@ def _made_up_runs(
             return lengths, [_run(session, graph, feeds) for feeds in batches]
         except InvalidModel as error:
             refused = refused or error
-    raise refused or InvalidModel(f"{_TOO_MANY}; give rows as sample")
+    raise refused or InvalidModel(f"{_TOO_MANY}; give rows with --sample FILE (sample=rows)")
 
 
 def _axes_of_rows(

@@ -149,11 +149,11 @@ def _end(about: str, last: str, code: int, seconds: float, limits: Limits) -> st
     if code in _GIVEN_UP and seconds >= limits.seconds:
         return (
             f"{about} was given up after {limits.seconds:g} seconds, while {last}; nothing was stored. "
-            "Allow more with time_limit (--time-limit)"
+            "Allow more with --time-limit SECONDS (time_limit=…)"
         )
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code:#x}"
     return (
         f"{about} took down the process that tried it ({how}), while {last}; nothing was stored. The file is damaged "
         f"or hits a fault of a library: export the model again; or {limits.memory / 1e9:.3g} GB of memory are too few: "
-        "allow more with memory_limit (--memory-limit)"
+        "allow more with --memory-limit SIZE (memory_limit=…)"
     )

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -311,3 +312,24 @@ def test_a_pickle_of_any_name_that_needs_a_module_of_the_users_own(home, tmp_pat
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert sqlinfer.Registry(home).names() == ["m"]
+
+
+def test_register_speaks_of_its_own_options(run, onnx_file, tmp_path, estimators):
+    """Not of Python's."""
+    (tmp_path / "iris.pkl").write_bytes(pickle.dumps(estimators["iris"][0]))
+    shape = "(float[n, k] x) => (float[n, 7] y) <int64[2] shape = {-1, 7}, int64[1] i = {1}>"
+    unsure = onnx_file(f"{shape} {{ a = Reshape(x, shape)  b = ReduceSum(x, i)  y = Add(a, b) }}", "unsure.onnx")
+    total = onnx_file("(float[k] x) => (float total) { total = ReduceSum<keepdims=0>(x) }", "total.onnx")
+    score = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }", "score.onnx")
+    for words, says in [
+        ([tmp_path / "iris.pkl"], "--trust"),
+        ([tmp_path / "iris.pkl", "--trust"], "--sample FILE"),
+        ([tmp_path / "iris.pkl", "--trust", "--sigmoid", "--sample", tmp_path / "x.csv"], "sigmoid is for .onnx files"),
+        ([unsure], "--sample FILE"),
+        ([total], "--row-by-row"),
+        ([score, "--labels", "no,yes"], "--no-sigmoid"),
+        ([score, "--pool", "mean"], "--tokenizer"),
+    ]:
+        (tmp_path / "x.csv").write_text("a,b,c,d\n1,2,3,4\n")
+        said = run("register", "m", *words, code=1).stderr
+        assert says in said and "Python" not in said and not re.search(r"\b[a-z_]+=", said), said

@@ -33,6 +33,7 @@ BUILTIN = {
     "FeatureCount": TypeError,
     "FeatureType": TypeError,
     "NullFeature": ValueError,
+    "OptionError": TypeError,
     "OtherRegistry": RuntimeError,
     "InvalidModel": ValueError,
     "UntrustedModel": PermissionError,

@@ -87,7 +87,9 @@ def _said(step: Dense | str) -> str:
 
 def _pooled(head: _Head, pool: str | None, tokens: Tokens | None, origin: object) -> str:
     if tokens is None:
-        raise InvalidModel(f"pool={pool!r} is for texts: give the tokenizer as well (tokenizer.json)")
+        raise InvalidModel(
+            f"--pool {pool} (pool={pool!r}) is for texts: give --tokenizer tokenizer.json as well (tokenizer=…)"
+        )
     chosen = head.first(3, _TOKENS)
     if chosen is None:
         raise InvalidModel(

@@ -120,7 +120,9 @@ def _steps(options: Options, recipe: Recipe, sides: tuple[int | None, int | None
     resize = options.get("resize")
     how: str | None = options.get("interpolation")
     if how is not None and how not in FILTERS.values():
-        raise InvalidModel(f"interpolation={how!r}: write one of {', '.join(FILTERS.values())}")
+        raise InvalidModel(
+            f"--interpolation {how} (interpolation={how!r}) is not known: write one of {', '.join(FILTERS.values())}"
+        )
     if resize is None and "preprocessor" in options:
         return tuple(step if step.do == "crop" or how is None else _with(step, how) for step in recipe.steps)
     height, width = sides
@@ -148,7 +150,8 @@ def _shorter(resize: str | int | None, height: int, width: int) -> int:
         return int(resize or 0)
     except ValueError as error:
         raise InvalidModel(
-            f"resize={resize!r}: write 'stretch', 'crop', or how long the shorter side is made before the middle is cut"
+            f"--resize {resize} (resize={resize!r}) is not known: write stretch, crop, or how long the shorter side is "
+            "made before the middle is cut"
         ) from error
 
 
@@ -172,7 +175,7 @@ def _is_gray(options: Options, count: int) -> bool:
     if channels is None and count == 1 and "preprocessor" in options:
         raise InvalidModel("the model takes one channel, and image processors make three: --channels gray makes one")
     if channels is not None and (channels == "gray") != (count == 1):
-        raise InvalidModel(f"channels={channels!r} do not fit a model that takes {count}")
+        raise InvalidModel(f"--channels {channels} (channels={channels!r}) do not fit a model that takes {count}")
     return count == 1
 
 
