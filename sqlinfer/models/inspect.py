@@ -210,7 +210,9 @@ def parse_model(content: bytes, origin: object) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(content)
     except (DecodeError, ValueError) as error:
-        raise InvalidModel(f"{origin} is not an ONNX file, or it is cut short ({_first_line(error)})") from error
+        raise InvalidModel(
+            f"{origin} is not an ONNX file, or it is cut short or damaged: fetch it again, or export the model again"
+        ) from error
     if not model.graph.node:
         raise InvalidModel(f"{origin} is not an ONNX model: it holds no graph")
     _require_text(model, origin)

@@ -16,6 +16,8 @@ from sqlinfer.model import Model
 from sqlinfer.models.axes import Layout
 from sqlinfer.models.convert.pickled import load_pickle
 from sqlinfer.models.convert.saved import is_saved
+from sqlinfer.models.foreign import is_pickle, require_own
+from sqlinfer.models.mlflow import is_logged, read_logged
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import RESERVED, Reference, check_name
 from sqlinfer.models.registry import Registry, RegistryLike
@@ -55,8 +57,8 @@ def register(
     """Store ``model`` as a new version of ``name`` and return it.
 
     ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
-    the path of an .onnx file, of a file that XGBoost, LightGBM or CatBoost saved, of a folder as Hugging Face lays it
-    out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
+    the path of an .onnx file, of a file that XGBoost, LightGBM, CatBoost or skops saved, of a folder as Hugging Face or
+    MLflow lays it out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
     ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
     ``features``: names for the features of a model that has none, or the columns of the sample that are meant.
     ``labels``: classes in the order of the scores, or a file of them: one a line, or a config.json with id2label. One
@@ -91,11 +93,17 @@ def register(
         together,
         options,
         trials,
+        trust,
     )
     is_path = isinstance(model, (str, os.PathLike))
+    if is_path and is_logged(Path(model)):
+        logged = read_logged(Path(model))
+        model, sample = logged.path, logged.rows if sample is None else sample
     prove_path = prove_saved if is_path and is_saved(Path(model)) else prove_file
-    if is_path and prove_path is prove_file and _is_pickle(Path(model), trust):
-        model, is_path = load_pickle(Path(model), trust=trust), False
+    if is_path and prove_path is prove_file:
+        require_own(Path(model))
+        if _is_pickle(Path(model), trust):
+            model, is_path = load_pickle(Path(model), trust=trust), False
     rows = None if sample is None else Sample.of(sample, list(features) if features else None)
     # A model that fails its proof was never there: it is proven in a registry that is thrown away.
     with temporary_folder() as folder:
@@ -111,8 +119,10 @@ def register(
 
 
 def _is_pickle(path: Path, trusted: bool) -> bool:
-    """By its suffix; where its code may run, so may that of a file of any suffix that is not ONNX's own."""
-    return path.suffix in (".pkl", ".pickle", ".joblib") or (trusted and path.is_file() and path.suffix != ".onnx")
+    """By its suffix or its first bytes; where its code may run, so may that of a file of any suffix that is not ONNX's
+    own."""
+    named = path.suffix in (".pkl", ".pickle", ".joblib") or (trusted and path.is_file() and path.suffix != ".onnx")
+    return named or (path.exists() and is_pickle(path))
 
 
 def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer import types
-from sqlinfer.errors import ConversionFailed, InvalidModel, ProofFailed, SqlinferError, named
-from sqlinfer.models.convert import Candidate, Original, open_original
+from sqlinfer.errors import ConversionFailed, InvalidModel, OptionError, ProofFailed, SqlinferError, named
+from sqlinfer.models.convert import Candidate, Original, made_up_rows, open_original
 from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.convert.saved import load_saved
 from sqlinfer.models.describe import describe, null_policies
@@ -52,18 +52,20 @@ _MOST_TEXTS = 256
 def prove_saved(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
     """As `prove_estimator`, of the model in a file."""
     step("loading it")
-    prove_estimator(name, load_saved(path), sample, wishes, home)
+    prove_estimator(name, load_saved(path, trust=wishes.trust), sample, wishes, home)
 
 
 def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes, home: str) -> None:
     """Leave the model, proven, as the default version of ``name`` in the registry ``home``."""
+    sample = sample or made_up_rows(model)
     if sample is None:
+        _require_fitted(model)
         raise ConversionFailed(
-            "sample rows are needed to name and type the features: register(name, model, sample=X_train)"
+            "sample rows are needed to name and type the features: give some with --sample FILE (sample=X_train)"
         )
     is_module = "torch" in _families(model)
     if others := sorted(set(wishes.options) - ({"softmax", "sigmoid"} if is_module else set())):
-        raise TypeError(f"{others[0]} is for .onnx files, not for {'a torch module' if is_module else 'an estimator'}")
+        raise OptionError.elsewhere(others[0], "a torch module" if is_module else "an estimator")
     if not len(sample.table):
         raise ConversionFailed("the sample has no rows: they name and type the features, and prove the model")
     sample = _as_trained(model, sample, are_given=bool(wishes.features))
@@ -101,6 +103,8 @@ def _converted(candidates: Iterator[Candidate], model: str) -> Iterator[Candidat
         except (SqlinferError, ImportError, MemoryError):
             raise
         except Exception as error:
+            if _says_unfitted(error):
+                raise _unfitted(model) from error
             raise ConversionFailed(
                 f"{model} cannot be converted: {type(error).__name__}: {' '.join(str(error).split())[:200]}; an option "
                 "of it may be unknown here: try it with others, or without the step that has it"
@@ -167,7 +171,7 @@ def _as_trained(model: Any, sample: Sample, *, are_given: bool) -> Sample:
         raise _refused(
             model,
             f"it was trained on {named(trained)}, and the sample has no column {lost!r}; name the columns, in the "
-            "model's order, with features=[…]",
+            "model's order, with --features A,B,C (features=[…])",
         )
     return sample
 
@@ -188,6 +192,23 @@ def _families(model: Any) -> set[str]:
     return {base.__module__.split(".")[0] for base in type(model).__mro__}
 
 
+def _require_fitted(model: Any) -> None:
+    """Raises ConversionFailed for an estimator of scikit-learn without anything that fit() leaves."""
+    fitted = getattr(model, "__sklearn_is_fitted__", None)
+    if "sklearn" in _families(model) and not (
+        fitted() if fitted else any(name.endswith("_") and not name.startswith("__") for name in vars(model))
+    ):
+        raise _unfitted(type(model).__name__)
+
+
+def _says_unfitted(error: Exception) -> bool:
+    return any(base.__name__.endswith("NotFittedError") for base in type(error).__mro__)
+
+
+def _unfitted(model: str) -> ConversionFailed:
+    return ConversionFailed(f"{model} is not fitted: call fit() before it is saved or registered")
+
+
 def _refused(model: Any, reason: str) -> ConversionFailed:
     return ConversionFailed(f"{type(model).__name__} does not take the sample rows: {reason}")
 
@@ -200,6 +221,8 @@ def _refusals(model: str) -> Iterator[None]:
     except (SqlinferError, ImportError, MemoryError):
         raise
     except Exception as error:
+        if _says_unfitted(error):
+            raise _unfitted(model) from error
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ConversionFailed(f"{model} does not take the sample rows: {reason}") from error
 

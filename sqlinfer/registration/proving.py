@@ -47,6 +47,7 @@ class Wishes:
     together: bool
     options: Options
     trials: int = 0
+    trust: bool = False
 
 
 class Observed:

@@ -40,11 +40,15 @@ HOMES = {
     "xgboost": ("models/convert/",),
     "lightgbm": ("models/convert/",),
     "torch": ("models/convert/",),
+    "skops": ("models/convert/",),
+    "yaml": ("models/mlflow.py",),
     "tokenizers": ("runtime/texts.py",),
     "PIL": ("runtime/images.py", "runtime/pixels.py"),
 }
 # Optional packages are not imported before they are needed.
 OPTIONAL = {"sklearn", "skl2onnx", "catboost", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"} | {
+    "skops",
+    "yaml",
     "tokenizers",
     "PIL",
 }

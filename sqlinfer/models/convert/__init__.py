@@ -13,7 +13,21 @@ from sqlinfer.errors import ConversionFailed
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.sample import Sample
 
-__all__ = ["Candidate", "Original", "open_original"]
+__all__ = ["Candidate", "Original", "made_up_rows", "open_original"]
+
+
+def made_up_rows(model: Any) -> Sample | None:
+    """Rows that go all ways through the trees of a model that knows its features; None of others."""
+    families = {base.__module__.split(".")[0] for base in type(model).__mro__}
+    if "xgboost" in families:
+        from sqlinfer.models.convert import xgboost
+
+        return xgboost.made_up_rows(model)
+    if "lightgbm" in families:
+        from sqlinfer.models.convert import lightgbm
+
+        return lightgbm.made_up_rows(model)
+    return None
 
 
 def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candidate]]:

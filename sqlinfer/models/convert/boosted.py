@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
+import pyarrow as pa
 from onnx import TensorProto, helper
 
 from sqlinfer.errors import ConversionFailed, named
@@ -15,6 +16,7 @@ from sqlinfer.models.convert.graph import GraphBuilder
 from sqlinfer.models.convert.missing import MISSING
 from sqlinfer.models.convert.original import Candidate
 from sqlinfer.models.convert.trees import Tree, add_trees
+from sqlinfer.models.sample import Sample
 
 __all__ = [
     "Forest",
@@ -24,12 +26,43 @@ __all__ = [
     "candidate",
     "constant_candidate",
     "in_singles",
+    "rows_around",
 ]
 
 _ML_OPSET = 5
 # From here on a double is not the only whole number that it stands for.
 _WHOLE = 2.0**53
 _SHOWN = 12
+
+
+_MADE_UP = 512
+
+
+def rows_around(trees: Sequence[Tree], names: Sequence[str], types: Sequence[str] | None = None) -> Sample | None:
+    """Rows with values at, below and above each of the splits; None where a tree asks for categories. ``types``: those
+    of XGBoost (int: whole numbers, i: yes or no), else all are numbers."""
+    if any(tree.members for tree in trees):
+        return None
+    random = np.random.default_rng(0)
+    columns = {}
+    for i, name in enumerate(names):
+        splits = np.array(sorted(_splits(trees, i)) or [0.0])
+        margin = max(float(np.ptp(splits)), abs(float(splits[0])), 1.0) / 10
+        middles = (splits[1:] + splits[:-1]) / 2
+        known = np.concatenate([splits, middles, [splits[0] - margin, splits[-1] + margin]])
+        values = random.choice(known, _MADE_UP)
+        kind = types[i] if types else "float"
+        if kind == "int":
+            columns[name] = pa.array(values.round().astype(np.int64))
+        else:
+            columns[name] = pa.array(values > splits[0] if kind == "i" else values)
+    return Sample(pa.table(columns)) if columns else None
+
+
+def _splits(trees: Sequence[Tree], feature: int) -> set[float]:
+    places = ((tree, node) for tree in trees for node, at in enumerate(tree.feature) if at == feature)
+    splits = {tree.split[node] for tree, node in places if node not in tree.leaf}
+    return {split for split in splits if np.isfinite(split)}
 
 
 @dataclass(frozen=True, slots=True)

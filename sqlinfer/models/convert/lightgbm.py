@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate, constant_candidate
+from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate, constant_candidate, rows_around
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.convert.trees import Tree
 from sqlinfer.models.sample import Sample
 from sqlinfer.version import __version__
 
-__all__ = ["forest_of", "open_original"]
+__all__ = ["forest_of", "made_up_rows", "open_original"]
 
 # kZeroThreshold of include/LightGBM/meta.h, a single
 _ZERO = float(np.float32(1e-35))
@@ -59,6 +59,19 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         numbered=is_booster,
     )
     return original, _candidates(booster, dump, sample, labels)
+
+
+def made_up_rows(model: Any) -> Sample | None:
+    """Raises ConversionFailed."""
+    import lightgbm
+
+    booster = model if isinstance(model, lightgbm.Booster) else getattr(model, "_Booster", None)
+    if booster is None:
+        return None
+    dump = booster.dump_model()
+    if dump.get("pandas_categorical"):
+        return None
+    return rows_around(forest_of(booster, dump).trees, booster.feature_name())
 
 
 def _answers(model: Any, rows: Sample, labels: tuple[Any, ...]) -> dict[str, Any]:

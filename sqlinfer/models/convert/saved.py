@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlinfer.errors import InvalidModel, MissingExtra
+from sqlinfer.models.convert.skops import is_skops, load_skops
 
 __all__ = ["is_saved", "load_saved"]
 
@@ -15,20 +16,24 @@ _READ = 64
 
 
 def is_saved(path: Path) -> bool:
-    """Whether the file is one of XGBoost (JSON, UBJSON), LightGBM (text) or CatBoost (cbm)."""
-    return path.is_file() and _library(path) is not None
+    """Whether the file is one of XGBoost (JSON, UBJSON), LightGBM (text), CatBoost (cbm) or skops."""
+    return path.is_file() and (_library(path) is not None or is_skops(path))
 
 
-def load_saved(path: Path) -> Any:
-    """The booster in it. Raises MissingExtra, and InvalidModel when the library cannot load its file."""
+def load_saved(path: Path, *, trust: bool) -> Any:
+    """The model in it. Raises MissingExtra, InvalidModel when the library cannot load its file, and UntrustedModel."""
+    if is_skops(path):
+        return load_skops(path, trust=trust)
     library = str(_library(path))
     try:
         return _LIBRARIES[library][1](str(path))
     except ImportError as error:
         raise MissingExtra.of(library, library, f"registering {path}") from error
     except Exception as error:  # each library has exceptions of its own
-        reason = " ".join(str(error).split("Stack trace")[0].split())
-        raise InvalidModel(f"{library} cannot load {path}: {reason[:300]}") from error
+        raise InvalidModel(
+            f"{library} cannot load {path}: it is damaged or cut short, or written by a newer version than the "
+            "one here; save it again"
+        ) from error
 
 
 def _library(path: Path) -> str | None:

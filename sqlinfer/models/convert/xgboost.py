@@ -15,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate, constant_candidate
+from sqlinfer.models.convert.boosted import Forest, answers_of_scores, candidate, constant_candidate, rows_around
 from sqlinfer.models.convert.labels import labels_of
 from sqlinfer.models.convert.original import Candidate, Original
 from sqlinfer.models.convert.trees import Tree
 from sqlinfer.models.sample import Sample
 from sqlinfer.version import __version__
 
-__all__ = ["forest_of", "kept_categories", "open_original"]
+__all__ = ["forest_of", "kept_categories", "made_up_rows", "open_original"]
 
 _BINARY = ("binary:logistic",)
 _SEVERAL = ("multi:softprob", "multi:softmax")
@@ -65,6 +65,20 @@ def open_original(model: Any, sample: Sample) -> tuple[Original, Iterator[Candid
         numbered=is_booster,
     )
     return original, _candidates(model, sample, labels)
+
+
+def made_up_rows(model: Any) -> Sample | None:
+    """Raises ConversionFailed."""
+    import xgboost
+
+    booster = model if isinstance(model, xgboost.Booster) else getattr(model, "_Booster", None)
+    if booster is None:
+        return None
+    types = booster.feature_types
+    if types and not {"c"}.isdisjoint(types):
+        return None
+    names = booster.feature_names or [f"f{i}" for i in range(booster.num_features())]
+    return rows_around(forest_of(model).trees, names, types)
 
 
 def _classes(model: Any, sample: Sample) -> Any:
