@@ -9,7 +9,7 @@ from typing import Literal
 
 from sqlglot.tokens import Token, TokenType
 
-from sqlinfer.sql.tokens import CLOSING, OPENING, matching, remembering, tokens_of, words
+from sqlinfer.sql.tokens import CLOSING, OPENING, matching, names_model, remembering, tokens_of, words
 
 __all__ = ["Argument", "SqlCall", "SqlText", "find_calls"]
 
@@ -148,6 +148,7 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
     text = span = None
     if function in GENERIC:
         first, last = parts[0] if parts else (close, close)
+        first += names_model(tokens, first)
         if last - first == 1 and tokens[first].token_type == TokenType.STRING:
             text = tokens[first].text
         start = tokens[first].start

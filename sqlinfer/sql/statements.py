@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlglot
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-from sqlinfer.sql.tokens import Dialect, matching, remembering, tokens_of, words
+from sqlinfer.sql.tokens import Dialect, matching, names_model, remembering, tokens_of, words
 
 __all__ = ["is_stored", "makes_index", "relation_names", "split_statements"]
 
+_ORDINARY = "predict__"
 _WORTH_READING = re.compile("index", re.IGNORECASE)
 
 
@@ -26,13 +30,14 @@ def split_statements(sql: str) -> list[str]:
 def relation_names(sql: str) -> frozenset[str]:
     """The tables and aliases that the statements in ``sql`` name, lower case; none of one that sqlglot cannot parse."""
     relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
-    return frozenset(
+    names = frozenset(
         node.alias_or_name.lower() if not isinstance(node, sqlglot.exp.TableAlias) else node.name.lower()
         for statement in _statements(tokens_of(sql))
         for tree in _trees(_body(statement), sql)
         if tree
         for node in tree.find_all(*relations)
-    ) - {""}
+    )
+    return frozenset("predict" if name == _ORDINARY else name for name in names - {""})
 
 
 @remembering
@@ -71,10 +76,38 @@ def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 def _trees(tokens: Sequence[Token], sql: str) -> list[Any]:
     try:
-        trees: list[Any] = Dialect().parser().parse(tokens, sql)
+        with _unheard():
+            trees: list[Any] = Dialect().parser().parse(list(_ordinary(tokens)), sql)
     except (SqlglotError, RecursionError):
         return []
     return trees
+
+
+def _ordinary(tokens: Sequence[Token]) -> Iterator[Token]:
+    """predict(…) as a function like others, and not as BigQuery's PREDICT(MODEL …), as which sqlglot parses it."""
+    for i, token in enumerate(tokens):
+        if names_model(tokens, i):
+            continue
+        if token.text.lower() == "predict" and token.token_type in (TokenType.VAR, TokenType.IDENTIFIER):
+            yield Token(token.token_type, _ORDINARY, token.line, token.col, token.start, token.end, token.comments)
+        else:
+            yield token
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """sqlglot's warnings of what it cannot parse: DuckDB runs the statement all the same."""
+    thread = threading.get_ident()
+
+    def is_of_others(record: logging.LogRecord) -> bool:
+        return record.thread != thread
+
+    log = logging.getLogger("sqlglot")
+    log.addFilter(is_of_others)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_of_others)
 
 
 def _body(statement: Sequence[Token]) -> Sequence[Token]:

@@ -16,7 +16,7 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-__all__ = ["CLOSING", "OPENING", "Dialect", "matching", "remembering", "tokens_of", "words"]
+__all__ = ["CLOSING", "OPENING", "Dialect", "matching", "names_model", "remembering", "tokens_of", "words"]
 
 OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
@@ -27,17 +27,11 @@ T = TypeVar("T")
 
 
 class Dialect(DuckDB):
-    """DuckDB's dialect, where predict(…) is an ordinary function and not BigQuery's PREDICT(MODEL …), and where what
-    follows EXPLAIN or EXECUTE is read like everything else."""
+    """DuckDB's dialect, where what follows EXPLAIN or EXECUTE is read like everything else. Its parser is DuckDB's own:
+    where the package sqlglotc is installed, that is compiled, and no class of ours can be made of it."""
 
     class Tokenizer(DuckDB.Tokenizer):
         COMMANDS: ClassVar[set[TokenType]] = set()
-
-    class Parser(DuckDB.Parser):
-        FUNCTIONS: ClassVar = {name: build for name, build in DuckDB.Parser.FUNCTIONS.items() if name != "PREDICT"}
-
-        def _warn_unsupported(self) -> None:
-            """Nothing: DuckDB runs the statement, whether sqlglot can parse it or not."""
 
 
 def remembering(function: Callable[[str], T], most: int = _REMEMBERED) -> Callable[[str], T]:
@@ -66,6 +60,14 @@ def words(tokens: Sequence[Token]) -> list[str]:
     """Their text, upper case; what is quoted is no word of SQL's."""
     quoted = (TokenType.IDENTIFIER, TokenType.STRING)
     return ["" if token.token_type in quoted else token.text.upper() for token in tokens]
+
+
+def names_model(tokens: Sequence[Token], i: int) -> bool:
+    """Whether the token is the word MODEL in ``PREDICT(MODEL 'churn', …)``, which is how sqlglot, and so the tools that
+    pass SQL through it, write ``predict('churn', …)``."""
+    if words(tokens[i : i + 1]) != ["MODEL"] or i < 2 or i + 1 >= len(tokens):
+        return False
+    return words(tokens[i - 2 : i]) == ["PREDICT", "("] and tokens[i + 1].token_type == TokenType.STRING
 
 
 def matching(tokens: Sequence[Token], places: range) -> int | None:

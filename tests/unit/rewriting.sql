@@ -277,3 +277,11 @@ SELECT predict_iris(sw := (SELECT predict('width', 1)), sl := (SELECT predict('w
     a)
 -->
 SELECT predict_iris((SELECT system.main.predict_width(2) AS "predict('width', 2)"), (SELECT system.main.predict_width(1) AS "predict('width', 1)"), 1, 2) AS "predict_iris(sw := (SELECT predict('width', 1)), sl := (SELECT predict('width', 2)), pl := 1, pw := 2)", system.main.predict_width(a) AS "predict('width', a)"
+-----
+SELECT PREDICT(MODEL 'iris', t) AS p FROM t AS t
+-->
+SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") AS p FROM t AS t
+-----
+SELECT predict(model 'width', a) FROM t
+-->
+SELECT system.main.predict_width(a) AS "predict(model 'width', a)" FROM t
