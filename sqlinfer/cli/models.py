@@ -43,7 +43,7 @@ _MOST_GUARDED = 8
     "--sample",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Rows, as CSV or Parquet, that name and type the features and prove the model.",
+    help="Rows, as CSV, JSON or Parquet, that name and type the features and prove the model.",
 )
 @click.option("--features", metavar="A,B,C", help="Names for the features, in order.")
 @click.option(

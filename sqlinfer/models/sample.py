@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class Sample:
 
     @classmethod
     def of(cls, data: Any, names: list[str] | None = None) -> Sample:
-        """From a DataFrame, an Arrow table, a DuckDB relation, a matrix or a file.
+        """From a DataFrame, an Arrow table, a DuckDB relation or a matrix.
 
         ``names``: those of its columns that are meant, in this order; names for them, where it has others. Raises
         FeatureError.
@@ -41,12 +40,7 @@ class Sample:
         table = _in_full_precision(to_table(data, names if as_array else None))
         chosen, renamed = (table, ()) if as_array or not names else _chosen(table, names)
         table, categories = _without_categories(chosen)
-        for column in table.schema:
-            if not types.is_numeric(column.type) and not _is_plain(column.type):
-                raise FeatureError(
-                    f"the sample's column {column.name!r} is {types.sql_name(column.type)}, which no feature can be; "
-                    "leave it out, or turn it into numbers or text first"
-                )
+        _require_plain(table.schema)
         called = zip(table.column_names, renamed or table.column_names, strict=True)
         without = {name.lower() for name in _nones(data)}
         nones = frozenset(name for name, given in called if given.lower() in without)
@@ -139,7 +133,7 @@ def to_table(data: Any, names: list[str] | None = None) -> pa.Table:
         if len(names) != matrix.shape[1]:
             raise FeatureError(f"{len(names)} feature names for {matrix.shape[1]} columns")
         return pa.table({name: matrix[:, i] for i, name in enumerate(names)})
-    return _read(Path(data)) if isinstance(data, (str, Path)) else _from_frame(data)
+    return _from_frame(data)
 
 
 def columns_of(table: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray | None]:
@@ -191,18 +185,15 @@ def _from_frame(data: Any) -> pa.Table:
     )
 
 
-def _read(path: Path) -> pa.Table:
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    try:
-        suffix = path.suffix.lower()
-        if suffix in (".csv", ".tsv"):
-            options = pyarrow.csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ",")
-            return pyarrow.csv.read_csv(path, parse_options=options)
-        return pyarrow.parquet.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise FeatureError(f"the sample {path} cannot be read as CSV or Parquet: {error}") from error
+def _require_plain(schema: pa.Schema) -> None:
+    """Raises FeatureError with all of the columns that no feature can be."""
+    others = [column for column in schema if not types.is_numeric(column.type) and not _is_plain(column.type)]
+    if others:
+        found = named(f"{column.name!r} is {types.sql_name(column.type)}" for column in others)
+        raise FeatureError(
+            f"the sample's column {found}, which no feature can be; leave {'it' if len(others) == 1 else 'them'} out, "
+            "or turn into numbers or text first"
+        )
 
 
 def _is_plain(arrow: pa.DataType) -> bool:

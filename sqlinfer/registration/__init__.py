@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from sqlinfer.engines.files import rows_of
 from sqlinfer.errors import BadReference
 from sqlinfer.model import Model
 from sqlinfer.models.axes import Layout
@@ -59,7 +60,8 @@ def register(
     ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
     the path of an .onnx file, of a file that XGBoost, LightGBM, CatBoost or skops saved, of a folder as Hugging Face or
     MLflow lays it out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
-    ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model.
+    ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model. A
+    file (CSV, JSON, Parquet) is read as DuckDB reads it.
     ``features``: names for the features of a model that has none, or the columns of the sample that are meant.
     ``labels``: classes in the order of the scores, or a file of them: one a line, or a config.json with id2label. One
     score for two classes is the probability of the second or, with ``sigmoid=True``, its logit: predict() answers the
@@ -104,7 +106,7 @@ def register(
         require_own(Path(model))
         if _is_pickle(Path(model), trust):
             model, is_path = load_pickle(Path(model), trust=trust), False
-    rows = None if sample is None else Sample.of(sample, list(features) if features else None)
+    rows = None if sample is None else Sample.of(rows_of(sample), list(features) if features else None)
     # A model that fails its proof was never there: it is proven in a registry that is thrown away.
     with temporary_folder() as folder:
         if is_path:

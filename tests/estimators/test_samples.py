@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import xgboost
 from lightgbm import LGBMClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
-from sqlinfer.errors import ConversionFailed
+from sqlinfer.engines.files import rows_of
+from sqlinfer.errors import ConversionFailed, FeatureError
+from sqlinfer.types import sql_name
 
 RANDOM = np.random.default_rng(3)
 X = pd.DataFrame({"a": RANDOM.normal(size=400), "b": RANDOM.normal(size=400)})
@@ -60,3 +65,27 @@ def test_labels_of_its_own(tmp_path):
     model = LogisticRegression().fit(X, np.where(Y, "yes", "no"))
     with pytest.raises(ConversionFailed, match="labels of its own: no, yes"):
         sqlinfer.register("m", model, sample=X, labels=["a", "b"], registry=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.parquet", "x.json", "x.jsonl", "x.csv.gz", "x.dat"])
+def test_a_file_is_read_as_duckdb_reads_it(tmp_path, name):
+    """A zero before a number, a semicolon and a byte of truth are to a sample what they are to FROM."""
+    rows = "SELECT i::BIGINT AS n, i / 3 AS x, '0' || i AS code, i % 2 = 0 AS even FROM range(1, 40) t(i)"
+    how = {"x.csv": "csv, DELIM ';'", "x.tsv": "csv, DELIM '\t'", "x.json": "json, ARRAY true", "x.jsonl": "json"}
+    form = how.get(name, "parquet" if name == "x.parquet" else "csv, HEADER")
+    path = tmp_path / name
+    duckdb.execute(f"COPY ({rows}) TO '{path}' (FORMAT {form})")
+    described = duckdb.sql(f"DESCRIBE FROM {reader(path)}").fetchall()
+    types = {column: kind for column, kind, *_ in described}
+    sample = rows_of(path)
+    assert {field.name: sql_name(field.type) for field in sample.schema} == types
+
+
+def reader(path):
+    return f"read_csv('{path}')" if path.suffix == ".dat" else f"'{path}'"
+
+
+def test_all_columns_that_no_feature_can_be_are_named(tmp_path):
+    rows = pa.table({"a": [1.0], "day": [datetime.date(2024, 1, 2)], "at": [datetime.time(3)]})
+    with pytest.raises(FeatureError, match=r"'day' is DATE, 'at' is TIME.*leave them out"):
+        sqlinfer.register("m", LinearRegression().fit([[1.0]], [1]), sample=rows, registry=tmp_path)
