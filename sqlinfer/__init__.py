@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import sqlinfer.models
 import sqlinfer.telemetry  # noqa: F401  (before anything loads ONNX Runtime)
 from sqlinfer.errors import SqlinferError
 from sqlinfer.version import __version__
 
 if TYPE_CHECKING:
     from sqlinfer.connection import Connection, attach, connect
-    from sqlinfer.model import Model, load
+    from sqlinfer.engines.native import extension_path
+    from sqlinfer.model import Model, load, models
     from sqlinfer.models.registry import Registry
     from sqlinfer.registration import register, verify
 
@@ -23,7 +27,9 @@ __all__ = [
     "__version__",
     "attach",
     "connect",
+    "extension_path",
     "load",
+    "models",
     "register",
     "verify",
 ]
@@ -35,6 +41,7 @@ _HOMES = {
     "Registry": "sqlinfer.models.registry",
     "attach": "sqlinfer.connection",
     "connect": "sqlinfer.connection",
+    "extension_path": "sqlinfer.engines.native",
     "load": "sqlinfer.model",
     "register": "sqlinfer.registration",
     "verify": "sqlinfer.registration",
@@ -46,6 +53,18 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'sqlinfer' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)
     return value
+
+
+class _Models(ModuleType):
+    """The package of that name, which is called for what is registered: ``sqlinfer.models()``."""
+
+    def __call__(self, **options: Any) -> list[Model]:
+        from sqlinfer.model import models
+
+        return models(**options)
+
+
+sys.modules["sqlinfer.models"].__class__ = _Models
 
 
 def __dir__() -> list[str]:

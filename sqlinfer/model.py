@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from sqlinfer.engines.files import rows_of
 from sqlinfer.errors import MissingFeature
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
 from sqlinfer.models.sample import columns_of, to_table
+from sqlinfer.models.signature import Label
 from sqlinfer.runtime.predictor import ROWS_PER_BATCH, open_predictor
 
-__all__ = ["Model", "load"]
+__all__ = ["Model", "load", "models"]
 
 
 def load(reference: str, *, registry: RegistryLike = None) -> Model:
     """The model that ``reference`` means now: 'churn', 'churn/3' or 'churn@champion'. Raises ModelNotFound."""
     store = Registry.of(registry)
     return Model(store.get(reference), store)
+
+
+def models(*, registry: RegistryLike = None) -> list[Model]:
+    """Every version of every model, by name and number; those that cannot be read are left out."""
+    store = Registry.of(registry)
+    return [Model(stored, store) for stored in store.all()]
 
 
 class Model:
@@ -41,11 +50,22 @@ class Model:
     def aliases(self) -> list[str]:
         return sorted(a for a, version in self._registry.aliases(self.name).items() if version == self.version)
 
+    @property
+    def features(self) -> dict[str, str]:
+        """What it takes, in order: the SQL type of each feature by its name."""
+        return {feature.name: feature.type for feature in self.manifest.signature.features}
+
+    @property
+    def classes(self) -> list[Label]:
+        """The labels that it chooses from, in the order of predict_proba(); none of a model that has none."""
+        return list(self.manifest.signature.labels or ())
+
     def predict(self, data: Any) -> Any:
         """The answers for the rows of a DataFrame, an Arrow table or a matrix; features are found by name. They are
         those of SQL, bit by bit.
 
-        A pandas DataFrame gets a Series with its index, everything else an Arrow array. Raises FeatureError.
+        A pandas DataFrame gets a Series with its index, one row, as in ``predict({'age': 41, 'city': 'Bern'})``, its
+        answer, everything else an Arrow array. Raises FeatureError.
         """
         return self._answer("predict", data)
 
@@ -66,6 +86,10 @@ class Model:
         manifest = self.manifest
         self._stored.call(call)  # whether it has such an answer comes before what it is given
         names = manifest.signature.feature_names
+        if _is_row(data):
+            (answer,) = self._answer(call, _one_row(data))
+            return dict(answer.as_py()) if pa.types.is_map(answer.type) and answer.is_valid else answer.as_py()
+        data = rows_of(data)
         table = to_table(data, names if not hasattr(data, "columns") and hasattr(data, "ndim") else None)
         found = columns_of(table, names)
         missing = [name for name, column in zip(names, found, strict=True) if column is None]
@@ -112,3 +136,16 @@ class Model:
             f"<details><summary>{len(signature.features)} features</summary><table><thead><tr><th>feature</th>"
             f"<th>type</th><th>NULL</th><th>refused</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
         )
+
+
+def _is_row(data: Any) -> bool:
+    """A dict of single values; one of lists is columns."""
+    return isinstance(data, Mapping) and bool(data) and not any(map(_is_column, data.values()))
+
+
+def _is_column(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes, bytearray, Mapping))
+
+
+def _one_row(row: Mapping[str, Any]) -> pa.Table:
+    return pa.table({str(name): pa.array([value]) for name, value in row.items()})

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sqlinfer.cli.doctor import doctor
+from sqlinfer.cli.extension import extension_path, install_extension
 from sqlinfer.cli.help import completion, help_, other_words
 from sqlinfer.cli.models import alias, list_, register, remove, show, verify
 from sqlinfer.cli.query import query
@@ -59,5 +60,19 @@ def main() -> None:
     """Your trained model becomes a SQL function inside DuckDB."""
 
 
-for command in (register, list_, show, alias, verify, remove, query, shell, doctor, help_, completion):
+for command in (
+    register,
+    list_,
+    show,
+    alias,
+    verify,
+    remove,
+    query,
+    shell,
+    doctor,
+    help_,
+    completion,
+    extension_path,
+    install_extension,
+):
     main.add_command(command)

@@ -10,7 +10,21 @@ import pytest
 import sqlinfer
 from sqlinfer.cli import main
 
-COMMANDS = ["register", "list", "show", "alias", "verify", "remove", "query", "shell", "doctor", "help", "completion"]
+COMMANDS = [
+    "register",
+    "list",
+    "show",
+    "alias",
+    "verify",
+    "remove",
+    "query",
+    "shell",
+    "doctor",
+    "help",
+    "completion",
+    "extension-path",
+    "install-extension",
+]
 
 
 def test_the_commands_are_those_of_the_design():

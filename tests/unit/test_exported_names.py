@@ -18,7 +18,9 @@ PUBLIC = [
     "__version__",
     "attach",
     "connect",
+    "extension_path",
     "load",
+    "models",
     "register",
     "verify",
 ]

@@ -105,3 +105,30 @@ def test_so_it_does_where_onnx_runtime_adds_in_its_own_order(tmp_path, monkeypat
     with sqlinfer.connect(registry=tmp_path / "models", engine="arrow") as con:
         told = con.sql("SELECT predict('m', rows) FROM rows").to_arrow_table().column(0).combine_chunks()
     assert model.predict(pa.Table.from_pandas(rows)).equals(told)
+
+
+def test_one_row(registry, estimators, customers):
+    model = sqlinfer.load("churn", registry=registry)
+    for i in range(20):
+        row = {name: None if value != value else value for name, value in customers.iloc[i].to_dict().items()}
+        assert model.predict(row) == estimators["churn"][0].predict(customers.iloc[i : i + 1]).item()
+    iris = sqlinfer.load("iris", registry=registry)
+    row = {"PW": 0.2, "pl": 1.4, "sw": 3.5, "sl": np.float32(5.1), "more": "x"}
+    assert iris.predict(row) == "setosa"
+    assert list(iris.predict_proba(row)) == iris.classes and iris.predict_proba(row)["setosa"] > 0.9
+    with pytest.raises(MissingFeature, match="pw"):
+        iris.predict({"pl": 1.4, "sw": 3.5, "sl": 5.1})
+    assert iris.predict({"sl": [5.1], "sw": [3.5], "pl": [1.4], "pw": [0.2]}).to_pylist() == ["setosa"]
+
+
+def test_what_a_model_takes_and_chooses_from(registry):
+    iris = sqlinfer.load("iris", registry=registry)
+    assert list(iris.features) == ["sl", "sw", "pl", "pw"] and set(iris.features.values()) <= {"DOUBLE", "FLOAT"}
+    assert iris.classes == ["setosa", "versicolor", "virginica"]
+    assert sqlinfer.load("width", registry=registry).classes == []
+
+
+def test_models(registry):
+    found = sqlinfer.models(registry=registry)
+    assert [(m.name, m.version) for m in found if m.name == "iris"] == [("iris", 1), ("iris", 2)]
+    assert {m.name for m in found} == set(registry.names())
