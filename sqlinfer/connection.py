@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -31,7 +32,10 @@ from sqlinfer.sql.bind import Function, TypedCall
 from sqlinfer.sql.rewrite import Rewritten, rewrite
 from sqlinfer.sql.statements import is_stored, makes_index
 
-__all__ = ["Connection", "attach", "connect"]
+__all__ = ["STORAGE_VERSION", "Connection", "attach", "connect"]
+
+# What files are made for: the oldest DuckDB that sqlinfer works with.
+STORAGE_VERSION = "v1.5.0"
 
 
 def connect(
@@ -45,14 +49,25 @@ def connect(
     """Open a DuckDB database with predict() in its SQL.
 
     ``registry``: the folder of models, else ``$SQLINFER_HOME``, else ``~/.sqlinfer``. ``engine``: auto, native or
-    arrow. ``options`` are DuckDB's own, as in ``connect("db.duckdb", threads=2)``.
+    arrow. ``options`` are DuckDB's own, as in ``connect("db.duckdb", threads=2)``. A file that is made is one that
+    DuckDB 1.5 opens, too, unless they say another storage_compatibility_version.
     """
+    if not read_only and "storage_compatibility_version" not in options:
+        _make_for_all(str(path))
     con = duckdb.connect(str(path), read_only=read_only, config={"allow_unsigned_extensions": "true", **options})
     try:
         return _face(con, registry, engine, attached=False)
     except BaseException:
         con.close()
         raise
+
+
+def _make_for_all(path: str) -> None:
+    """Where there is no such file yet: DuckDB 2 makes one that the program, which is of version 1.5, does not open.
+    What a file is made for stays with it."""
+    is_file = path and not path.startswith((":memory:", "md:")) and "://" not in path
+    if is_file and not duckdb.__version__.startswith("1.") and not Path(path).exists():
+        duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION}).close()
 
 
 def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto") -> Connection:

@@ -26,8 +26,14 @@ _WITH_VALUE = {"c", "cmd", "f", "init", "newline", "nullvalue", "s", "separator"
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
 @click.argument("words", metavar="[DATABASE] [OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--print-setup", is_flag=True, help="Print how to set up and start duckdb by hand, and exit.")
+@click.option(
+    "--copy-to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Copy a DATABASE that is too new for the program to FILE, and open that.",
+)
 @registry_option
-def shell(words: tuple[str, ...], print_setup: bool, registry: str | None) -> None:
+def shell(words: tuple[str, ...], print_setup: bool, copy_to: Path | None, registry: str | None) -> None:
     """Start the duckdb program on DATABASE with predict() loaded. OPTIONS are duckdb's own, such as -c SQL."""
     if "-h" in words:
         click.echo(click.get_current_context().get_help())
@@ -43,13 +49,10 @@ def shell(words: tuple[str, ...], print_setup: bool, registry: str | None) -> No
         f"SET GLOBAL sqlinfer_onnxruntime = {_text(onnxruntime_library())};",
     ]
     if print_setup:
-        click.echo("-- put this into ~/.duckdbrc")
-        click.echo("\n".join(setup))
-        start = ["duckdb", "-unsigned", *([] if database == ":memory:" else [database])]
-        click.echo(f"-- and start the shell with: {shlex.join(start)}")
+        _print_setup(setup, store.home.absolute(), database, registry)
         return
     program = _program()
-    _check_readable(program, database)
+    database = _readable(program, database, copy_to)
     if sys.stdin.isatty() and not {"-c", "-s", "-f"} & set(options):
         count = len(store.names())
         click.echo(f"sqlinfer {__version__}: {count} model{'' if count == 1 else 's'} in {store.home}", err=True)
@@ -84,21 +87,66 @@ def _program() -> str:
     return found
 
 
-def _check_readable(program: str, database: str) -> None:
-    """DuckDB's own message about a newer file names numbers that users do not know."""
-    if not Path(database).is_file():
-        return
+def _print_setup(setup: Sequence[str], home: Path, database: str, registry: str | None) -> None:
+    """A file of its own for duckdb's -init: in ~/.duckdbrc, which duckdb reads without -unsigned as well, LOAD would be
+    an error of every start."""
+    file = home / "duckdbrc"
+    again = ["sqlinfer", "shell", "--print-setup", *(["--registry", str(home)] if registry is not None else [])]
+    start = ["duckdb", "-unsigned", "-init", str(file), *([] if database == ":memory:" else [database])]
+    alias = shlex.quote(shlex.join(start))
+    click.echo("-- put this into a file of its own:")
+    click.echo(f"--   mkdir -p {shlex.quote(str(home))} && {shlex.join(again)} > {shlex.quote(str(file))}")
+    click.echo("-- and start duckdb with it (in ~/.bashrc, to have it always):")
+    click.echo(f"--   alias sqlduck={alias}")
+    if (own := Path("~/.duckdbrc").expanduser()).is_file():  # which -init takes the place of
+        click.echo(f".read {_text(own)}")
+    click.echo("\n".join(setup))
+
+
+def _readable(program: str, database: str, copy_to: Path | None) -> str:
+    """The database, or its copy. DuckDB's own message about a newer file names numbers that users do not know."""
     import subprocess
 
+    if not Path(database).is_file():
+        return database
     tried = subprocess.run([program, "-readonly", database, "-c", "SELECT 1"], capture_output=True, text=True)
-    newer = re.search(r"version number (\d+)", tried.stderr)
-    if newer:
-        version = subprocess.run([program, "-version"], capture_output=True, text=True).stdout.split()[0]
-        raise SqlinferError(
-            f"{database} was written by a newer DuckDB than this shell's {version}. Copy it once, from Python: "
-            f"duckdb.connect().execute(\"ATTACH '{database}' AS a; ATTACH 'older.duckdb' AS b "
-            "(STORAGE_VERSION 'v1.2.0'); COPY FROM DATABASE a TO b\")"
-        )
+    if not re.search(r"version number (\d+)", tried.stderr):
+        return database
+    version = subprocess.run([program, "-version"], capture_output=True, text=True).stdout.split()[0]
+    what = f"{database} was written by a newer DuckDB than this shell's {version}"
+    other = copy_to or Path(database).with_suffix(f".for-{version}.duckdb")
+    if copy_to is None and not (sys.stdin.isatty() and click.confirm(f"{what}. Copy it to {other}?", err=True)):
+        yes = shlex.join(["sqlinfer", "shell", database, "--copy-to", str(other)])
+        raise SqlinferError(f"{what}; copy it, for STORAGE_VERSION {_storage_version()}, and open the copy with: {yes}")
+    _copy(database, other)
+    return str(other)
+
+
+def _storage_version() -> str:
+    from sqlinfer.connection import STORAGE_VERSION
+
+    return STORAGE_VERSION
+
+
+def _copy(database: str, other: Path) -> None:
+    """Raises SqlinferError; nothing is left at ``other`` then."""
+    import duckdb
+
+    if other.exists():
+        raise SqlinferError(f"{other} is there already: open it, or give another --copy-to")
+    draft = other.with_name(f".{other.name}.{os.getpid()}")
+    try:
+        with duckdb.connect() as con:
+            con.execute(f"ATTACH {_text(database)} AS newer (READ_ONLY)")
+            con.execute(f"ATTACH {_text(draft)} AS older (STORAGE_VERSION '{_storage_version()}')")
+            con.execute("COPY FROM DATABASE newer TO older")
+            con.execute("DETACH older")
+        draft.rename(other)
+    except duckdb.Error as error:
+        raise SqlinferError(f"{database} cannot be copied: {str(error).splitlines()[0]}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+    click.echo(f"{database} → {other}", err=True)
 
 
 def _text(value: object) -> str:

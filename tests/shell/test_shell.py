@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import pty
 import select
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import duckdb
 import onnx
@@ -243,3 +247,49 @@ def test_a_file_of_a_newer_duckdb(shell, tmp_path):
     duckdb.connect(str(tmp_path / "new.duckdb")).close()
     ran = shell(tmp_path / "new.duckdb", "-c", "SELECT 1", code=1)
     assert "written by a newer DuckDB" in ran.stderr and "STORAGE_VERSION" in ran.stderr
+
+
+@pytest.mark.skipif(duckdb.__version__.startswith("1."), reason="needs a file that is newer than the shell")
+def test_a_file_of_a_newer_duckdb_is_copied(shell, tmp_path):
+    """By the command that the refusal names."""
+    with duckdb.connect(str(tmp_path / "new one.duckdb")) as con:
+        con.execute("CREATE TABLE t AS SELECT 7 AS x; CREATE VIEW v AS SELECT x + 1 AS y FROM t")
+    said = shell(tmp_path / "new one.duckdb", "-c", "SELECT 1", code=1).stderr
+    words = shlex.split(said.strip().partition("sqlinfer shell ")[2])
+    assert words[1] == "--copy-to"
+    assert shell(*words, "-csv", "-noheader", "-c", "SELECT y FROM v").stdout == "8\n"
+    assert "is there already" in shell(*words, code=1).stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["new one.duckdb", Path(words[2]).name])
+
+
+def test_a_file_that_connect_made(shell, tmp_path, registry):
+    with sqlinfer.connect(tmp_path / "made.duckdb", registry=registry) as con:
+        con.execute("CREATE TABLE t AS SELECT {'a': 1} AS s, 'x' AS v")
+        with sqlinfer.connect(tmp_path / "made.duckdb", registry=registry) as other:
+            assert other.execute("SELECT v FROM t").fetchall() == [("x",)]
+    assert shell(tmp_path / "made.duckdb", "-csv", "-noheader", "-c", "SELECT v FROM t").stdout == "x\n"
+    newest = f"v{duckdb.__version__}"
+    sqlinfer.connect(tmp_path / "n.duckdb", registry=registry, storage_compatibility_version=newest).close()
+    if not duckdb.__version__.startswith("1."):
+        assert "newer DuckDB" in shell(tmp_path / "n.duckdb", "-c", "SELECT 1", code=1).stderr
+
+
+def test_setup_as_printed(environment, tmp_path):
+    """Both lines, typed into a shell; and duckdb alone goes on as ever."""
+    program = Path(str(importlib.util.find_spec("duckdb_cli").origin)).parent
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sqlinfer").write_text(f'#!/bin/sh\nexec {shlex.join(SQLINFER)} "$@"\n')
+    (tmp_path / "bin/sqlinfer").chmod(0o755)
+    home = tmp_path / "the models"
+    shutil.copytree(environment["SQLINFER_HOME"], home)
+    (tmp_path / ".duckdbrc").write_text(".mode csv\n")
+    user = {**environment, "HOME": str(tmp_path), "SQLINFER_HOME": str(home)}
+    user["PATH"] = f"{tmp_path / 'bin'}:{program}:{user['PATH']}"
+    printed = subprocess.run(
+        [*SQLINFER, "shell", "--print-setup"], capture_output=True, text=True, env=user, check=True
+    )
+    lines = [line.removeprefix("--   ") for line in printed.stdout.splitlines() if line.startswith("--   ")]
+    query = "SELECT predict_label('iris', 5.1, 3.5, 1.4, 0.2) AS p;"
+    script = "\n".join(["shopt -s expand_aliases", *lines, f'sqlduck -c "{query}"', "duckdb -c 'SELECT 42 AS x'"])
+    ran = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=user)
+    assert ran.stdout.replace("\r", "").split() == ["p", "setosa", "x", "42"], ran.stderr
