@@ -29,6 +29,7 @@ from sqlinfer.models.signature import Signature
 from sqlinfer.relation import Relation
 from sqlinfer.scripts import statements
 from sqlinfer.sql.bind import Function, TypedCall
+from sqlinfer.sql.excerpts import in_the_users_text
 from sqlinfer.sql.rewrite import Rewritten, rewrite
 from sqlinfer.sql.statements import is_stored, makes_index
 
@@ -116,7 +117,9 @@ class Connection:
 
     @property
     def raw(self) -> duckdb.DuckDBPyConnection:
-        """The connection below, for libraries that insist on DuckDB's own type."""
+        """The connection below, for libraries that insist on DuckDB's own type: isinstance() does not hold for this
+        one. SQLAlchemy takes this one, as duckdb_engine wraps connections:
+        ``create_engine("duckdb://", creator=lambda: duckdb_engine.ConnectionWrapper(sqlinfer.connect()))``."""
         return self._con
 
     def execute(self, query: Any, parameters: Any = None) -> Connection:
@@ -330,7 +333,7 @@ class Connection:
         return self._translated(error, self._last) if isinstance(error, duckdb.Error) else error
 
     def _translated(self, error: duckdb.Error, calls: list[TypedCall]) -> BaseException:
-        """The error as its cause raised it, underlined in the user's own text; DuckDB's own errors stay as they are."""
+        """The error as its cause raised it, underlined in the user's own text."""
         if isinstance(error, duckdb.InvalidInputException) and _INTERRUPTED.fullmatch(str(error)):
             return duckdb.InterruptException("INTERRUPT Error: Interrupted!")
         failure = self._engine.failure(str(error))
@@ -357,7 +360,8 @@ class Connection:
                 feature = next(name for name in names if name.lower() == missing)
                 reference = str(typed.function.reference)
                 return MissingFeature.of(reference, [feature], names).at(typed.sql, typed.call.start, typed.call.end)
-        return error
+        text = in_the_users_text(str(error), calls[0].sql) if calls else str(error)
+        return error if text == str(error) else type(error)(text)
 
 
 # What the extension says of a run that was told to end.

@@ -85,3 +85,24 @@ def test_a_wrong_list_names_its_row(con):
 def test_errors_of_duckdb_stay_as_they_are(con, query, kind):
     with pytest.raises(kind):
         con.execute(query).fetchall()
+
+
+@pytest.mark.parametrize(
+    ("sql", "marked"),
+    [
+        ("SELECT predict('iris', iris), nope FROM iris", "nope"),
+        ("SELECT predict('iris', iris), nope.x FROM iris", "nope.x"),
+        ("SELECT 1,\n  predict('iris', iris) AS p FROM nowhere", "nowhere"),
+        ("SELECT upper(predict('iris', iris), 3) FROM iris", "upper"),
+        ("SELECT predict('iris', iris), CAST(predict('iris', iris) AS INT) FROM iris", ""),
+    ],
+)
+def test_an_error_shows_what_the_user_wrote(con, sql, marked):
+    with pytest.raises(duckdb.Error) as caught:
+        con.execute(sql).fetchall()
+    text = str(caught.value)
+    assert "predict_iris" not in text and "system.main" not in text
+    if marked:
+        *_, line, carets = text.splitlines()
+        start = carets.index("^")
+        assert line[start : start + carets.count("^")] == marked and line.partition(": ")[2] in sql
