@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -65,10 +66,18 @@ def connect(
 
 def _make_for_all(path: str) -> None:
     """Where there is no such file yet: DuckDB 2 makes one that the program, which is of version 1.5, does not open.
-    What a file is made for stays with it."""
+    What a file is made for stays with it. It is made beside its place, which another thread may be opening."""
     is_file = path and not path.startswith((":memory:", "md:")) and "://" not in path
-    if is_file and not duckdb.__version__.startswith("1.") and not Path(path).exists():
-        duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION}).close()
+    if not is_file or duckdb.__version__.startswith("1.") or Path(path).exists():
+        return
+    draft = Path(path).with_name(f".sqlinfer-{uuid.uuid4().hex}.duckdb")
+    try:
+        duckdb.connect(draft, config={"storage_compatibility_version": STORAGE_VERSION}).close()
+        os.link(draft, path)
+    except (duckdb.Error, OSError):
+        return  # who opens the file itself says what is wrong, or another was faster
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto") -> Connection:
