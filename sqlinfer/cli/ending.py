@@ -64,6 +64,7 @@ class _Watch:
     def _end(self, number: int, frame: Any) -> None:
         if not self.told:  # once: what cleans up is not to be ended, too
             self.told = True
+            self._con.press()  # in a function of Python's, DuckDB makes an error of its own of the exception
             raise KeyboardInterrupt
 
     def _run(self) -> None:
