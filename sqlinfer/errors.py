@@ -28,7 +28,7 @@ Python has it, ``--labels no,yes (labels=['no', 'yes'])``: the command leaves th
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 __all__ = [
@@ -56,6 +56,7 @@ __all__ = [
 
 
 _LONGEST = 1800
+_MOST_WRONG = 8
 
 
 class SqlinferError(Exception):
@@ -186,6 +187,13 @@ class FeatureType(FeatureError, TypeError):
     @classmethod
     def of(cls, model: str, feature: str, given: str, expected: str, fix: str) -> FeatureType:
         return cls(f"model {model!r}: feature {feature!r} is {expected}, but the argument is {given}; {fix}")
+
+    @classmethod
+    def several(cls, model: str, wrong: Sequence[FeatureType]) -> FeatureType:
+        """All that are wrong at once; of very many the first ones."""
+        first, *others = (str(error) for error in wrong[:_MOST_WRONG])
+        more = [f"and {len(wrong) - _MOST_WRONG} more"] if len(wrong) > _MOST_WRONG else []
+        return cls("; ".join([first, *(text.removeprefix(f"model {model!r}: ") for text in others), *more]))
 
 
 class NullFeature(FeatureError):

@@ -192,16 +192,30 @@ def _fields_by_name(model: str, signature: Signature, row: pa.StructType) -> lis
 def _readers(
     model: str, signature: Signature, given: Sequence[pa.DataType], preparers: Mapping[str, Preparer]
 ) -> tuple[Reader, ...]:
-    return tuple(
-        _prepared_reader(model, feature, arrow, preparers.get(feature.name))
-        if isinstance(feature.prepare, (TextPreparation, ImagePreparation))
-        else _words_reader(model, feature, arrow, preparers.get(feature.name))
-        if feature.prepare is not None
-        else _value_reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
-        if feature.column is not None or len(signature.input(feature.tensor).shape) == 1
-        else _cell_reader(model, feature, DTYPES[signature.input(feature.tensor).dtype], arrow)
-        for feature, arrow in zip(signature.features, given, strict=True)
-    )
+    """Raises one FeatureType for all arguments that do not fit."""
+    readers: list[Reader] = []
+    wrong: list[FeatureType] = []
+    for feature, arrow in zip(signature.features, given, strict=True):
+        try:
+            readers.append(_feature_reader(model, signature, feature, arrow, preparers.get(feature.name)))
+        except FeatureType as error:
+            wrong.append(error)
+    if wrong:
+        raise FeatureType.several(model, wrong)
+    return tuple(readers)
+
+
+def _feature_reader(
+    model: str, signature: Signature, feature: Feature, arrow: pa.DataType, preparer: Preparer | None
+) -> Reader:
+    if isinstance(feature.prepare, (TextPreparation, ImagePreparation)):
+        return _prepared_reader(model, feature, arrow, preparer)
+    if feature.prepare is not None:
+        return _words_reader(model, feature, arrow, preparer)
+    tensor = signature.input(feature.tensor)
+    if feature.column is not None or len(tensor.shape) == 1:
+        return _value_reader(model, feature, DTYPES[tensor.dtype], arrow)
+    return _cell_reader(model, feature, DTYPES[tensor.dtype], arrow)
 
 
 def _value_reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataType) -> Reader:
@@ -295,6 +309,8 @@ def _cast(feature: Feature, arrow: pa.DataType) -> str:
         return f"take the number you mean, such as epoch({feature.name}) or month({feature.name})"
     if types.is_list(arrow) or types.is_row(arrow) or pa.types.is_map(arrow):
         return "give one value for each feature"
+    if pa.types.is_boolean(arrow) and feature.type == "VARCHAR":
+        return f"write the texts that the model knows, such as CASE WHEN {feature.name} THEN 'yes' ELSE 'no' END"
     return f"write CAST({feature.name} AS {feature.type})"
 
 

@@ -117,6 +117,17 @@ def test_the_cast_that_the_message_shows_works(con, one, fix):
     assert one(f"SELECT predict('same_double', {fix}) FROM t") == 5.5
 
 
+def test_all_that_do_not_fit_are_named_at_once(con):
+    with pytest.raises(FeatureType) as wrong:
+        con.execute("SELECT predict('mixed', x := 'a', k := 1, s := true, b := DATE '2026-01-01')").fetchall()
+    assert str(wrong.value).startswith(
+        "model 'mixed': feature 'x' is FLOAT, but the argument is VARCHAR; write CAST(x AS FLOAT); "
+        "feature 's' is VARCHAR, but the argument is BOOLEAN; "
+        "write the texts that the model knows, such as CASE WHEN s THEN 'yes' ELSE 'no' END; "
+        "feature 'b' is BOOLEAN, but the argument is DATE; take the number you mean"
+    )
+
+
 def test_text(con, column):
     con.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
     texts = ["", "a", "grüezi", "🦆" * 10, "it's", "x" * 100_000, "line\nline", "nul\0nul", None]

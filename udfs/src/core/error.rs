@@ -109,6 +109,18 @@ pub fn feature_type(model: &str, feature: &str, given: &str, expected: &str, fix
     Error(format!("model '{model}': feature '{feature}' is {expected}, but the argument is {given}; {fix}"))
 }
 
+/// All that are wrong at once; of very many the first ones.
+pub fn several_types(model: &str, wrong: Vec<Error>) -> Error {
+    const MOST: usize = 8;
+    let prefix = format!("model '{model}': ");
+    let texts = wrong.iter().take(MOST).enumerate().map(|(i, Error(text))| match i {
+        0 => text.clone(),
+        _ => text.strip_prefix(&prefix).unwrap_or(text).to_string(),
+    });
+    let more = (wrong.len() > MOST).then(|| format!("and {} more", wrong.len() - MOST));
+    Error(texts.chain(more).collect::<Vec<_>>().join("; "))
+}
+
 pub fn null_feature(model: &str, feature: &str) -> Error {
     Error(format!(
         "model '{model}': feature '{feature}' is NULL and its null policy is 'error'; \

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::column::{Column, Data};
-use super::error::{Error, Result, feature_count, feature_twice, feature_type, missing_features};
+use super::error::{Error, Result, feature_count, feature_twice, feature_type, missing_features, several_types};
 use super::manifest::{Feature, Input, Manifest};
 use super::prepare::Prepare;
 use super::sqltype::{Given, Number};
@@ -135,7 +135,11 @@ fn readers(model: &str, manifest: &Manifest, given: &[&Given]) -> Result<Vec<Rea
         };
         Ok(Reader { kind, given: given.leaf().to_string() })
     };
-    manifest.features.iter().zip(given).map(one).collect()
+    let (readers, wrong): (Vec<_>, Vec<_>) = manifest.features.iter().zip(given).map(one).partition(Result::is_ok);
+    match wrong.is_empty() {
+        true => readers.into_iter().collect(),
+        false => Err(several_types(model, wrong.into_iter().filter_map(Result::err).collect())),
+    }
 }
 
 /// How one value for each row is read.
@@ -153,6 +157,9 @@ fn value(model: &str, feature: &Feature, input: &Input, given: &Given) -> Result
                 }
                 Given::List(_) | Given::Array(..) | Given::Struct(_) | Given::Other("MAP") => {
                     "give one value for each feature".to_string()
+                }
+                Given::Number(Number::Boolean) if input.dtype == Dtype::Text => {
+                    format!("write the texts that the model knows, such as CASE WHEN {name} THEN 'yes' ELSE 'no' END")
                 }
                 _ => format!("write CAST({name} AS {})", feature.sql_type),
             };
@@ -256,6 +263,15 @@ mod tests {
         );
         assert!(message(&[Given::Temporal("DATE"), NUMBER, Given::Text]).contains("epoch(age)"));
         assert!(message(&[NUMBER, NUMBER, NUMBER]).contains("CAST(city AS VARCHAR)"));
+        assert!(
+            message(&[NUMBER, NUMBER, Given::Number(Number::Boolean)])
+                .ends_with("CASE WHEN city THEN 'yes' ELSE 'no' END")
+        );
+        assert_eq!(
+            message(&[Given::Text, NUMBER, NUMBER]),
+            "model 'churn': feature 'age' is DOUBLE, but the argument is VARCHAR; write CAST(age AS DOUBLE); \
+             feature 'city' is VARCHAR, but the argument is DOUBLE; write CAST(city AS VARCHAR)"
+        );
     }
 
     #[test]
