@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from sqlinfer.engines.files import rows_of
-from sqlinfer.errors import BadReference
+from sqlinfer.errors import BadReference, OptionError
 from sqlinfer.model import Model
 from sqlinfer.models.axes import Layout
 from sqlinfer.models.convert.pickled import load_pickle
@@ -83,6 +83,8 @@ def register(
     Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
     """
     name = check_name(name)
+    if trials < 0:
+        raise OptionError(f"trials={trials}: a number of rows is asked for, or 0 for none")
     if name in RESERVED:
         raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
     store = Registry.of(registry)

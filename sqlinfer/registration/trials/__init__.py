@@ -121,8 +121,14 @@ class Trials:
             batches = made_rows(self._sample, known, self._count, self._nulls, jumps)
             step(f"asking the original for {sum(len(batch.rows) for batch in batches)} made-up rows")
             until = time.monotonic() + _SECONDS
-            self._asked = [(batch, ask(self._answers, batch.table, batch.parts, until)) for batch in batches]
+            self._asked = [(batch, self._said(batch, until)) for batch in batches]
         return self._asked
+
+    def _said(self, batch: Batch, until: float) -> list[Said | None]:
+        said = ask(self._answers, batch.table, batch.parts, until)
+        pairs = zip(batch.rows, said, strict=True)
+        refuses_types = any(not row.changed and isinstance(one, Refusal) for row, one in pairs)
+        return [None] * len(said) if refuses_types else said
 
     def _answers(self, table: pa.Table) -> dict[str, Any]:
         return self._original.answers(replace(self._sample, table=table))

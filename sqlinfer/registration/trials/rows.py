@@ -50,6 +50,8 @@ class Made:
 class Batch:
     """Rows whose columns have the same types, so that no row changes how another is read.
 
+    Where these are not the types of the sample, a row of the sample is among them: who refuses that (``changed`` is
+    empty) refuses the types, and says nothing of the other rows.
     ``parts``: how many rows each, one after the other, are odd in the same way: what a model refuses lies together.
     """
 
@@ -76,12 +78,16 @@ def made_rows(
     drawn: dict[tuple[Any, ...], tuple[Made, tuple[pa.DataType, ...]]] = {}
     types_ = tuple(column.type for column in table.columns)
     wide = tuple(_widened(arrow) for arrow in types_)
+
+    def add(row: Made, given: tuple[pa.DataType, ...]) -> None:
+        if given != types_:
+            for base in bases if given == wide else bases[:1]:
+                if not any(isinstance(value, int) and abs(value) > LARGEST_WHOLE for value in base):
+                    _add(drawn, Made(base, ()), given)
+        _add(drawn, row, given)
+
     for values in more:
-        _add(drawn, Made(values, tuple(range(len(values)))), wide)
-    if wide != types_:
-        for base in bases:
-            if not any(isinstance(value, int) and abs(value) > LARGEST_WHOLE for value in base):
-                _add(drawn, Made(base, ()), wide)
+        add(Made(values, tuple(range(len(values)))), wide)
     for changes in _changes(odd):
         if len(drawn) >= count:
             break
@@ -89,7 +95,7 @@ def made_rows(
         made, given = list(base), list(types_)
         for i, one in changes:
             made[i], given[i] = one.value, one.type
-        _add(drawn, Made(tuple(made), tuple(i for i, _ in changes)), tuple(given))
+        add(Made(tuple(made), tuple(i for i, _ in changes)), tuple(given))
     return _batches(table.column_names, list(drawn.values())[:count])
 
 
@@ -271,6 +277,8 @@ def _batches(names: list[str], drawn: Sequence[tuple[Made, tuple[pa.DataType, ..
 def _column(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
     if pa.types.is_floating(arrow):  # Arrow takes no integer that is rounded
         values = [float(value) if isinstance(value, int) else value for value in values]
+    if pa.types.is_integer(arrow):  # and no Boolean for one
+        values = [None if value is None else int(value) for value in values]
     return pa.array(list(values), arrow)
 
 
