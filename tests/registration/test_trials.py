@@ -9,12 +9,17 @@ import re
 import numpy as np
 import onnx
 import onnx.parser
+import pandas as pd
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from lightgbm import LGBMRegressor
+from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 import sqlinfer
 from sqlinfer.cli import main
@@ -151,7 +156,7 @@ def test_a_refusal_is_one_in_sql(register, tmp_path, engine):
 def test_show_lists_what_is_refused(register, tmp_path):
     register(SAME_NUMBER, {"x": [1.5, 2.5]}, numbers(lambda x: np.where((x > 1e5) & np.isfinite(x), 7.0, x)))
     run = CliRunner().invoke(main, ["show", "m", "--registry", str(tmp_path), "-f", "markdown"])
-    assert re.search(r"\| x +\| numbers above \S+ +\| Stub answers 7.0 there, its conversion to ONNX", run.output)
+    assert re.search(r"\| x +\| numbers above \S+ +\| Stub answers 7.0 for \S+, its conversion to ONNX", run.output)
     (feature,) = json.loads(CliRunner().invoke(main, ["show", "m", "--registry", str(tmp_path)]).output)["features"]
     assert feature["guards"][0]["refuse"] == "above"
     assert "numbers above" in sqlinfer.load("m", registry=tmp_path)._repr_html_()
@@ -222,3 +227,23 @@ def test_what_is_next_to_nothing_for_lightgbm(tmp_path, engine):
     with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
         given = con.execute("SELECT predict('m', unnest) FROM unnest($1::DOUBLE[])", [odd.tolist()]).fetchall()
     assert [answer for (answer,) in given] == pytest.approx(model.predict(odd[:, None]), rel=1e-9)
+
+
+def test_a_type_that_the_model_refuses_says_nothing_of_its_rows(tmp_path, engine):
+    """KMeans of singles takes no doubles, and categories that are Booleans are no numbers to a OneHotEncoder."""
+    random = np.random.default_rng(3)
+    singles = random.normal(size=(60, 2)).astype(np.float32)
+    sqlinfer.register("near", KMeans(2, n_init=1).fit(singles), sample=singles, registry=tmp_path)
+    frame = pd.DataFrame({"a": singles[:, 0], "is_new": np.array([True, False] * 30, object)})
+    encoded = make_column_transformer(("passthrough", ["a"]), (OneHotEncoder(handle_unknown="ignore"), ["is_new"]))
+    model = make_pipeline(encoded, LogisticRegression()).fit(frame, frame["a"] > 0)
+    sqlinfer.register("new", model, sample=frame, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        con.register("frame", frame)
+        given = con.execute("SELECT predict('new', frame), predict('near', a, a) FROM frame").fetchall()
+    assert [answer for answer, _ in given] == model.predict(frame).tolist()
+
+
+def test_a_number_of_trials_that_cannot_be(register):
+    with pytest.raises(sqlinfer.SqlinferError, match="trials=-1"):
+        register(SAME_NUMBER, {"x": [1.5, 2.5]}, numbers(lambda x: x), trials=-1)

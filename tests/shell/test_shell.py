@@ -97,8 +97,10 @@ def test_help_is_ours(shell):
 
 
 def test_the_setup_can_be_pasted(shell, tmp_path):
-    last = shell("--print-setup", "my own.duckdb").stdout.splitlines()[-1]
-    assert last.endswith("duckdb -unsigned 'my own.duckdb'")
+    lines = shell("--print-setup", "my own.duckdb").stdout.splitlines()
+    (alias,) = (shlex.split(line)[-1] for line in lines if "alias sqlduck=" in line)
+    command = shlex.split(alias.partition("=")[2])
+    assert command[:2] == ["duckdb", "-unsigned"] and command[-1] == "my own.duckdb"
 
 
 def test_a_pipe(shell):

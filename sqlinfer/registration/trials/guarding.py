@@ -15,6 +15,7 @@ from sqlinfer.models.signature import Feature, Guard, NullPolicy
 from sqlinfer.registration.trials.asking import Refusal
 from sqlinfer.registration.trials.comparing import Tried, brief, refused, value_refused
 from sqlinfer.registration.trials.rows import Made
+from sqlinfer.runtime.guards import shown
 
 __all__ = ["guarded", "guarded_further"]
 
@@ -171,7 +172,9 @@ def _said(original: str, feature: Feature, guard: Guard, i: int, bad: Sequence[T
     if isinstance(first.original, Refusal):
         does = f"{original} refuses it ({first.original.reason})"
     else:
-        does = f"{original} {brief(first.original, call)} there, its conversion to ONNX {brief(first.graph, call)}"
+        value = first.row.values[i]
+        where = f"for {shown(value)}" if isinstance(value, (str, float)) else "there"
+        does = f"{original} {brief(first.original, call)} {where}, its conversion to ONNX {brief(first.graph, call)}"
     return replace(guard, says=f"{does}; {_instead(feature, guard)}")
 
 

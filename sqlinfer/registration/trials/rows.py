@@ -21,6 +21,7 @@ __all__ = ["LARGEST_WHOLE", "Batch", "Made", "made_rows"]
 _LARGEST_SINGLE = 3.4028234663852886e38
 # Up to here a double tells all integers apart.
 LARGEST_WHOLE = 2**53
+_LARGEST_INTEGER = 2.0**64
 _BASES = 3
 _MOST_FEATURES = 48
 _MOST_THRESHOLDS = 6
@@ -171,9 +172,9 @@ def _odd_values(column: pa.ChunkedArray, name: str, splits: Splits, nulls: bool)
     if pa.types.is_integer(arrow):
         wholes = [_Odd(x, arrow) for x in _odd_wholes(known, splits) if _holds(arrow, x)]
         odd = [*_odd_floats(known, whole=True), *thresholds]
-        # the sample has such numbers as integers, of which a double holds several
-        blurred = [x for x in odd if abs(x) > LARGEST_WHOLE and known.min() <= x <= known.max()]
-        floats = [_Odd(x, pa.float64()) for x in odd if x not in blurred]
+        if max(abs(known.min()), abs(known.max())) > LARGEST_WHOLE:  # of such integers a double holds several
+            odd = [x for x in odd if not LARGEST_WHOLE < abs(x) < _LARGEST_INTEGER]
+        floats = [_Odd(x, pa.float64()) for x in odd]
         return [*found, *_by_turns(wholes, floats)]
     doubles = [_Odd(x, pa.float64()) for x in [*_odd_floats(known, whole=False), *thresholds]]
     if not pa.types.is_float32(arrow):
