@@ -323,3 +323,14 @@ def test_texts_of_numbers_are_refused_where_numbers_are_asked_for(tmp_path):
     model = linear_model.Ridge().fit(rows.to_numpy(), np.arange(40))
     with pytest.raises(ConversionFailed, match="texts where it takes numbers"):
         sqlinfer.register("m", model, sample=rows, registry=tmp_path)
+
+
+@pytest.mark.parametrize("validate", [False, True])
+def test_a_function_of_singles_beside_doubles(asked, validate):
+    """pandas computes each column in its own precision, as NumPy rounds there, and scikit-learn all of them in one."""
+    frame = pd.DataFrame(
+        {"x": RANDOM.random(N).astype(np.float32), "y": RANDOM.random(N), "n": RANDOM.integers(0, 9, N)}
+    )
+    step = preprocessing.FunctionTransformer(np.log1p, validate=validate)
+    model = pipeline.make_pipeline(step, linear_model.LinearRegression()).fit(frame, 1e6 * frame["x"])
+    assert asked(model, frame, frame.head(50)) == pytest.approx(own(model, frame.head(50)), rel=1e-6)

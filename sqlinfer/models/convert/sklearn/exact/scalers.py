@@ -179,8 +179,8 @@ def _function(w: Writer, step: Any, x: Table) -> Table:
     kinds = {column.dtype for column in x.columns}
     if any(kind.kind not in "iuf" or kind.itemsize < 4 for kind in kinds):
         raise Unsupported(f"a FunctionTransformer of {x.dtype}")
-    if np.dtype(np.float32) in kinds and len(kinds) > 1:
-        raise Unsupported("a FunctionTransformer of singles and others")
+    if np.dtype(np.float32) in kinds and len(kinds) > 1 and not step.validate:  # a DataFrame is computed by its columns
+        return Table.joined([_function(w, step, x.pick([i])) for i in range(x.width)], sparse=x.sparse)
     value = w.numbers(x, step) if step.validate else w.matrix(x)
     if step.func is np.square and any(kind.kind in "iu" for kind in kinds):
         w.refuse_above(value, float(math.isqrt(2**63 - 1)), step, "whose square is above the integers of NumPy")
