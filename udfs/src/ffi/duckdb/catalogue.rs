@@ -8,13 +8,15 @@ use libduckdb_sys::*;
 
 use super::context::{Binding, Context};
 use super::instance::Instance;
+use super::output::{plain, repeated};
 use super::types::{LogicalType, c_text};
+use super::writing::{Places, Values, Write, Writes, written};
 use super::{dropped, guard};
-use crate::core::column::Entry;
 use crate::core::error::{Error, Result};
 use crate::core::manifest::Manifest;
 use crate::core::registry::Registry;
 use crate::core::sqltype::{Plain, SqlType};
+use crate::core::tensor::{Buffer, Texts};
 use crate::ffi::cpu;
 use crate::ffi::library::Libraries;
 
@@ -112,8 +114,8 @@ pub unsafe extern "C" fn drop_instance(data: *mut c_void) {
     unsafe { dropped::<Arc<Instance>>(data) };
 }
 
-pub unsafe extern "C" fn execute(info: duckdb_function_info, output: duckdb_data_chunk) {
-    let result = guard(|| {
+pub unsafe extern "C-unwind" fn execute(info: duckdb_function_info, output: duckdb_data_chunk) {
+    let work = || {
         // SAFETY: the bind data is the Listing that `bind` set.
         let listing = unsafe { duckdb_function_get_bind_data(info).cast::<Listing>().as_ref() };
         let listing = listing.ok_or_else(|| Error("nothing was bound".to_string()))?;
@@ -121,47 +123,30 @@ pub unsafe extern "C" fn execute(info: duckdb_function_info, output: duckdb_data
         let most = unsafe { duckdb_vector_size() } as usize;
         let start = listing.next.fetch_add(most, Ordering::Relaxed).min(listing.rows.len());
         let rows = &listing.rows[start..(start + most).min(listing.rows.len())];
-        // SAFETY: the chunk has the columns of `COLUMNS` and room for a vector of rows.
-        unsafe {
-            for (i, row) in rows.iter().enumerate() {
-                let [name, task, features, result, created, sha256] = &row.texts;
-                let texts = [(0, name), (3, task), (4, features), (5, result), (6, created), (7, sha256)];
-                for (column, text) in texts {
-                    write_text(duckdb_data_chunk_get_vector(output, column), i, text);
-                }
-                duckdb_vector_get_data(duckdb_data_chunk_get_vector(output, 1)).cast::<i64>().add(i).write(row.version);
-                write_list(duckdb_data_chunk_get_vector(output, 2), i, &row.aliases);
-            }
-            duckdb_data_chunk_set_size(output, rows.len() as idx_t);
-        }
-        Ok(())
-    });
+        // SAFETY: the chunk has the columns of `COLUMNS`.
+        let column = |column: idx_t| unsafe { duckdb_data_chunk_get_vector(output, column) };
+        Ok(Writes { steps: steps(rows, column)?, chunk: Some((output, rows.len())) })
+    };
+    // SAFETY: the chunk has the columns of `COLUMNS` and room for a vector of rows; DuckDB calls.
+    let result = unsafe { written(work) };
     if let Err(error) = result {
         // SAFETY: the info is valid for the time of the callback.
         unsafe { duckdb_function_set_error(info, c_text(&error.0).as_ptr()) };
     }
 }
 
-/// # Safety
-/// `vector` must be a vector of texts with room for the row.
-unsafe fn write_text(vector: duckdb_vector, row: usize, text: &str) {
-    // SAFETY: promised by the caller; DuckDB copies the text.
-    unsafe { duckdb_vector_assign_string_element_len(vector, row as idx_t, text.as_ptr().cast(), text.len() as idx_t) };
-}
-
-/// # Safety
-/// `vector` must be a vector of lists of texts with room for the row.
-unsafe fn write_list(vector: duckdb_vector, row: usize, texts: &[String]) {
-    // SAFETY: promised by the caller; the child has room after it was reserved.
-    unsafe {
-        let start = duckdb_list_vector_get_size(vector);
-        duckdb_list_vector_reserve(vector, start + texts.len() as idx_t);
-        duckdb_list_vector_set_size(vector, start + texts.len() as idx_t);
-        let entry = Entry { offset: start, length: texts.len() as u64 };
-        duckdb_vector_get_data(vector).cast::<Entry>().add(row).write(entry);
-        let child = duckdb_list_vector_get_child(vector);
-        texts.iter().enumerate().for_each(|(i, text)| write_text(child, start as usize + i, text));
+/// The rows as they are written into the columns.
+fn steps(rows: &[Row], column: impl Fn(idx_t) -> duckdb_vector) -> Result<Vec<Write>> {
+    let whole = |i, buffer| Ok(Write::Values(column(i), plain(buffer, rows.len())?, Places::Range(0, rows.len())));
+    let texts = |(place, i)| whole(i, Buffer::Text(Texts::of(rows.iter().map(|row| &row.texts[place]))));
+    let mut steps = [0, 3, 4, 5, 6, 7].into_iter().enumerate().map(texts).collect::<Result<Vec<_>>>()?;
+    steps.push(whole(1, Buffer::I64(rows.iter().map(|row| row.version).collect()))?);
+    for (i, row) in rows.iter().enumerate() {
+        let count = row.aliases.len();
+        let aliases = Box::new(plain(Buffer::Text(Texts::of(&row.aliases)), count)?);
+        steps.push(Write::Values(column(2), Values::List(count, aliases), Places::Range(i, 1)));
     }
+    Ok(steps)
 }
 
 /// The text of sqlinfer_version() is made when the call is bound, where the settings are known.
@@ -198,16 +183,21 @@ unsafe extern "C" fn copy_text(data: *mut c_void) -> *mut c_void {
     copied.map_or(std::ptr::null_mut(), |text| Box::into_raw(text).cast())
 }
 
-pub unsafe extern "C" fn execute_version(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
-    let result = guard(|| {
-        // SAFETY: the bind data is the text that `bind_version` set; the output has room for the rows.
-        unsafe {
+pub unsafe extern "C-unwind" fn execute_version(
+    info: duckdb_function_info,
+    input: duckdb_data_chunk,
+    output: duckdb_vector,
+) {
+    let work = || {
+        // SAFETY: the bind data is the text that `bind_version` set; the chunk is valid.
+        let (text, rows) = unsafe {
             let text = duckdb_scalar_function_get_bind_data(info).cast::<String>().as_ref();
-            let text = text.ok_or_else(|| Error("nothing was bound".to_string()))?;
-            (0..duckdb_data_chunk_get_size(input) as usize).for_each(|row| write_text(output, row, text));
-        }
-        Ok(())
-    });
+            (text.ok_or_else(|| Error("nothing was bound".to_string()))?, duckdb_data_chunk_get_size(input))
+        };
+        repeated(output, text, rows as usize)
+    };
+    // SAFETY: the output has room for the rows; DuckDB calls.
+    let result = unsafe { written(work) };
     if let Err(error) = result {
         // SAFETY: the info is valid for the time of the callback.
         unsafe { duckdb_scalar_function_set_error(info, c_text(&error.0).as_ptr()) };

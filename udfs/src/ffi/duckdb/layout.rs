@@ -20,7 +20,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libduckdb_sys::*;
 
 use super::context::{Binding, Context};
+use super::output::repeated;
 use super::types::{LogicalType, c_text, owned_text};
+use super::writing::{self, written};
 use super::{Connection, dropped, guard};
 use crate::core::error::{Error, Result};
 use crate::core::names::Called;
@@ -325,7 +327,7 @@ mod probe {
             let extra = Box::into_raw(Box::new(probe.clone()));
             duckdb_scalar_function_set_extra_info(function, extra.cast(), Some(drop_probe));
             duckdb_scalar_function_set_bind(function, Some(bind));
-            duckdb_scalar_function_set_function(function, Some(execute));
+            duckdb_scalar_function_set_function(function, writing::scalar(execute));
             let state = duckdb_register_scalar_function(connection.0, function);
             duckdb_destroy_scalar_function(&mut function);
             state == DuckDBSuccess
@@ -360,16 +362,9 @@ mod probe {
         }
     }
 
-    unsafe extern "C" fn execute(_: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
-        let _ = guard(|| {
-            let text = c_text(ANSWER);
-            // SAFETY: binding has made the output one of texts, with room for the rows of the input; DuckDB copies the text.
-            unsafe {
-                (0..duckdb_data_chunk_get_size(input))
-                    .for_each(|row| duckdb_vector_assign_string_element(output, row, text.as_ptr()));
-            }
-            Ok(())
-        });
+    unsafe extern "C-unwind" fn execute(_: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
+        // SAFETY: the chunk is valid; binding has made the output one of texts, with room for the rows of the input.
+        let _ = unsafe { written(|| repeated(output, ANSWER, duckdb_data_chunk_get_size(input) as usize)) };
     }
 }
 

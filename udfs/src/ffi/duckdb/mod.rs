@@ -11,6 +11,7 @@ mod refresh;
 mod scalar;
 mod table;
 mod types;
+mod writing;
 
 use std::collections::HashSet;
 use std::ffi::{CStr, c_void};
@@ -257,7 +258,7 @@ fn register_models(connection: &Connection, instance: &Arc<Instance>) -> Result<
         duckdb_table_function_set_name(function, c"sqlinfer_models".as_ptr());
         duckdb_table_function_set_bind(function, Some(catalogue::bind));
         duckdb_table_function_set_init(function, Some(catalogue::init));
-        duckdb_table_function_set_function(function, Some(catalogue::execute));
+        duckdb_table_function_set_function(function, writing::table(catalogue::execute));
         let state = duckdb_register_table_function(connection.0, function);
         duckdb_destroy_table_function(&mut function);
         state
@@ -275,7 +276,7 @@ fn register_version(connection: &Connection, instance: &Arc<Instance>) -> Result
         duckdb_scalar_function_set_name(function, c"sqlinfer_version".as_ptr());
         duckdb_scalar_function_set_return_type(function, text.0);
         duckdb_scalar_function_set_bind(function, Some(catalogue::bind_version));
-        duckdb_scalar_function_set_function(function, Some(catalogue::execute_version));
+        duckdb_scalar_function_set_function(function, writing::scalar(catalogue::execute_version));
         let state = duckdb_register_scalar_function(connection.0, function);
         duckdb_destroy_scalar_function(&mut function);
         state
@@ -326,7 +327,7 @@ fn register_function(connection: &Connection, function: Function, arity: Arity) 
             duckdb_scalar_function_set_extra_info(overload, extra.cast(), Some(scalar::drop_function));
             duckdb_scalar_function_set_bind(overload, Some(scalar::bind));
             duckdb_scalar_function_set_init(overload, Some(scalar::init));
-            duckdb_scalar_function_set_function(overload, Some(scalar::execute));
+            duckdb_scalar_function_set_function(overload, writing::scalar(scalar::execute));
             duckdb_add_scalar_function_to_set(set, overload);
             duckdb_destroy_scalar_function(&mut overload);
         }

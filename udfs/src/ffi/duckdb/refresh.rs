@@ -10,9 +10,12 @@ use libduckdb_sys::*;
 use super::catalogue::drop_instance;
 use super::context::Context;
 use super::instance::Instance;
+use super::output::plain;
 use super::types::{LogicalType, c_text};
+use super::writing::{self, Places, Write, Writes, written};
 use super::{Connection, dropped, guard, register_typed, registered};
 use crate::core::error::{Error, Result};
+use crate::core::tensor::Buffer;
 
 const NAME: &str = "sqlinfer_refresh";
 
@@ -39,7 +42,7 @@ pub fn register(connection: &Connection, instance: &Arc<Instance>) -> Result<()>
         duckdb_table_function_set_name(table, name.as_ptr());
         duckdb_table_function_set_bind(table, Some(bind_table));
         duckdb_table_function_set_init(table, Some(init_table));
-        duckdb_table_function_set_function(table, Some(execute_table));
+        duckdb_table_function_set_function(table, writing::table(execute_table));
         let table_state = duckdb_register_table_function(connection.0, table);
         duckdb_destroy_table_function(&mut table);
         [scalar_state, table_state]
@@ -165,18 +168,22 @@ unsafe extern "C" fn init_table(info: duckdb_init_info) {
     });
 }
 
-unsafe extern "C" fn execute_table(info: duckdb_function_info, output: duckdb_data_chunk) {
-    let _ = guard(|| {
-        // SAFETY: the bind data is what `bind_table` set; the chunk has one column and room for a row.
-        unsafe {
-            let Some(counted) = duckdb_function_get_bind_data(info).cast::<Counted>().as_ref() else { return Ok(()) };
-            let is_new = !counted.is_told.swap(true, Ordering::Relaxed);
-            if is_new {
-                let counts = duckdb_vector_get_data(duckdb_data_chunk_get_vector(output, 0)).cast::<i64>();
-                counts.write(counted.count);
-            }
-            duckdb_data_chunk_set_size(output, idx_t::from(is_new));
-        }
-        Ok(())
-    });
+unsafe extern "C-unwind" fn execute_table(info: duckdb_function_info, output: duckdb_data_chunk) {
+    let work = || {
+        // SAFETY: the bind data is what `bind_table` set; the chunk has one column.
+        let (counted, vector) = unsafe {
+            let counted = duckdb_function_get_bind_data(info).cast::<Counted>().as_ref();
+            (counted.ok_or_else(|| Error("nothing was bound".to_string()))?, duckdb_data_chunk_get_vector(output, 0))
+        };
+        let counts = if counted.is_told.swap(true, Ordering::Relaxed) { vec![] } else { vec![counted.count] };
+        let rows = counts.len();
+        let step = Write::Values(vector, plain(Buffer::I64(counts), rows)?, Places::Range(0, rows));
+        Ok(Writes { steps: vec![step], chunk: Some((output, rows)) })
+    };
+    // SAFETY: the chunk has room for a row; DuckDB calls.
+    let result = unsafe { written(work) };
+    if let Err(error) = result {
+        // SAFETY: the info is valid for the time of the callback.
+        unsafe { duckdb_function_set_error(info, c_text(&error.0).as_ptr()) };
+    }
 }

@@ -11,6 +11,7 @@ use super::input::column;
 use super::instance::{Instance, Taken, Versions};
 use super::output::Output;
 use super::types::{LogicalType, c_text};
+use super::writing::written;
 use super::{dropped, guard};
 use crate::core::column::{Column, Data};
 use crate::core::error::{Error, Result, reference_not_constant, subquery};
@@ -243,8 +244,8 @@ unsafe extern "C" fn drop_state(data: *mut c_void) {
     unsafe { dropped::<State>(data) };
 }
 
-pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
-    let result = guard(|| {
+pub unsafe extern "C-unwind" fn execute(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
+    let work = || {
         // SAFETY: state and bind data are those that `init` and `bind` set; a state is used by one thread at a time.
         let (state, bound) = unsafe {
             let state = duckdb_scalar_function_get_state(info).cast::<State>().as_mut();
@@ -263,8 +264,11 @@ pub unsafe extern "C" fn execute(info: duckdb_function_info, input: duckdb_data_
         let sql_type = bound.sql_type.as_ref().ok_or_else(|| Error("the call was not bound".to_string()))?;
         // SAFETY: the output vector has the type that the call was bound with, and room for the rows of the input.
         let mut sink = unsafe { Output::new(output, sql_type) };
-        state.score(&columns, rows, &mut sink)
-    });
+        state.score(&columns, rows, &mut sink)?;
+        Ok(sink.writes())
+    };
+    // SAFETY: as said there; DuckDB calls.
+    let result = unsafe { written(work) };
     if let Err(error) = result {
         // SAFETY: the info is valid for the time of the callback.
         unsafe { duckdb_scalar_function_set_error(info, c_text(&error.0).as_ptr()) };

@@ -11,6 +11,7 @@ use std::ptr;
 use libduckdb_sys::*;
 
 use super::types::c_text;
+use super::writing;
 use crate::core::caught::guard;
 use crate::core::error::{Error, Result};
 
@@ -42,6 +43,9 @@ pub unsafe fn take(info: duckdb_extension_info, access: *const duckdb_extension_
     let mut long: Box<duckdb_ext_api_v1> = Box::new(unsafe { std::mem::zeroed() });
     // SAFETY: the host's table has at least SLOTS pointers, and so has the copy.
     unsafe { ptr::copy_nonoverlapping(table.cast::<usize>(), ptr::from_mut(&mut *long).cast::<usize>(), SLOTS) };
+    if !writing::take(&long) {
+        return Err(Error("sqlinfer: this DuckDB has not all functions of its API".to_string()));
+    }
     TABLE.set(ptr::from_ref(&*long).cast());
     let given = duckdb_extension_access { set_error: None, get_database: None, get_api: Some(ready) };
     // SAFETY: only `get_api` is called, which gives the copy; the copy lives until after the call.
