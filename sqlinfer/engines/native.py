@@ -84,9 +84,11 @@ class NativeEngine:
         engine = cls(registry)
         home = registry.home.expanduser().absolute()
         try:
+            was_loaded = con.execute("SELECT 1 FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
             with _configured(con, home, onnxruntime_library(), operators_library()):
                 con.execute(f"LOAD {_text(path)}")
-            _require_home(con, home)
+            if was_loaded:
+                _require_home(con, home)
             engine._types = _registered(con)
         except duckdb.Error as error:
             raise EngineError(f"DuckDB does not load the extension: {_reason(error)}") from error
@@ -211,28 +213,39 @@ def _nothing() -> bool:
 
 def _require_home(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     """Whoever loaded the extension before may have said where its models are. Raises OtherRegistry."""
-    ((own,),) = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
-    own = own or None
-    if own is None and not _registered(con):  # it was loaded by plain SQL, which said nothing
+    ((setting,),) = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
+    own: str | Path
+    if not setting and not _registered(con):  # it was loaded by plain SQL, which said nothing
         own = _set_home(con, home)
-    elif own is None:
-        own = default_home().absolute()
-    if own is not None and Path(own).resolve() != home.resolve():
+    else:
+        own = _taken_home(con, setting or "") or setting or default_home().absolute()
+    if Path(own).resolve() != home.resolve():
         raise OtherRegistry.of(own, home)
 
 
-def _set_home(con: duckdb.DuckDBPyConnection, home: Path) -> Path:
+def _set_home(con: duckdb.DuckDBPyConnection, home: Path) -> str | Path:
     """Where its models are from now on, or, if they were asked for already, where they were then."""
     settings = {"sqlinfer_home": home, "sqlinfer_onnxruntime": onnxruntime_library()}
     for name, value in settings.items():
         con.execute(f"SET GLOBAL {name} = {_text(value)}")
-    try:
-        con.execute("SELECT sqlinfer_version()").fetchall()
-    except duckdb.Error:
+    taken = _taken_home(con, str(home))
+    if taken is not None:
         for name in settings:
             con.execute(f"RESET GLOBAL {name}")
-        return default_home().absolute()
-    return home
+    return taken or home
+
+
+def _taken_home(con: duckdb.DuckDBPyConnection, setting: str) -> str | None:
+    """Where its models are, if not where the setting says: it may have been changed after it was taken, which is an
+    error only where a connection says so for itself. ``con`` is one that nobody else uses."""
+    try:
+        con.execute("SELECT sqlinfer_version()").fetchall()
+        con.execute(f"SET SESSION sqlinfer_home = {_text(setting)}")
+        con.execute("SELECT sqlinfer_version()").fetchall()
+    except duckdb.Error as error:
+        changed = re.search(r"sqlinfer_home cannot be changed .* \(it was (?:not set|'(.*)')\)", str(error))
+        return (changed[1] or str(default_home().absolute())) if changed else None
+    return None
 
 
 def _text(value: object) -> str:

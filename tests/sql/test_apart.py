@@ -210,7 +210,7 @@ def library(tmp_path):
 
 
 @pytest.mark.parametrize("setting", ["sqlinfer_onnxruntime", "sqlinfer_operators", "sqlinfer_home"])
-@pytest.mark.parametrize("scope", ["", "GLOBAL", "SESSION"])
+@pytest.mark.parametrize("scope", ["", "SESSION"])
 def test_sql_cannot_change_what_is_loaded(registry, library, setting, scope):
     """Nor another folder of models."""
     with sqlinfer.connect(registry=registry, engine="native") as con:
@@ -223,6 +223,40 @@ def test_sql_cannot_change_what_is_loaded(registry, library, setting, scope):
             con.execute("SELECT predict('width', 1)")
         con.raw.execute(f"RESET {scope} {setting}")
         assert con.raw.execute("SELECT predict_width(1) > 0").fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("setting", ["sqlinfer_onnxruntime", "sqlinfer_operators", "sqlinfer_home"])
+def test_nobody_changes_what_all_have(registry, library, setting):
+    """What was taken stays, for the connection that would change it as for those beside it."""
+    with sqlinfer.connect(registry=registry, engine="native") as con:
+        con.cursor().raw.execute(f"SET GLOBAL {setting} = '{library}'")
+        for cursor in (con.cursor(), con):
+            assert cursor.execute("SELECT predict('width', 1) > 0").fetchall() == [(True,)]
+            assert cursor.raw.execute("SELECT predict_width(1) > 0").fetchall() == [(True,)]
+            assert cursor.raw.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
+
+
+def test_who_joins_a_database_is_told_where_its_models_are(registry, tmp_path):
+    """And not what the setting says, where that came too late."""
+    plain = loaded()
+    plain.execute(f"SET GLOBAL sqlinfer_home = '{registry.home}'")
+    assert plain.execute("SELECT predict_label('iris', 5, 3, 1, 0.2)").fetchall() == [("setosa",)]
+    plain.execute(f"SET GLOBAL sqlinfer_home = '{tmp_path}'")
+    with pytest.raises(OtherRegistry, match=f"already answers from the registry {registry.home};"):
+        sqlinfer.attach(plain, registry=tmp_path, engine="native")
+    assert plain.execute("SELECT predict_label('iris', 5, 3, 1, 0.2)").fetchall() == [("setosa",)]
+    plain.execute(f"SET GLOBAL sqlinfer_home = '{registry.home}'")
+    con = sqlinfer.attach(plain, registry=registry, engine="native")
+    assert con.execute("SELECT predict('width', 1) > 0").fetchall() == [(True,)]
+
+
+def test_what_one_connection_took_for_itself_is_no_answer_for_another(registry):
+    plain = loaded()
+    other = plain.cursor()
+    plain.execute(f"SET SESSION sqlinfer_home = '{registry.home}'")
+    assert plain.execute("SELECT predict_label('iris', 5, 3, 1, 0.2)").fetchall() == [("setosa",)]
+    with pytest.raises(duckdb.Error, match="sqlinfer_home cannot be changed once sqlinfer has used it"):
+        other.execute("SELECT predict_label('iris', 5, 3, 1, 0.2)")
 
 
 def loaded():
@@ -258,6 +292,64 @@ def test_external_access_is_honoured(registry, tmp_path):
     plain.execute(f"SET sqlinfer_home = '{registry.home}'")
     plain.execute("SET enable_external_access = false")
     assert plain.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
+
+
+NOT_ALLOWED = "is '.*', which enable_external_access = false does not allow"
+
+
+def walled(folder):
+    """A database that reaches nothing but a folder."""
+    plain = loaded()
+    plain.execute(f"SET allowed_directories = ['{folder}/']")
+    plain.execute("SET enable_external_access = false")
+    return plain
+
+
+def test_a_way_out_of_an_allowed_folder_is_refused(registry, tmp_path):
+    """Also one through a folder that is made later."""
+    plain = walled(tmp_path)
+    way_out = tmp_path / "new" / ("../" * len(tmp_path.parts)) / str(registry.home).lstrip("/")
+    plain.execute(f"SET sqlinfer_home = '{way_out}'")
+    for make in ("SELECT 1", f"COPY (SELECT 1 AS a, 2 AS b) TO '{tmp_path}/new' (FORMAT parquet, PARTITION_BY (a))"):
+        plain.execute(make)
+        with pytest.raises(duckdb.Error, match=f"sqlinfer_home {NOT_ALLOWED}"):
+            plain.execute("FROM sqlinfer_models()")
+
+
+def test_a_folder_that_is_not_there_is_not_taken(registry, tmp_path):
+    plain = walled(tmp_path)
+    plain.execute(f"SET sqlinfer_home = '{tmp_path}/late'")
+    with pytest.raises(duckdb.Error, match=f"sqlinfer_home {NOT_ALLOWED}: name a folder that is there"):
+        plain.execute("FROM sqlinfer_models()")
+    (tmp_path / "late").symlink_to(registry.home)
+    with pytest.raises(duckdb.Error, match=f"sqlinfer_home {NOT_ALLOWED}"):
+        plain.execute("FROM sqlinfer_models()")
+
+
+def test_links_are_followed_once(registry, tmp_path):
+    """What was allowed is what is used, whatever the link says afterwards."""
+    link = tmp_path / "link"
+    link.symlink_to(registry.home)
+    plain = walled(registry.home)
+    plain.execute(f"SET sqlinfer_home = '{link}'")
+    assert plain.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
+    link.unlink()
+    link.symlink_to(tmp_path)
+    assert plain.execute("SELECT count(*) > 5 FROM sqlinfer_models()").fetchall() == [(True,)]
+
+
+@pytest.mark.parametrize("setting", ["sqlinfer_onnxruntime", "sqlinfer_operators"])
+@pytest.mark.parametrize("scope", ["GLOBAL", "SESSION"])
+def test_a_library_that_sql_wrote_is_not_loaded(tmp_path, setting, scope):
+    plain = walled(tmp_path)
+    plain.execute(f"COPY (SELECT 'no library'::BLOB) TO '{tmp_path}/x.so' (FORMAT blob)")
+    plain.execute(f"SET {scope} {setting} = '{tmp_path}/x.so'")
+    variable = setting.upper()
+    for sql in ("SELECT sqlinfer_version()", "SELECT predict('m', 1)", "FROM sqlinfer_models()"):
+        with pytest.raises(duckdb.Error, match=rf"{setting} {NOT_ALLOWED}: only whoever opens .* {variable}"):
+            plain.execute(sql)
+    plain.execute(f"RESET {scope} {setting}")
+    assert "x.so" not in plain.execute("SELECT sqlinfer_version()").fetchone()[0]
 
 
 @pytest.mark.parametrize("options", [{"lock_configuration": "true"}, {"enable_external_access": "false"}])

@@ -10,8 +10,8 @@ use crate::core::session::Runner;
 
 pub const SETTING: &str = "sqlinfer_onnxruntime";
 pub const OPERATORS_SETTING: &str = "sqlinfer_operators";
-const VARIABLE: &str = "SQLINFER_ONNXRUNTIME";
-const OPERATORS_VARIABLE: &str = "SQLINFER_OPERATORS";
+pub const VARIABLE: &str = "SQLINFER_ONNXRUNTIME";
+pub const OPERATORS_VARIABLE: &str = "SQLINFER_OPERATORS";
 
 static LOADED: Mutex<Option<&'static Runtime>> = Mutex::new(None);
 

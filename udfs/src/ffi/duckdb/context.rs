@@ -1,10 +1,10 @@
 //! What DuckDB tells of the query that is bound: settings, arguments, constants.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use libduckdb_sys::*;
 
-use super::instance::holds;
+use super::instance::held;
 use super::layout::InterruptFlag;
 use super::types::{LogicalType, c_text, owned_text};
 use crate::core::interrupt::Interrupt;
@@ -25,31 +25,33 @@ impl Drop for Context {
 }
 
 impl Context {
-    /// A setting's text; None when it is not set.
-    pub fn setting(&self, name: &str) -> Option<String> {
-        self.value(name)?.text().filter(|text| !text.is_empty())
+    pub fn setting(&self, name: &str) -> Setting {
+        let (value, is_own) = self.value(name);
+        Setting { text: value.text().filter(|text| !text.is_empty()), is_own }
     }
 
-    fn value(&self, name: &str) -> Option<Value> {
+    /// A setting's value, and whether this connection has set it for itself.
+    fn value(&self, name: &str) -> (Value, bool) {
         if self.0.is_null() {
-            return None;
+            return (Value(std::ptr::null_mut()), false);
         }
         let name = c_text(name);
-        // SAFETY: context and name are valid; the value that comes back is ours.
-        let value = unsafe { duckdb_client_context_get_config_option(self.0, name.as_ptr(), std::ptr::null_mut()) };
-        Some(Value(value))
+        let mut scope = duckdb_config_option_scope_DUCKDB_CONFIG_OPTION_SCOPE_INVALID;
+        // SAFETY: context, name and out-pointer are valid; the value that comes back is ours.
+        let value = unsafe { duckdb_client_context_get_config_option(self.0, name.as_ptr(), &mut scope) };
+        let is_own = scope == duckdb_config_option_scope_DUCKDB_CONFIG_OPTION_SCOPE_LOCAL
+            || scope == duckdb_config_option_scope_DUCKDB_CONFIG_OPTION_SCOPE_SESSION;
+        (Value(value), is_own)
     }
 
     /// Whether SQL may reach files that nobody named.
     pub fn may_reach_outside(&self) -> bool {
-        self.setting("enable_external_access").as_deref() != Some("false")
+        self.setting("enable_external_access").text.as_deref() == Some("true")
     }
 
-    /// Whether SQL may reach this place all the same.
-    pub fn may_reach(&self, place: &Path) -> bool {
-        let folders = self.value("allowed_directories").map(|value| value.texts()).unwrap_or_default();
-        let paths = self.value("allowed_paths").map(|value| value.texts()).unwrap_or_default();
-        holds(&folders, place) || paths.iter().any(|path| Path::new(path) == place)
+    /// Where a place that SQL may reach all the same really is.
+    pub fn reached(&self, place: &Path) -> Option<PathBuf> {
+        held(&self.value("allowed_directories").0.texts(), &self.value("allowed_paths").0.texts(), place)
     }
 
     /// Of the connection; another one has another number, in the same database.
@@ -79,6 +81,15 @@ impl Context {
         let inside = unsafe { self.0.cast::<*mut u8>().as_ref() }.copied();
         inside.filter(|inside| !inside.is_null() && inside.align_offset(size_of::<usize>()) == 0)
     }
+}
+
+/// What a setting says to a connection.
+#[derive(Clone, Default)]
+pub struct Setting {
+    /// None when it is not set.
+    pub text: Option<String>,
+    /// The connection has set it for itself; else all of the database see it.
+    pub is_own: bool,
 }
 
 /// A value that is ours to destroy.

@@ -2,12 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::context::{Context, HOME};
+use super::context::{Context, HOME, Setting};
 use super::layout::{DatabaseLayout, InterruptFlag, Layout};
 use crate::core::error::{Error, Result};
 use crate::core::reference::Reference;
@@ -40,7 +40,7 @@ pub struct Layouts {
 pub struct Taken {
     pub registry: Registry,
     pub libraries: Libraries,
-    settings: [Option<String>; 3],
+    settings: [Setting; 3],
 }
 
 /// What the program that loads the extension says itself, so that no SQL can say otherwise.
@@ -73,7 +73,7 @@ impl Instance {
             Arc::new(Taken {
                 registry: Registry::open(home.as_deref()),
                 libraries: Libraries::of(onnxruntime, operators),
-                settings: given.0,
+                settings: given.0.map(|text| Setting { text, is_own: false }),
             })
         });
         let Layouts { interrupt_flag, layout, database } = layouts;
@@ -107,21 +107,16 @@ impl Instance {
         let settings = SETTINGS.map(|name| context.setting(name));
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(taken) = taken.as_ref() {
-            let same = |i: &usize| settings[*i] == taken.settings[*i];
-            return match (0..SETTINGS.len()).find(|i| !same(i)) {
-                None => Ok(taken.clone()),
-                Some(i) => Err(cannot_change(SETTINGS[i], taken.settings[i].as_deref())),
-            };
+            return taken.unchanged(&settings).map(|()| taken.clone());
         }
+        let [home, onnxruntime, operators] = settings.clone().map(|setting| setting.text);
+        let mut registry = Registry::open(home.as_deref());
         if !context.may_reach_outside() {
-            for (name, place) in SETTINGS.iter().zip(&settings).filter_map(|(name, set)| Some((name, set.as_ref()?))) {
-                if !context.may_reach(Path::new(place)) {
-                    return Err(no_access(name, place));
-                }
+            refuse_libraries(&onnxruntime, &operators)?;
+            if let Some(home) = &home {
+                registry.home = context.reached(&registry.home).ok_or_else(|| no_access(home))?;
             }
         }
-        let [home, onnxruntime, operators] = settings.clone();
-        let registry = Registry::open(home.as_deref());
         let found = Arc::new(Taken { registry, libraries: Libraries::of(onnxruntime, operators), settings });
         Ok(taken.insert(found).clone())
     }
@@ -144,6 +139,19 @@ impl Instance {
         let versions = Arc::new(Versions::default());
         statements.insert(connection, Statement { versions: Arc::downgrade(&versions), bound: now });
         versions
+    }
+}
+
+impl Taken {
+    /// An error for a connection that says otherwise. What another one says for the whole database afterwards is passed
+    /// over, so that nobody can end the queries of all.
+    fn unchanged(&self, settings: &[Setting; 3]) -> Result<()> {
+        for ((name, then), now) in SETTINGS.iter().zip(&self.settings).zip(settings) {
+            if now.text != then.text && (now.is_own || then.is_own) {
+                return Err(cannot_change(name, then.text.as_deref()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -184,18 +192,40 @@ fn cannot_change(name: &str, value: Option<&str>) -> Error {
     ))
 }
 
-fn no_access(name: &str, place: &str) -> Error {
+fn no_access(home: &str) -> Error {
     Error(format!(
-        "{name} is '{place}', which enable_external_access = false does not allow: add its folder to allowed_directories, \
-         or ask for sqlinfer_version() before external access is switched off"
+        "{HOME} is '{home}', which enable_external_access = false does not allow: name a folder that is there, without \
+         '..', in one of allowed_directories, or ask for sqlinfer_version() before external access is switched off"
     ))
 }
 
-/// Whether one of the folders holds the place, with links followed.
-pub fn holds(folders: &[String], place: &Path) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| PathBuf::from(path));
-    let place = real(place);
-    folders.iter().any(|folder| place.starts_with(real(Path::new(folder))))
+/// A file that SQL itself has written, where it may, must not be run.
+fn refuse_libraries(onnxruntime: &Option<String>, operators: &Option<String>) -> Result<()> {
+    let named = [
+        (library::SETTING, library::VARIABLE, onnxruntime),
+        (library::OPERATORS_SETTING, library::OPERATORS_VARIABLE, operators),
+    ];
+    for (name, variable, place) in named {
+        if let Some(place) = place {
+            return Err(Error(format!(
+                "{name} is '{place}', which enable_external_access = false does not allow: only whoever opens the \
+                 database names a library, and asks for sqlinfer_version() before external access is switched off, or \
+                 sets the environment variable {variable}; RESET {name}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Where a place really is, if it is one of the paths, or in one of the folders: with links followed, so only if it is
+/// there. What a place with `..` means would depend on links.
+pub fn held(folders: &[String], paths: &[String], place: &Path) -> Option<PathBuf> {
+    if place.components().any(|component| component == Component::ParentDir) {
+        return None;
+    }
+    let place = std::fs::canonicalize(place).ok()?;
+    let is = |test: &dyn Fn(PathBuf) -> bool, all: &[String]| all.iter().flat_map(std::fs::canonicalize).any(test);
+    (is(&|folder| place.starts_with(folder), folders) || is(&|path| path == place, paths)).then_some(place)
 }
 
 #[cfg(test)]
@@ -225,10 +255,34 @@ mod tests {
 
     #[test]
     fn places_are_held_by_their_folders() {
-        let folder = std::env::temp_dir();
+        let folder = std::env::temp_dir().join(format!("sqlinfer-held-{}", std::process::id()));
+        let (inner, beside) = (folder.join("x"), folder.with_extension("x"));
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::create_dir_all(&beside).unwrap();
+        let real = std::fs::canonicalize(&folder).unwrap();
         let folders = [folder.to_string_lossy().into_owned()];
-        assert!(holds(&folders, &folder.join("x/y")) && holds(&folders, &folder));
-        assert!(!holds(&folders, Path::new("/etc")) && !holds(&[], &folder));
-        assert!(!holds(&folders, &PathBuf::from(format!("{}x", folders[0].trim_end_matches('/')))));
+        assert_eq!(held(&folders, &[], &folder), Some(real.clone()));
+        assert_eq!(held(&folders, &[], &inner), Some(real.join("x")));
+        assert_eq!(held(&[], &folders, &folder), Some(real));
+        assert_eq!(held(&[], &folders, &inner), None);
+        for place in [&beside, &folder.join("y"), &inner.join(".."), &inner.join("../x"), Path::new("/etc")] {
+            assert_eq!(held(&folders, &[], place), None, "{}", place.display());
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+        std::fs::remove_dir_all(beside).unwrap();
+    }
+
+    #[test]
+    fn only_a_connection_of_another_opinion_is_refused() {
+        let setting = |text: Option<&str>, is_own| Setting { text: text.map(str::to_string), is_own };
+        let asked = |then: Setting, now: Setting| {
+            let settings = [then, Setting::default(), Setting::default()];
+            let taken = Taken { registry: Registry::open(None), libraries: Libraries::of(None, None), settings };
+            taken.unchanged(&[now, Setting::default(), Setting::default()]).is_ok()
+        };
+        let (all, own) = (setting(Some("a"), false), setting(Some("a"), true));
+        assert!(asked(all.clone(), own.clone()) && asked(own.clone(), all.clone()));
+        assert!(asked(all.clone(), setting(Some("b"), false)) && asked(all.clone(), setting(None, false)));
+        assert!(!asked(all, setting(Some("b"), true)) && !asked(own, setting(None, false)));
     }
 }
