@@ -244,6 +244,76 @@ def test_parameters(plain):
 
 
 @native
+@pytest.mark.parametrize("name", ["iris\0", "iris\0x", "\0iris", "iris/1\0", "ir'is\0"])
+def test_a_name_does_not_end_at_a_nul(plain, name):
+    shown = name.split("\0")[0] + "␀…"
+    with pytest.raises(duckdb.Error, match=f"'{shown}' does not name a model"):
+        plain.execute("SELECT predict_label(?, 5.1, 3.5, 1.4, 0.2)", [name])
+    with pytest.raises(duckdb.Error, match="'ir'is' does not name a model"):
+        plain.execute("SELECT predict_label(?, 5.1, 3.5, 1.4, 0.2)", ["ir'is"])
+
+
+@native
+@typed
+def test_a_class_does_not_end_at_a_nul(plain):
+    ask = "SELECT predict_proba('iris', 5.1, 3.5, 1.4, 0.2, ?) > 0.5"
+    assert plain.execute(ask, ["setosa"]).fetchall() == [(True,)]
+    with pytest.raises(duckdb.Error, match="setosa␀…"):
+        plain.execute(ask, ["setosa\0x"])
+
+
+@native
+def test_a_setting_does_not_end_at_a_nul(registry, plain):
+    plain.execute("SELECT predict_label('iris', 5.1, 3.5, 1.4, 0.2)")
+    plain.execute(f"SET SESSION sqlinfer_home = '{registry.home}' || chr(0)")
+    with pytest.raises(duckdb.Error, match="sqlinfer_home cannot be changed"):
+        plain.execute("SELECT predict_label('iris', 5.1, 3.5, 1.4, 0.2)")
+
+
+NO_FILES = """
+import os, resource, duckdb
+con = duckdb.connect(config={"allow_unsigned_extensions": "true"})
+con.execute(os.environ["SETUP"])
+con.execute("SELECT predict('digit', 5.1, 3.5, 1.4, 0.2)")
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+def full():
+    try:
+        while True:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+for free, sql in (
+    (0, "SELECT predict('digit/1', 5.1, 3.5, 1.4, 0.2)"),
+    (0, "SELECT \\"predict_digit/1\\"({'sl': 5.1, 'sw': 3.5, 'pl': 1.4, 'pw': 0.2})"),
+    (0, "SELECT predict('digit', 5.1, 3.5, 1.4, 0.2)"),
+    (1, "SELECT predict('digit', 5.1, 3.5, 1.4, 0.2)"),
+):
+    full()
+    for _ in range(free):
+        os.close(held.pop())
+    try:
+        print(con.execute(sql).fetchall())
+    except duckdb.Error as error:
+        print(str(error).splitlines()[0])
+"""
+
+
+@native
+@typed
+@pytest.mark.skipif(sys.platform != "linux", reason="limits and memory as Linux has them")
+def test_a_call_opens_no_file_to_be_bound(registry):
+    setup = f"LOAD '{extension_path()}'; SET GLOBAL sqlinfer_onnxruntime = '{onnxruntime_library()}'"
+    environment = {**os.environ, "SQLINFER_HOME": str(registry.home), "SETUP": setup}
+    command = [sys.executable, "-c", NO_FILES]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=HANG, env=environment)
+    answers = ran.stdout.splitlines()
+    assert ran.returncode == 0, ran.stderr
+    assert [answers[i] for i in (0, 1, 3)] == ["[(-1,)]"] * 3, answers
+    assert "Too many open files" in answers[2] and "damaged" not in answers[2]
+
+
+@native
 @typed
 def test_many_threads_and_connections(plain, iris):
     plain.execute("CREATE TABLE iris AS FROM iris")

@@ -46,6 +46,11 @@ pub fn read_plain(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// Too many files are open: nothing is said of the file itself.
+pub fn is_out_of_files(reason: &io::Error) -> bool {
+    matches!(reason.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// The content of a file that has not changed since it was registered.
 pub fn read_intact(path: &Path, sha256: &str) -> Result<Vec<u8>> {
     let content = read_plain(path, MOST_BYTES).map_err(|reason| unreadable(path, &reason))?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, Result, no_alias, no_model, no_version};
-use super::files::{FileState, read_plain, state_of};
+use super::files::{FileState, is_out_of_files, read_plain, state_of};
 use super::manifest::Manifest;
 use super::reference::{Pointer, Reference, is_stored_name};
 
@@ -75,6 +75,7 @@ impl Registry {
         let aliases: BTreeMap<String, u64> = match read_plain(&path, MOST_BYTES_OF_ALIASES) {
             Ok(text) => serde_json::from_slice(&text).map_err(|e| damaged(&e))?,
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => BTreeMap::new(),
+            Err(e) if is_out_of_files(&e) => return Err(Error(format!("{} cannot be read ({e})", path.display()))),
             Err(e) => return Err(damaged(&e)),
         };
         match aliases.iter().find(|(_, version)| !(1..MOST_VERSIONS).contains(*version)) {

@@ -105,14 +105,19 @@ impl Drop for Value {
 }
 
 impl Value {
-    /// The value as text; None for NULL.
+    /// The value as text; None for NULL. The API ends a text at a NUL: for what it does not show stands a dot.
     pub fn text(&self) -> Option<String> {
-        // SAFETY: the value is valid if it is not null; the text is allocated for us.
+        // SAFETY: the value is valid if it is not null; its type is looked at only, and the texts are allocated for us.
         unsafe {
             if self.0.is_null() || duckdb_is_null_value(self.0) {
                 return None;
             }
-            Some(owned_text(duckdb_get_varchar(self.0)))
+            let text = owned_text(duckdb_get_varchar(self.0));
+            let is_text = duckdb_get_type_id(duckdb_get_value_type(self.0)) == DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR;
+            let quoted = || format!("'{}'", text.replace('\'', "''"));
+            // in SQL, a NUL is chr(0), or what is behind it is lost with the quote
+            let is_whole = !is_text || owned_text(duckdb_value_to_string(self.0)) == quoted();
+            Some(if is_whole { text } else { text + "\0…" })
         }
     }
 

@@ -13,6 +13,7 @@
 //! hold, the functions have the types that the API gives them, and their errors say so.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::io;
 use std::ptr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,14 +65,21 @@ const LONGEST: usize = 4096;
 const NAMELESS: [u8; 9] = [26, 27, 29, 30, 31, 33, 34, 35, 39];
 
 /// Reads memory that may not be there: the system says so, where a plain read would end the process.
-struct Memory([c_int; 2]);
+enum Memory {
+    /// By a call of the system's that takes no file.
+    Direct,
+    /// By way of a pipe, where the system has no such call, or forbids it.
+    Pipe([c_int; 2]),
+}
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: both ends are ours and are closed once.
-        self.0.iter().for_each(|end| unsafe {
-            libc::close(*end);
-        });
+        if let Memory::Pipe(ends) = self {
+            // SAFETY: both ends are ours and are closed once.
+            ends.iter().for_each(|end| unsafe {
+                libc::close(*end);
+            });
+        }
     }
 }
 
@@ -79,16 +87,25 @@ impl Memory {
     /// What every pipe holds, and writes in one piece.
     const PIECE: usize = 512;
 
-    fn open() -> Option<Memory> {
+    /// Raises what the system says, such as that too many files are open.
+    fn open() -> Result<Memory> {
+        let (known, mut copy) = ([1u8; 8], [0; 8]);
+        if Memory::Direct.copy(known.as_ptr(), &mut copy) && copy == known {
+            return Ok(Memory::Direct);
+        }
+        Memory::pipe().map_err(|e| Error(format!("what DuckDB gives to a function cannot be read: {e}")))
+    }
+
+    fn pipe() -> io::Result<Memory> {
         let mut ends = [0; 2];
         // SAFETY: the array has room for both ends of the pipe.
         if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {
-            return None;
+            return Err(io::Error::last_os_error());
         }
-        let memory = Memory(ends);
+        let memory = Memory::Pipe(ends);
         // SAFETY: the ends are open; a write that would have to wait is an error instead.
         let ready = ends.iter().all(|end| unsafe { libc::fcntl(*end, libc::F_SETFL, libc::O_NONBLOCK) } != -1);
-        ready.then_some(memory)
+        if ready { Ok(memory) } else { Err(io::Error::last_os_error()) }
     }
 
     fn read<const N: usize>(&self, from: *const u8) -> Option<[u8; N]> {
@@ -105,11 +122,9 @@ impl Memory {
     fn copy(&self, from: *const u8, bytes: &mut [u8]) -> bool {
         let mut at = from;
         bytes.chunks_mut(Memory::PIECE).all(|piece| {
-            let length = piece.len() as isize;
-            // SAFETY: the system checks what it is to read, and `piece` has room for what it writes.
-            let whole = unsafe {
-                libc::write(self.0[1], at.cast(), piece.len()) == length
-                    && libc::read(self.0[0], piece.as_mut_ptr().cast(), piece.len()) == length
+            let whole = match self {
+                Memory::Direct => copied(at, piece),
+                Memory::Pipe(ends) => piped(*ends, at, piece),
             };
             at = at.wrapping_add(piece.len());
             whole
@@ -131,6 +146,29 @@ impl Memory {
         let mut bytes = vec![0; length.min(LONGEST)];
         let whole = self.copy(ptr::with_exposed_provenance(start), &mut bytes);
         whole.then(|| String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn copied(from: *const u8, piece: &mut [u8]) -> bool {
+    let length = piece.len();
+    let local = libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: length };
+    let remote = libc::iovec { iov_base: from.cast_mut().cast(), iov_len: length };
+    // SAFETY: the system checks what it is to read, and `piece` has room for what it writes.
+    unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) == length as isize }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copied(_: *const u8, _: &mut [u8]) -> bool {
+    false
+}
+
+fn piped([out, into]: [c_int; 2], from: *const u8, piece: &mut [u8]) -> bool {
+    let length = piece.len() as isize;
+    // SAFETY: the system checks what it is to read, and `piece` has room for what it writes.
+    unsafe {
+        libc::write(into, from.cast(), piece.len()) == length
+            && libc::read(out, piece.as_mut_ptr().cast(), piece.len()) == length
     }
 }
 
@@ -160,7 +198,7 @@ impl Layout {
         answer: LogicalType,
     ) -> Result<()> {
         // SAFETY: promised by the caller.
-        let place = unsafe { self.return_type(info, name, sign) };
+        let place = unsafe { self.return_type(&Memory::open()?, info, name, sign) };
         let place = place.ok_or_else(|| Error(format!("{name}: {}", fixed_types(&version()).0)))?;
         // SAFETY: the place holds a LogicalType, one that is equal to `sign` in every byte that counts, of a function that
         // DuckDB has made for this call; `answer` points to another one. They change places, so nothing that they share is
@@ -173,8 +211,13 @@ impl Layout {
     ///
     /// # Safety
     /// As for `answer`.
-    unsafe fn return_type(&self, info: duckdb_bind_info, name: &str, sign: &LogicalType) -> Option<*mut u8> {
-        let memory = Memory::open()?;
+    unsafe fn return_type(
+        &self,
+        memory: &Memory,
+        info: duckdb_bind_info,
+        name: &str,
+        sign: &LogicalType,
+    ) -> Option<*mut u8> {
         let info_bytes = info.cast::<u8>().cast_const();
         // SAFETY: promised by the caller.
         let context = unsafe { Binding::new(info) }.context().inside()?;
@@ -207,7 +250,7 @@ impl Layout {
     /// What the arguments of the call that is bound are called.
     pub fn all_called(&self, binding: &Binding) -> Result<Vec<Called>> {
         let unseen = || Error("the names of the arguments cannot be read; give the features in a row".to_string());
-        let memory = Memory::open().ok_or_else(unseen)?;
+        let memory = Memory::open()?;
         (0..binding.count()).map(|i| self.called(&memory, binding.argument(i).0).ok_or_else(unseen)).collect()
     }
 }
@@ -234,7 +277,7 @@ impl DatabaseLayout {
         if !DATABASES.contains(&version().as_str()) {
             return None;
         }
-        let memory = Memory::open()?;
+        let memory = Memory::open().ok()?;
         let duckdb = memory.pointer(database.cast::<u8>().cast_const())?;
         let wanted: [u8; TWO_WORDS] = memory.read(duckdb)?;
         let found: [u8; TWO_WORDS] = memory.read(connection.context().inside()?.wrapping_add(Self::DATABASE))?;
@@ -242,7 +285,7 @@ impl DatabaseLayout {
     }
 
     pub fn connect(self, context: &Context) -> Option<Connection> {
-        let memory = Memory::open()?;
+        let memory = Memory::open().ok()?;
         // DuckDB only looks at what a handle of a database points to: a handle of a DuckDB, which is one of its instance
         let place = context.inside()?.wrapping_add(Self::DATABASE);
         let duckdb = [memory.pointer(place)?, memory.pointer(place.wrapping_add(size_of::<usize>()))?];
@@ -263,7 +306,7 @@ impl InterruptFlag {
     /// None where it is not found beyond doubt; queries then end between batches only.
     pub fn find(connection: duckdb_connection, context: &Context) -> Option<InterruptFlag> {
         let inside = context.inside()?;
-        let memory = Memory::open()?;
+        let memory = Memory::open().ok()?;
         let bytes = || memory.read::<{ InterruptFlag::LOOKED_AT }>(inside);
         let before = bytes()?;
         // SAFETY: the connection is valid; it runs nothing, and the next query begins without the flag.
@@ -390,15 +433,16 @@ mod tests {
 
     #[test]
     fn memory_that_is_not_there_is_not_read() {
-        let memory = Memory::open().unwrap();
-        let here: Vec<u8> = (0..2000).map(|i| i as u8).collect();
-        let mut copy = vec![0; 2000];
-        assert!(memory.copy(here.as_ptr(), &mut copy) && copy == here);
-        for nowhere in [0, 8, 0x1000, usize::MAX - 7] {
-            let nowhere = ptr::without_provenance(nowhere);
-            assert!(memory.read::<8>(nowhere).is_none() && memory.text(nowhere).is_none());
+        for memory in [Memory::open().unwrap(), Memory::pipe().unwrap()] {
+            let here: Vec<u8> = (0..2000).map(|i| i as u8).collect();
+            let mut copy = vec![0; 2000];
+            assert!(memory.copy(here.as_ptr(), &mut copy) && copy == here);
+            for nowhere in [0, 8, 0x1000, usize::MAX - 7] {
+                let nowhere = ptr::without_provenance(nowhere);
+                assert!(memory.read::<8>(nowhere).is_none() && memory.text(nowhere).is_none());
+            }
+            assert_eq!(memory.read::<4>(here.as_ptr()), Some([0, 1, 2, 3]));
         }
-        assert_eq!(memory.read::<4>(here.as_ptr()), Some([0, 1, 2, 3]));
     }
 
     /// As libstdc++ has it, in memory of our own.

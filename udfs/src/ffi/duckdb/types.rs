@@ -37,10 +37,9 @@ pub unsafe fn owned_text(text: *mut c_char) -> String {
     copy
 }
 
-/// Text as C wants it; what is behind a NUL is lost.
+/// Text as C wants it, where a NUL ends it: one inside is shown by its sign.
 pub fn c_text(text: &str) -> CString {
-    let end = text.find('\0').unwrap_or(text.len());
-    CString::new(&text[..end]).unwrap_or_default()
+    CString::new(text.replace('\0', "\u{2400}")).unwrap_or_default()
 }
 
 impl LogicalType {
