@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 
@@ -38,7 +39,8 @@ def classes_of(graph: onnx.GraphProto) -> dict[str, Classes]:
     """By output, where the graph says it."""
     producers = {made: node for node in graph.node for made in node.output}
     tables = {tensor.name: tensor for tensor in graph.initializer}
-    tables |= {n.output[0]: n.attribute[0].t for n in graph.node if n.op_type == "Constant" and n.attribute}
+    constants = {node.output[0]: _constant(node) for node in graph.node if node.op_type == "Constant" and node.output}
+    tables |= {name: table for name, table in constants.items() if table is not None}
     found = {output.name: _traced(output.name, producers, tables) for output in graph.output}
     return {name: classes for name, classes in found.items() if classes is not None and classes.labels}
 
@@ -72,6 +74,17 @@ def _attributes(node: onnx.NodeProto) -> tuple[Label, ...]:
         if attribute.name.startswith("classlabels") and (attribute.strings or attribute.ints):
             return tuple(text.decode() for text in attribute.strings) or tuple(attribute.ints)
     return ()
+
+
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    table: onnx.TensorProto | None = None
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            table = attribute.t
+        elif attribute.name in ("value_strings", "value_ints"):
+            values = np.array(list(attribute.strings), object) if attribute.strings else np.array(list(attribute.ints))
+            table = numpy_helper.from_array(values)
+    return table
 
 
 def _values(table: onnx.TensorProto) -> tuple[Label, ...]:

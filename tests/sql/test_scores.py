@@ -130,3 +130,12 @@ def test_other_estimators_have_no_labels_but_their_own(iris, tmp_path):
         sqlinfer.register("m", model, sample=iris, labels=["no", "yes"], registry=tmp_path)
     with pytest.raises(TypeError, match=r"sigmoid is for \.onnx files, not for an estimator"):
         sqlinfer.register("m", model, sample=iris, sigmoid=True, registry=tmp_path)
+
+
+@pytest.mark.parametrize("table", ['value_strings = ["low", "mid", "high"]', "value_ints = [10, 20, 30]"])
+def test_labels_that_are_attributes_of_a_constant(asked, table):
+    graph = THREE.replace("float[n, 3] z", "string[n] label" if "strings" in table else "int64[n] label")
+    graph = graph.replace(
+        " }", f"  k = ArgMax<axis=1, keepdims=0>(z)  names = Constant<{table}>()  label = Gather(names, k) }}"
+    )
+    assert asked(graph) == (["low", "mid", "low", "low"] if "strings" in table else [10, 20, 10, 10])
