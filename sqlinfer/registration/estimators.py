@@ -71,6 +71,9 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
     sample = _as_trained(model, sample, are_given=bool(wishes.features))
     with _refusals(type(model).__name__):
         original, candidates = open_original(model, sample)
+        if nones := _known_as_none(original, sample):
+            sample = replace(sample, nones=sample.nones | nones)
+            original, candidates = open_original(model, sample)
     labels = labels_of(wishes.labels)
     if is_module and (labels or wishes.options):
         original, candidates = classified(original, candidates, wishes.options, labels)
@@ -146,6 +149,24 @@ def _with_labels(original: Original, labels: tuple[Label, ...]) -> Original:
         return {**given, "predict": np.array([labels[own.index(int(label))] for label in given["predict"]], object)}
 
     return replace(original, labels=labels, label_type=label_type_of(labels), answers=answers)
+
+
+def _known_as_none(original: Original, sample: Sample) -> frozenset[str]:
+    """The texts whose missing value the model knows as None, and not as the NaN that pandas reads it as; of those that
+    the sample shows no missing value of."""
+    rows = sample.spread(1)
+
+    def is_answered(name: str, *, as_none: bool) -> bool:
+        nones = rows.nones | {name} if as_none else rows.nones
+        try:
+            original.answers(replace(rows, table=_without(rows.table, name), nones=nones))
+        except Exception:  # estimators refuse in ways of their own
+            return False
+        return True
+
+    texts = () if rows.as_array else [c.name for c in rows.table.schema if types.is_text(c.type)]
+    asked = [name for name in texts if name not in rows.nones and name not in rows.categories]
+    return frozenset(n for n in asked if not is_answered(n, as_none=False) and is_answered(n, as_none=True))
 
 
 def _as_trained(model: Any, sample: Sample, *, are_given: bool) -> Sample:

@@ -334,3 +334,11 @@ def test_a_function_of_singles_beside_doubles(asked, validate):
     step = preprocessing.FunctionTransformer(np.log1p, validate=validate)
     model = pipeline.make_pipeline(step, linear_model.LinearRegression()).fit(frame, 1e6 * frame["x"])
     assert asked(model, frame, frame.head(50)) == pytest.approx(own(model, frame.head(50)), rel=1e-6)
+
+
+def test_none_is_a_category_that_the_sample_does_not_show(asked):
+    rows = pd.DataFrame({"city": pd.Series(["Bern", None, "Zug"] * 20, dtype=object), "x": range(60)})
+    encoded = compose.make_column_transformer((preprocessing.OrdinalEncoder(), ["city"]), remainder="passthrough")
+    model = pipeline.make_pipeline(encoded, linear_model.LinearRegression()).fit(rows, rows["city"] == "Bern")
+    whole = rows.dropna()
+    assert_same(asked(model, whole.head(5), rows.head(6)), own(model, rows.head(6)))
