@@ -1,4 +1,4 @@
-"""Rows that no sample shows are tried here, a few of each model."""
+"""A few rows that no sample shows, for the models of some modules."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import sqlinfer
 FEW_TRIALS = 40
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def few_trials(monkeypatch):
     monkeypatch.setitem(sqlinfer.register.__kwdefaults__, "trials", FEW_TRIALS)

@@ -20,6 +20,8 @@ import sqlinfer
 from sqlinfer.errors import ConversionFailed, ModelFailed
 from tests.conftest import ENGINES
 
+pytestmark = pytest.mark.usefixtures("few_trials")
+
 RANDOM = np.random.default_rng(5)
 N = 300
 X = pd.DataFrame(RANDOM.normal(size=(N, 3)), columns=["a", "b", "c"])

@@ -33,6 +33,8 @@ from sqlinfer.errors import ConversionFailed, ModelFailed
 from sqlinfer.models.convert.sklearn.exact import writer
 from sqlinfer.registration import estimators
 
+pytestmark = pytest.mark.usefixtures("few_trials")
+
 RANDOM = np.random.default_rng(9)
 N = 300
 CITIES = ["Bern", "Genève", "Zürich"]

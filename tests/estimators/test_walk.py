@@ -13,7 +13,7 @@ import sqlinfer
 from sqlinfer.errors import SqlinferError
 from tests.estimators.cases import NO_ROWS, WALK
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_trials")]
 
 # Why an estimator is refused, as the error says it. When one of these stops being true, a test below fails: move it.
 REFUSED = {
