@@ -16,7 +16,8 @@ def test_the_ten_lines_print_what_is_shown(tmp_path):
     code, shown = re.search(r"```python\n(.*?)```\s+```text\n(.*?)```", README, re.DOTALL).groups()
     environment = {**os.environ, "SQLINFER_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"}
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-    assert ran.stdout.split() == shown.split()
+    # DuckDB 1.5 draws how far it is before the table, where a query takes long
+    assert ran.stdout[ran.stdout.index("┌") :].split() == shown.split()
 
 
 def test_links_lead_somewhere():
