@@ -17,6 +17,7 @@ import sqlinfer
 from sqlinfer.cli.ending import ending
 from sqlinfer.cli.options import FORMATS, chosen_format, existing_registry, print_rows, registry_option
 from sqlinfer.cli.progress import progress
+from sqlinfer.sql.literals import text_literal
 
 __all__ = ["query"]
 
@@ -189,9 +190,8 @@ def _to_file(script: _Script, output: Path, format_: str | None) -> None:
             else f"{form} is for the terminal; a file can be {', '.join(_COPY)}"
         )
     with progress(script.con), _whole(output) as place:
-        target = str(place).replace("'", "''")
         # on the line of the statement, which errors name
-        counted = script.execute(f"COPY ({script.last()}\n) TO '{target}' {_COPY[form]}").fetchall()
+        counted = script.execute(f"COPY ({script.last()}\n) TO {text_literal(place)} {_COPY[form]}").fetchall()
     # DuckDB does not count what PIVOT gives
     click.echo(f"{counted[0][0]:,} rows → {output}" if counted else f"→ {output}", err=True)
 

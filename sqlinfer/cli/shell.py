@@ -14,6 +14,7 @@ import click
 
 from sqlinfer.cli.options import existing_registry, registry_option
 from sqlinfer.errors import MissingExtra, SqlinferError
+from sqlinfer.sql.literals import text_literal
 from sqlinfer.version import __version__
 
 __all__ = ["shell"]
@@ -44,9 +45,9 @@ def shell(words: tuple[str, ...], print_setup: bool, copy_to: Path | None, regis
     store = existing_registry(registry)
     database, options = _database(words)
     setup = [
-        f"LOAD {_text(extension_path())};",
-        f"SET GLOBAL sqlinfer_home = {_text(store.home.absolute())};",
-        f"SET GLOBAL sqlinfer_onnxruntime = {_text(onnxruntime_library())};",
+        f"LOAD {text_literal(extension_path())};",
+        f"SET GLOBAL sqlinfer_home = {text_literal(store.home.absolute())};",
+        f"SET GLOBAL sqlinfer_onnxruntime = {text_literal(onnxruntime_library())};",
     ]
     if print_setup:
         _print_setup(setup, store.home.absolute(), database, registry)
@@ -99,7 +100,7 @@ def _print_setup(setup: Sequence[str], home: Path, database: str, registry: str 
     click.echo("-- and start duckdb with it (in ~/.bashrc, to have it always):")
     click.echo(f"--   alias sqlduck={alias}")
     if (own := Path("~/.duckdbrc").expanduser()).is_file():  # which -init takes the place of
-        click.echo(f".read {_text(own)}")
+        click.echo(f".read {text_literal(own)}")
     click.echo("\n".join(setup))
 
 
@@ -137,8 +138,8 @@ def _copy(database: str, other: Path) -> None:
     draft = other.with_name(f".{other.name}.{os.getpid()}")
     try:
         with duckdb.connect() as con:
-            con.execute(f"ATTACH {_text(database)} AS newer (READ_ONLY)")
-            con.execute(f"ATTACH {_text(draft)} AS older (STORAGE_VERSION '{_storage_version()}')")
+            con.execute(f"ATTACH {text_literal(database)} AS newer (READ_ONLY)")
+            con.execute(f"ATTACH {text_literal(draft)} AS older (STORAGE_VERSION '{_storage_version()}')")
             con.execute("COPY FROM DATABASE newer TO older")
             con.execute("DETACH older")
         draft.rename(other)
@@ -147,7 +148,3 @@ def _copy(database: str, other: Path) -> None:
     finally:
         draft.unlink(missing_ok=True)
     click.echo(f"{database} → {other}", err=True)
-
-
-def _text(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"

@@ -16,6 +16,7 @@ import duckdb
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
 from sqlinfer.runtime.libraries import onnxruntime_library
+from sqlinfer.sql.literals import text_literal
 
 __all__ = ["Installed", "duckdb_programs", "install_extension"]
 
@@ -36,7 +37,7 @@ def duckdb_programs() -> list[str]:
 def install_extension() -> list[Installed]:
     """The versions of DuckDB that have it now, and where: that of this Python, and those of the programs. ONNX Runtime
     lies beside it. Raises EngineError."""
-    statements = [f"FORCE INSTALL {_text(extension_path())}", f"{_VERSION}", f"{_PLACE}"]
+    statements = [f"FORCE INSTALL {text_literal(extension_path())}", f"{_VERSION}", f"{_PLACE}"]
     found = dict([_in_python(statements), *(_in_program(program, statements) for program in duckdb_programs())])
     for place in found.values():
         _put(onnxruntime_library(), place.parent)
@@ -74,10 +75,6 @@ def _put(library: Path, folder: Path) -> None:
         if old.name != library.name:
             old.unlink()
     draft.replace(folder / library.name)
-
-
-def _text(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _line(error: object) -> str:

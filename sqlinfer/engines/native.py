@@ -23,6 +23,7 @@ from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferE
 from sqlinfer.models.registry import Registry, StoredModel, default_home
 from sqlinfer.runtime.libraries import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
+from sqlinfer.sql.literals import text_literal
 from sqlinfer.temporary import temporary_folder
 
 __all__ = ["NativeEngine", "extension_path"]
@@ -86,7 +87,7 @@ class NativeEngine:
         try:
             was_loaded = con.execute("SELECT 1 FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
             with _configured(con, home, onnxruntime_library(), operators_library()):
-                con.execute(f"LOAD {_text(path)}")
+                con.execute(f"LOAD {text_literal(path)}")
             if was_loaded:
                 _require_home(con, home)
             engine._types = _registered(con)
@@ -139,7 +140,7 @@ class NativeEngine:
     def _load_again(self, con: duckdb.DuckDBPyConnection, function: Function) -> None:
         try:
             with temporary_folder() as folder:
-                con.execute(f"LOAD {_text(_copy(folder, self._next_name(con)))}")
+                con.execute(f"LOAD {text_literal(_copy(folder, self._next_name(con)))}")
             self._types = _registered(con)
         except duckdb.Error as error:
             raise EngineError(
@@ -171,7 +172,7 @@ def _copy(folder: Path, name: str) -> Path:
 def _require_readable(con: duckdb.DuckDBPyConnection, function: Function) -> None:
     """Raises RegistryError with what the extension says of a manifest that it cannot read."""
     try:
-        con.cursor().execute(f"SELECT predict({_text(function.reference)})").fetchall()
+        con.cursor().execute(f"SELECT predict({text_literal(function.reference)})").fetchall()
     except duckdb.Error as error:
         if "model.json" in str(error):
             raise RegistryError(_reason(error)) from error
@@ -227,7 +228,7 @@ def _set_home(con: duckdb.DuckDBPyConnection, home: Path) -> str | Path:
     """Where its models are from now on, or, if they were asked for already, where they were then."""
     settings = {"sqlinfer_home": home, "sqlinfer_onnxruntime": onnxruntime_library()}
     for name, value in settings.items():
-        con.execute(f"SET GLOBAL {name} = {_text(value)}")
+        con.execute(f"SET GLOBAL {name} = {text_literal(value)}")
     taken = _taken_home(con, str(home))
     if taken is not None:
         for name in settings:
@@ -240,16 +241,12 @@ def _taken_home(con: duckdb.DuckDBPyConnection, setting: str) -> str | None:
     error only where a connection says so for itself. ``con`` is one that nobody else uses."""
     try:
         con.execute("SELECT sqlinfer_version()").fetchall()
-        con.execute(f"SET SESSION sqlinfer_home = {_text(setting)}")
+        con.execute(f"SET SESSION sqlinfer_home = {text_literal(setting)}")
         con.execute("SELECT sqlinfer_version()").fetchall()
     except duckdb.Error as error:
         changed = re.search(r"sqlinfer_home cannot be changed .* \(it was (?:not set|'(.*)')\)", str(error))
         return (changed[1] or str(default_home().absolute())) if changed else None
     return None
-
-
-def _text(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _reason(error: duckdb.Error) -> str:

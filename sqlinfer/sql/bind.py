@@ -13,6 +13,7 @@ from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeat
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.calls import Argument, SqlCall
+from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.scope import may_mean_another, only_table
 
 __all__ = ["Function", "TypedCall", "bind"]
@@ -140,11 +141,7 @@ def _class(text: str, model: str, classes: Sequence[str | int | bool]) -> str:
     asked = text[1:-1].replace("''", "'") if text.startswith("'") else text.lower()
     if asked not in texts:
         raise CallError.no_class(model, asked, texts)
-    return f"[{_text(asked)}]" if isinstance(classes[texts.index(asked)], str) else f"[{asked}]"
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"[{text_literal(asked)}]" if isinstance(classes[texts.index(asked)], str) else f"[{asked}]"
 
 
 def _packed(star: Argument, names: Sequence[str]) -> tuple[str, Argument | None]:
@@ -153,7 +150,7 @@ def _packed(star: Argument, names: Sequence[str]) -> tuple[str, Argument | None]
         return "struct_pack({})", star
     if star.kind != "star":
         return "struct_pack(*COLUMNS({}))", star
-    listed = ", ".join("'" + name.lower().replace("'", "''") + "'" for name in names)
+    listed = ", ".join(text_literal(name.lower()) for name in names)
     return f"struct_pack(*COLUMNS(lambda name: lower(name) IN ({listed})))", None
 
 

@@ -18,6 +18,7 @@ from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.bind import Function, TypedCall, bind
 from sqlinfer.sql.calls import GENERIC, SqlCall, SqlText, find_calls
 from sqlinfer.sql.columns import nameless_columns
+from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.statements import makes_index, relation_names
 
 __all__ = ["Models", "Rewritten", "rewrite"]
@@ -114,7 +115,7 @@ class _Rewriting:
         if rewritten.text == constant.text:
             return self.sql[constant.start : constant.end]
         self.changed = constant.end
-        return "'" + rewritten.text.replace("'", "''") + "'"
+        return text_literal(rewritten.text)
 
     def _render(self, call: SqlCall) -> str:
         function = self._function(call)
