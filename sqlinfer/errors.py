@@ -283,10 +283,6 @@ class InvalidModel(SqlinferError, ValueError):
             "the folder that has it"
         )
 
-    @classmethod
-    def no_estimator(cls, what: str, fix: str) -> InvalidModel:
-        return cls(f"it holds {what}, and no model; {fix}")
-
 
 class UntrustedModel(SqlinferError, PermissionError):
     @classmethod

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shlex
@@ -75,14 +74,9 @@ def _database(words: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def _program() -> str:
-    spec = importlib.util.find_spec("duckdb_cli")
-    if spec is not None and spec.origin:
-        program = Path(spec.origin).parent / "duckdb"
-        if program.exists():
-            return str(program)
-    import shutil
+    from sqlinfer.engines.installing import duckdb_programs
 
-    found = shutil.which("duckdb")
+    found = next(iter(duckdb_programs()), None)
     if found is None:
         raise MissingExtra.of("duckdb-cli", "shell", "sqlinfer shell")
     return found

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from sqlinfer.errors import InvalidModel
 
-__all__ = ["is_pickle", "require_own"]
+__all__ = ["PICKLES", "is_pickle", "require_own"]
 
 _READ = 1 << 14
 _PICKLE = b"\x80"
-_PICKLES = (".pkl", ".pickle", ".joblib")
+PICKLES = (".pkl", ".pickle", ".joblib")
 _OF_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # torch.save before 1.6 begins with this number
 _ROWS = (".csv", ".tsv", ".parquet", ".feather", ".arrow", ".jsonl", ".ndjson", ".xlsx")
 
@@ -199,7 +199,7 @@ def _elsewhere(file: _File) -> Iterator[Foreign]:
         yield Foreign("a web page", "download the file itself, not the page that shows it")
     elif file.suffix in (".py", ".ipynb"):
         yield Foreign("a program", own)
-    elif file.start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) and file.suffix not in _PICKLES:
+    elif file.start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")) and file.suffix not in PICKLES:
         yield Foreign("a compressed file", "unpack it, and register what is in it")
 
 

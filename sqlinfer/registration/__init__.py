@@ -17,7 +17,7 @@ from sqlinfer.model import Model
 from sqlinfer.models.axes import Layout
 from sqlinfer.models.convert.pickled import load_pickle
 from sqlinfer.models.convert.saved import is_saved
-from sqlinfer.models.foreign import is_pickle, require_own
+from sqlinfer.models.foreign import PICKLES, is_pickle, require_own
 from sqlinfer.models.mlflow import is_logged, read_logged
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import RESERVED, Reference, check_name
@@ -125,7 +125,7 @@ def register(
 def _is_pickle(path: Path, trusted: bool) -> bool:
     """By its suffix or its first bytes; where its code may run, so may that of a file of any suffix that is not ONNX's
     own."""
-    named = path.suffix in (".pkl", ".pickle", ".joblib") or (trusted and path.is_file() and path.suffix != ".onnx")
+    named = path.suffix in PICKLES or (trusted and path.is_file() and path.suffix != ".onnx")
     return named or (path.exists() and is_pickle(path))
 
 

@@ -33,8 +33,6 @@ _ML_OPSET = 5
 # From here on a double is not the only whole number that it stands for.
 _WHOLE = 2.0**53
 _SHOWN = 12
-
-
 _MADE_UP = 512
 
 

@@ -14,7 +14,7 @@ from sqlinfer import types
 from sqlinfer.models.signature import Feature, Guard, NullPolicy
 from sqlinfer.registration.trials.asking import Refusal
 from sqlinfer.registration.trials.comparing import Tried, brief, refused, value_refused
-from sqlinfer.registration.trials.rows import Made
+from sqlinfer.registration.trials.rows import Made, is_number
 from sqlinfer.runtime.guards import shown
 
 __all__ = ["guarded", "guarded_further"]
@@ -80,7 +80,7 @@ def _oddest(
     for i in one.row.changed:
         if _is_mark(one.row.values[i]) and one.row.values[i] not in sample.column(features[i].name).to_pylist():
             return i, Guard("these", "", known=(one.row.values[i],))
-    numbers = [i for i in one.row.changed if _is_number(one.row.values[i])]
+    numbers = [i for i in one.row.changed if is_number(one.row.values[i])]
     for i in numbers:
         if not math.isfinite(one.row.values[i]):
             return i, Guard("nan" if math.isnan(one.row.values[i]) else "infinite", "")
@@ -88,7 +88,7 @@ def _oddest(
         value, known = one.row.values[i], [abs(x) for x in _plain(sample.column(features[i].name)) if math.isfinite(x)]
         far = _FAR * max([*known, 1.0])
         if abs(value) > far:
-            fine = (abs(row.values[i]) for row in right if _is_number(row.values[i]))
+            fine = (abs(row.values[i]) for row in right if is_number(row.values[i]))
             far = max([far, *(x for x in fine if x < abs(value))])
             return i, Guard("above", "", bound=far) if value > 0 else Guard("below", "", bound=-far)
     nulls = (i for i in one.row.changed if one.row.values[i] is None)
@@ -98,10 +98,6 @@ def _oddest(
 def _is_mark(value: Any) -> bool:
     """A text of what Unicode calls no characters, as graphs have in the place of what is missing."""
     return isinstance(value, str) and any(category(letter) == "Cn" for letter in value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _guards(

@@ -16,7 +16,7 @@ from sqlinfer import types
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.splits import Splits
 
-__all__ = ["LARGEST_WHOLE", "Batch", "Made", "made_rows"]
+__all__ = ["LARGEST_WHOLE", "Batch", "Made", "is_number", "made_rows"]
 
 _LARGEST_SINGLE = 3.4028234663852886e38
 # Up to here a double tells all integers apart.
@@ -126,12 +126,12 @@ def _together(odd: Sequence[Sequence[_Odd]]) -> Iterator[list[tuple[int, _Odd]]]
         return [(i, one) for i, one in found if one is not None]
 
     for wanted in (
-        lambda x: _is_number(x) and x == 0 and math.copysign(1, x) > 0,
+        lambda x: is_number(x) and x == 0 and math.copysign(1, x) > 0,
         lambda x: x is None,
-        lambda x: _is_number(x) and math.isnan(x),
+        lambda x: is_number(x) and math.isnan(x),
         lambda x: x == "",
         lambda x: isinstance(x, str) and x.startswith("zq"),
-        lambda x: _is_number(x) and 1e5 < x < 1e15,
+        lambda x: is_number(x) and 1e5 < x < 1e15,
     ):
         changes = all_with(wanted)
         if len(changes) > 1:
@@ -289,7 +289,7 @@ def _by_oddness(row: Made) -> tuple[Any, ...]:
 
 def _oddness(row: Made) -> tuple[bool, ...]:
     values = [row.values[i] for i in row.changed]
-    numbers = [abs(value) for value in values if _is_number(value)]
+    numbers = [abs(value) for value in values if is_number(value)]
     return (
         None in values,
         any(math.isnan(x) for x in numbers),
@@ -310,7 +310,7 @@ def _holds(arrow: pa.DataType, whole: int) -> bool:
     return bool(limits.min <= whole <= limits.max)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
