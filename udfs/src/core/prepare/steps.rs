@@ -90,15 +90,7 @@ pub fn prepared(image: RgbImage, gray: bool, steps: &[Step], most: u64) -> Resul
             Step::Resize(_, _, way) | Step::Shorter(_, way) => {
                 let made = between((picture.height, picture.width), height, width, way);
                 for (to, (high, wide)) in [("to", (height, width)), ("by way of", made)] {
-                    let pixels = (high as u64).saturating_mul(wide as u64);
-                    if pixels > most {
-                        return Err(format!(
-                            "it would be resized {to} {wide} x {high} pixels, more than the {most} that are accepted"
-                        ));
-                    }
-                    if !room::is_there(pixels as usize * picture.channels) {
-                        return Err(format!("there is no memory for {pixels} pixels"));
-                    }
+                    require_room(&format!("it would be resized {to}"), (high, wide), picture.channels, most)?;
                 }
                 picture = resized(picture, height, width, way);
             }
@@ -106,20 +98,24 @@ pub fn prepared(image: RgbImage, gray: bool, steps: &[Step], most: u64) -> Resul
                 if height == 0 || width == 0 {
                     return Err("nothing is left of it when its middle is cut out".to_string());
                 }
-                let pixels = (height as u64).saturating_mul(width as u64);
-                if pixels > most {
-                    return Err(format!(
-                        "its middle would be {width} x {height} pixels, more than the {most} that are accepted"
-                    ));
-                }
-                if !room::is_there(pixels as usize * picture.channels) {
-                    return Err(format!("there is no memory for {pixels} pixels"));
-                }
+                require_room("its middle would be", (height, width), picture.channels, most)?;
                 picture = cut(&picture, height, width, rounding);
             }
         }
     }
     Ok(picture)
+}
+
+/// Whether a step may make so large a picture; `what` begins the sentence that says why not.
+fn require_room(what: &str, (height, width): (usize, usize), channels: usize, most: u64) -> Result<(), String> {
+    let pixels = (height as u64).saturating_mul(width as u64);
+    if pixels > most {
+        return Err(format!("{what} {width} x {height} pixels, more than the {most} that are accepted"));
+    }
+    match room::is_there(pixels as usize * channels) {
+        true => Ok(()),
+        false => Err(format!("there is no memory for {pixels} pixels")),
+    }
 }
 
 /// By Pillow's formula.

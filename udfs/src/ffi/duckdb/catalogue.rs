@@ -9,7 +9,7 @@ use libduckdb_sys::*;
 use super::context::{Binding, Context};
 use super::instance::Instance;
 use super::output::{plain, repeated};
-use super::types::{LogicalType, c_text};
+use super::types::{LogicalType, c_text, report};
 use super::writing::{Places, Values, Write, Writes, written};
 use super::{dropped, guard};
 use crate::core::error::{Error, Result};
@@ -62,10 +62,8 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
         unsafe { duckdb_bind_set_bind_data(info, Box::into_raw(Box::new(listing)).cast(), Some(drop_listing)) };
         Ok(())
     });
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_bind_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_bind_set_error, result) };
 }
 
 unsafe extern "C" fn drop_listing(data: *mut c_void) {
@@ -103,10 +101,8 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
         }
         Ok(())
     });
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_init_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_init_set_error, result) };
 }
 
 pub unsafe extern "C" fn drop_instance(data: *mut c_void) {
@@ -129,10 +125,8 @@ pub unsafe extern "C-unwind" fn execute(info: duckdb_function_info, output: duck
     };
     // SAFETY: the chunk has the columns of `COLUMNS` and room for a vector of rows; DuckDB calls.
     let result = unsafe { written(work) };
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_function_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_function_set_error, result) };
 }
 
 /// The rows as they are written into the columns.
@@ -166,10 +160,8 @@ pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
         }
         Ok(())
     });
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_scalar_function_bind_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_scalar_function_bind_set_error, result) };
 }
 
 unsafe extern "C" fn drop_text(data: *mut c_void) {
@@ -198,10 +190,8 @@ pub unsafe extern "C-unwind" fn execute_version(
     };
     // SAFETY: the output has room for the rows; DuckDB calls.
     let result = unsafe { written(work) };
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_scalar_function_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_scalar_function_set_error, result) };
 }
 
 fn version(libraries: &Libraries) -> String {

@@ -22,7 +22,7 @@ use libduckdb_sys::*;
 
 use super::context::{Binding, Context};
 use super::output::repeated;
-use super::types::{LogicalType, c_text, owned_text};
+use super::types::{LogicalType, c_text, owned_text, report};
 use super::writing::{self, written};
 use super::{Connection, dropped, guard};
 use crate::core::error::{Error, Result};
@@ -399,10 +399,8 @@ mod probe {
             // SAFETY: the info is that of this callback.
             unsafe { probe.layout.answer(info, NAME, &probe.sign, answer) }
         });
-        if let Err(error) = result {
-            // SAFETY: the info is valid for the time of the callback.
-            unsafe { duckdb_scalar_function_bind_set_error(info, c_text(&error.0).as_ptr()) };
-        }
+        // SAFETY: the info is valid for the time of the callback.
+        unsafe { report(info, duckdb_scalar_function_bind_set_error, result) };
     }
 
     unsafe extern "C-unwind" fn execute(_: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {

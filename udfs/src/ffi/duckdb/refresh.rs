@@ -11,7 +11,7 @@ use super::catalogue::drop_instance;
 use super::context::Context;
 use super::instance::Instance;
 use super::output::plain;
-use super::types::{LogicalType, c_text};
+use super::types::{LogicalType, c_text, report};
 use super::writing::{self, Places, Write, Writes, written};
 use super::{Connection, dropped, guard, register_typed, registered};
 use crate::core::error::{Error, Result};
@@ -97,10 +97,8 @@ unsafe extern "C" fn init(info: duckdb_init_info) {
         unsafe { duckdb_scalar_function_init_set_state(info, Box::into_raw(count).cast(), Some(drop_count)) };
         Ok(())
     });
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_scalar_function_init_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_scalar_function_init_set_error, result) };
 }
 
 unsafe extern "C" fn drop_count(data: *mut c_void) {
@@ -144,10 +142,8 @@ unsafe extern "C" fn bind_table(info: duckdb_bind_info) {
         }
         Ok(())
     });
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_bind_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_bind_set_error, result) };
 }
 
 unsafe extern "C" fn drop_counted(data: *mut c_void) {
@@ -182,8 +178,6 @@ unsafe extern "C-unwind" fn execute_table(info: duckdb_function_info, output: du
     };
     // SAFETY: the chunk has room for a row; DuckDB calls.
     let result = unsafe { written(work) };
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_function_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_function_set_error, result) };
 }

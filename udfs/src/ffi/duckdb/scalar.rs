@@ -10,7 +10,7 @@ use super::context::{Binding, Context};
 use super::input::column;
 use super::instance::{Instance, Taken, Versions};
 use super::output::Output;
-use super::types::{LogicalType, c_text};
+use super::types::{LogicalType, report};
 use super::writing::written;
 use super::{dropped, guard};
 use crate::core::column::{Column, Data};
@@ -88,10 +88,8 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
         }
         Ok(())
     });
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_scalar_function_bind_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_scalar_function_bind_set_error, result) };
 }
 
 unsafe extern "C" fn drop_bound(data: *mut c_void) {
@@ -233,10 +231,8 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
         }
         Ok(())
     });
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_scalar_function_init_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_scalar_function_init_set_error, result) };
 }
 
 unsafe extern "C" fn drop_state(data: *mut c_void) {
@@ -269,10 +265,8 @@ pub unsafe extern "C-unwind" fn execute(info: duckdb_function_info, input: duckd
     };
     // SAFETY: as said there; DuckDB calls.
     let result = unsafe { written(work) };
-    if let Err(error) = result {
-        // SAFETY: the info is valid for the time of the callback.
-        unsafe { duckdb_scalar_function_set_error(info, c_text(&error.0).as_ptr()) };
-    }
+    // SAFETY: the info is valid for the time of the callback.
+    unsafe { report(info, duckdb_scalar_function_set_error, result) };
 }
 
 pub unsafe extern "C" fn drop_function(data: *mut c_void) {
