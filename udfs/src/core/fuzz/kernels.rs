@@ -8,45 +8,32 @@ use crate::core::linear::Linear;
 use crate::core::memo::Memo;
 use crate::core::pack::Packed;
 use crate::core::tensor::{Buffer, Dtype, Tensor};
+use crate::core::trees::random::{Draw, add_tree};
 use crate::core::trees::{Answer, Ensemble, Flat, Kernel, Named, Next, Number, Test};
 
 /// As many as a task of a run takes.
 const PART: usize = 512;
+
+impl Draw for Dice {
+    fn below(&mut self, most: usize) -> usize {
+        self.below(most)
+    }
+
+    fn split(&mut self) -> f64 {
+        self.number()
+    }
+
+    fn weight(&mut self) -> f64 {
+        self.number()
+    }
+}
 
 /// Trees with a few leaves over `features` features, by places.
 fn flat<T: Number>(features: usize, targets: usize, dice: &mut Dice) -> Flat<T> {
     let mut flat = Flat { targets: targets as i64, average: dice.one_in(4), ..Flat::default() };
     let leaves = *dice.of(&[2, 3, 8, 9, 17, 40]);
     for _ in 0..dice.below(6) {
-        let first = flat.features.len();
-        flat.roots.push(first as i64);
-        let mut open: Vec<(usize, bool)> = Vec::new();
-        for grown in 0..leaves - 1 {
-            if grown > 0 {
-                let (parent, yes) = open.swap_remove(dice.below(open.len()));
-                let (ways, leaf) =
-                    if yes { (&mut flat.yes, &mut flat.yes_is_leaf) } else { (&mut flat.no, &mut flat.no_is_leaf) };
-                (ways[parent], leaf[parent]) = ((first + grown) as i64, 0);
-            }
-            let mode = dice.below(7) as u8;
-            flat.modes.push(mode);
-            flat.features.push(dice.below(features) as i64);
-            flat.splits.push(T::of_double(dice.number()));
-            flat.missing_yes.push(dice.below(2) as i64);
-            if mode == 6 {
-                flat.members.extend((0..dice.below(4)).map(|_| T::of_double(dice.number())));
-                flat.members.push(T::nan());
-            }
-            open.extend([(first + grown, true), (first + grown, false)]);
-            [&mut flat.yes, &mut flat.no].into_iter().for_each(|ways| ways.push(0));
-            [&mut flat.yes_is_leaf, &mut flat.no_is_leaf].into_iter().for_each(|leaf| leaf.push(1));
-        }
-        for (parent, yes) in open {
-            let ways = if yes { &mut flat.yes } else { &mut flat.no };
-            ways[parent] = flat.leaf_targets.len() as i64;
-            flat.leaf_targets.push(dice.below(targets) as i64);
-            flat.leaf_weights.push(T::of_double(dice.number()));
-        }
+        add_tree(&mut flat, leaves, features, dice);
     }
     flat
 }

@@ -160,6 +160,7 @@ fn add_trees<T: Number, W: Word>(layout: &Layout<T, W>, ranks: &[[W::Rank; ROWS]
 #[cfg(test)]
 mod tests {
     use super::super::ensemble::{Flat, Named, Next, Node, Test};
+    use super::super::random::{Draw, add_tree};
     use super::*;
 
     /// The same numbers at each run.
@@ -180,41 +181,28 @@ mod tests {
         }
     }
 
+    /// With so many `distinct` splits.
+    struct Splits<'a>(&'a mut Dice, usize);
+
+    impl Draw for Splits<'_> {
+        fn below(&mut self, most: usize) -> usize {
+            self.0.below(most)
+        }
+
+        fn split(&mut self) -> f64 {
+            self.0.number(self.1)
+        }
+
+        fn weight(&mut self) -> f64 {
+            self.split().clamp(-9.0, 9.0)
+        }
+    }
+
     /// Trees of `leaves` leaves each over 5 features, of comparisons of every kind, for 2 outputs.
     fn grown<T: Number>(dice: &mut Dice, trees: usize, leaves: usize, distinct: usize) -> Ensemble<T> {
         let mut flat = Flat { targets: 2, ..Flat::default() };
         for _ in 0..trees {
-            let first = flat.features.len();
-            flat.roots.push(first as i64);
-            let mut open = Vec::new();
-            for grown in 0..leaves - 1 {
-                if grown > 0 {
-                    let (parent, yes): (usize, bool) = open.swap_remove(dice.below(open.len()));
-                    let (ways, leaf) = match yes {
-                        true => (&mut flat.yes, &mut flat.yes_is_leaf),
-                        false => (&mut flat.no, &mut flat.no_is_leaf),
-                    };
-                    (ways[parent], leaf[parent]) = ((first + grown) as i64, 0);
-                }
-                let mode = dice.below(7) as u8;
-                flat.modes.push(mode);
-                flat.features.push(dice.below(5) as i64);
-                flat.splits.push(T::of_double(dice.number(distinct)));
-                flat.missing_yes.push(dice.below(2) as i64);
-                if mode == 6 {
-                    flat.members.extend((0..dice.below(4)).map(|_| T::of_double(dice.number(distinct))));
-                    flat.members.push(T::nan());
-                }
-                open.extend([(first + grown, true), (first + grown, false)]);
-                [&mut flat.yes, &mut flat.no].into_iter().for_each(|ways| ways.push(0));
-                [&mut flat.yes_is_leaf, &mut flat.no_is_leaf].into_iter().for_each(|leaf| leaf.push(1));
-            }
-            for (parent, yes) in open {
-                let ways = if yes { &mut flat.yes } else { &mut flat.no };
-                ways[parent] = flat.leaf_targets.len() as i64;
-                flat.leaf_targets.push(dice.below(2) as i64);
-                flat.leaf_weights.push(T::of_double(dice.number(distinct).clamp(-9.0, 9.0)));
-            }
+            add_tree(&mut flat, leaves, 5, &mut Splits(dice, distinct));
         }
         flat.ensemble().unwrap()
     }

@@ -13,6 +13,8 @@ mod ensemble;
 mod kernel;
 mod layout;
 mod number;
+#[cfg(test)]
+pub mod random;
 mod word;
 
 pub use ensemble::{Ensemble, Flat, Named};
