@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+import time
 import warnings
 from contextlib import contextmanager
 
@@ -16,7 +17,10 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 import sqlinfer
+from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import ModelNotFound, RegistryError
+from sqlinfer.runtime.libraries import onnxruntime_library
+from tests.engines import ENGINES
 
 
 @pytest.fixture
@@ -74,6 +78,63 @@ def test_a_statement_sees_one_version(constants, engine, statement):
         with promoting(constants, beside=lambda: cursor.execute("SELECT predict('m', 1), p FROM scored LIMIT 1")):
             for _ in range(5):
                 assert len(con.execute(f"SELECT p FROM ({statement}) GROUP BY p").fetchall()) == 1
+
+
+@pytest.fixture(params=[*ENGINES, *(["plain"] if "native" in ENGINES else [])])
+def asking(request, constants):
+    """A connection of sqlinfer's, or one of DuckDB's own that has loaded the extension."""
+    if request.param != "plain":
+        with sqlinfer.connect(registry=constants, engine=request.param) as con:
+            yield con
+        return
+    with duckdb.connect(config={"allow_unsigned_extensions": "true"}) as con:
+        con.execute(f"LOAD '{extension_path()}'")
+        con.execute(f"SET GLOBAL sqlinfer_home = '{constants.home}'")
+        con.execute(f"SET GLOBAL sqlinfer_onnxruntime = '{onnxruntime_library()}'")
+        yield con
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "SELECT predict('m', 7)",
+        "(SELECT predict('m', 7) FROM range(9) LIMIT predict('m', 7)::BIGINT)",
+        "SELECT (SELECT count(*) FROM range(predict('m', 7)::BIGINT))",
+    ],
+    ids=["a call", "in LIMIT", "in range()"],
+)
+def test_a_statement_that_is_bound_for_long_sees_one_version(constants, asking, first, tmp_path):
+    """DuckDB reads the file between the first call and the last; calls of constants run meanwhile."""
+    slow = tmp_path / "slow.csv"
+    os.mkfifo(slow)
+
+    def write():
+        with slow.open("w") as file:  # waits for DuckDB
+            constants.alias("m", "default", 2)
+            time.sleep(0.2)  # longer than calls lie apart that are bound one after another
+            file.write("x\n1\n")
+
+    threading.Thread(target=write, daemon=True).start()
+    rows = asking.execute(f"{first} UNION ALL SELECT predict('m', x) FROM read_csv('{slow}')").fetchall()
+    assert rows == [(1,), (1,)]
+    assert asking.execute("SELECT predict('m', 7)").fetchall() == [(2,)]
+
+
+def test_a_prepared_statement_keeps_no_version_for_others(constants, asking):
+    asking.execute("PREPARE p AS SELECT predict('m', 7)")
+    constants.alias("m", "default", 2)
+    assert asking.execute("SELECT predict('m', 7)").fetchall() == [(2,)]
+
+
+def test_a_transaction_sees_one_version(constants, asking):
+    other = asking.cursor()
+    asking.execute("BEGIN")
+    assert asking.execute("SELECT predict('m', 7)").fetchall() == [(1,)]
+    constants.alias("m", "default", 2)
+    assert other.execute("SELECT predict('m', 7)").fetchall() == [(2,)]
+    assert asking.execute("SELECT predict('m', 7)").fetchall() == [(1,)]
+    asking.execute("COMMIT")
+    assert asking.execute("SELECT predict('m', 7)").fetchall() == [(2,)]
 
 
 def test_rows_that_are_fetched_late_are_of_the_same_version(constants, engine):

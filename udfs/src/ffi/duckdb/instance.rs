@@ -1,31 +1,35 @@
 //! What belongs to one database: where its models and libraries are, taken once, and which versions its statements see.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashSet, VecDeque};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::context::{Context, HOME, Setting};
-use super::layout::{DatabaseLayout, InterruptFlag, Layout};
+use super::layout::{DatabaseLayout, InterruptFlag, Layout, TransactionLayout};
 use crate::core::error::{Error, Result};
 use crate::core::reference::Reference;
 use crate::core::registry::Registry;
 use crate::ffi::library::{self, Libraries};
 
 const SETTINGS: [&str; 3] = [HOME, library::SETTING, library::OPERATORS_SETTING];
-/// The calls of one statement are bound one right after the other.
+/// The calls of one statement are bound one right after the other, as far as can be told where DuckDB does not show it.
 const BETWEEN_CALLS: Duration = Duration::from_millis(100);
+/// No more connections bind statements at the same time.
+const CONNECTIONS: usize = 1024;
 
 /// Shared by all functions of one database.
 pub struct Instance {
     taken: Mutex<Option<Arc<Taken>>>,
-    statements: Mutex<HashMap<u64, Statement>>,
+    /// The last one of each connection; the one that was bound last is the last.
+    statements: Mutex<VecDeque<Statement>>,
     pub interrupt_flag: Option<InterruptFlag>,
     /// Or why functions have one type each.
     pub layout: Result<Layout>,
     pub database: Option<DatabaseLayout>,
+    pub transaction: Option<TransactionLayout>,
     refreshing: Mutex<()>,
 }
 
@@ -34,6 +38,7 @@ pub struct Layouts {
     pub interrupt_flag: Option<InterruptFlag>,
     pub layout: Result<Layout>,
     pub database: Option<DatabaseLayout>,
+    pub transaction: Option<TransactionLayout>,
 }
 
 /// Where models and libraries are, and what the settings said when this was found out.
@@ -76,9 +81,9 @@ impl Instance {
                 settings: given.0.map(|text| Setting { text, is_own: false }),
             })
         });
-        let Layouts { interrupt_flag, layout, database } = layouts;
+        let Layouts { interrupt_flag, layout, database, transaction } = layouts;
         let (taken, statements, refreshing) = (Mutex::new(taken), Mutex::default(), Mutex::default());
-        Instance { taken, statements, interrupt_flag, layout, database, refreshing }
+        Instance { taken, statements, interrupt_flag, layout, database, transaction, refreshing }
     }
 
     /// The instance whose function was bound last on this thread.
@@ -121,23 +126,17 @@ impl Instance {
         Ok(taken.insert(found).clone())
     }
 
-    /// One statement sees one version: what the first of its calls took `reference` for, all of them do. The API does
-    /// not say which calls are of one statement: those of a connection that are bound soon after one another, before any
-    /// of them runs, and while all of them are alive.
-    pub fn statement(&self, connection: u64) -> Arc<Versions> {
+    /// One transaction sees one version, and so does each statement: what the first of its calls took a reference for, all
+    /// of them do. `began`: when the transaction did; None where DuckDB does not show it.
+    pub fn statement(&self, connection: u64, began: Option<u64>) -> Arc<Versions> {
         let mut statements = self.statements.lock().unwrap_or_else(PoisonError::into_inner);
-        statements.retain(|_, statement| statement.versions.strong_count() > 0);
-        let now = Instant::now();
-        let known = statements.get_mut(&connection).filter(|known| now - known.bound < BETWEEN_CALLS);
-        if let Some(known) = known
-            && let Some(versions) = known.versions.upgrade()
-            && !versions.runs.load(Ordering::Relaxed)
-        {
-            known.bound = now;
-            return versions;
+        let known = statements.iter().position(|known| known.connection == connection);
+        let known = known.and_then(|i| statements.remove(i)).filter(|known| known.goes_on(began));
+        let versions = known.map_or_else(Arc::default, |known| known.versions);
+        statements.push_back(Statement { connection, began, versions: versions.clone(), bound: Instant::now() });
+        if statements.len() > CONNECTIONS {
+            statements.pop_front();
         }
-        let versions = Arc::new(Versions::default());
-        statements.insert(connection, Statement { versions: Arc::downgrade(&versions), bound: now });
         versions
     }
 }
@@ -156,8 +155,22 @@ impl Taken {
 }
 
 struct Statement {
-    versions: Weak<Versions>,
+    connection: u64,
+    began: Option<u64>,
+    versions: Arc<Versions>,
     bound: Instant,
+}
+
+impl Statement {
+    /// Whether a call that is bound now is of this one. Where DuckDB does not show it: calls that are bound soon after one
+    /// another, before any of them runs, and while one of them is alive.
+    fn goes_on(&self, began: Option<u64>) -> bool {
+        let is_bound = || {
+            let runs = self.versions.runs.load(Ordering::Relaxed);
+            !runs && Arc::strong_count(&self.versions) > 1 && self.bound.elapsed() < BETWEEN_CALLS
+        };
+        self.began == began && (began.is_some() || is_bound())
+    }
 }
 
 /// What the calls of one statement mean; each of them holds it.
@@ -178,8 +191,8 @@ impl Versions {
         Ok(version)
     }
 
-    /// What is bound from now on is another statement.
-    pub fn close(&self) {
+    /// A call of the statement runs.
+    pub fn run(&self) {
         self.runs.store(true, Ordering::Relaxed);
     }
 }
@@ -230,27 +243,43 @@ pub fn held(folders: &[String], paths: &[String], place: &Path) -> Option<PathBu
 
 #[cfg(test)]
 mod tests {
+    use std::ptr;
+
     use super::*;
 
     fn instance() -> Instance {
         let layout = Err(Error("not here".to_string()));
-        Instance::new(None, Layouts { interrupt_flag: None, layout, database: None })
+        Instance::new(None, Layouts { interrupt_flag: None, layout, database: None, transaction: None })
+    }
+
+    /// Whether a first call, and one that is bound then, are of one statement.
+    fn share(first: Option<u64>, second: Option<u64>, runs: bool, is_alive: bool) -> bool {
+        let instance = instance();
+        let versions = instance.statement(1, first);
+        let place = Arc::downgrade(&versions); // so that no other takes its place
+        versions.runs.store(runs, Ordering::Relaxed);
+        let _alive = is_alive.then_some(versions);
+        let is_same = |other: Arc<Versions>| ptr::eq(Arc::as_ptr(&other), place.as_ptr());
+        assert!(!is_same(instance.statement(2, second)), "another connection");
+        is_same(instance.statement(1, second))
     }
 
     #[test]
     fn the_calls_of_a_statement_share_their_versions() {
-        let instance = instance();
-        let first = instance.statement(1);
-        assert!(Arc::ptr_eq(&first, &instance.statement(1)) && !Arc::ptr_eq(&first, &instance.statement(2)));
-        first.close();
-        assert!(!Arc::ptr_eq(&first, &instance.statement(1)));
+        for (runs, is_alive) in [(false, false), (false, true), (true, false), (true, true)] {
+            assert!(share(Some(7), Some(7), runs, is_alive));
+            assert!(!share(Some(7), Some(8), runs, is_alive));
+            assert!(!share(Some(7), None, runs, is_alive));
+            assert!(!share(None, Some(7), runs, is_alive));
+            assert_eq!(share(None, None, runs, is_alive), !runs && is_alive);
+        }
     }
 
     #[test]
-    fn a_statement_that_is_gone_shares_nothing() {
+    fn few_statements_are_remembered() {
         let instance = instance();
-        drop(instance.statement(1));
-        assert!(instance.statements.lock().unwrap()[&1].versions.upgrade().is_none());
+        (0..2 * CONNECTIONS as u64).for_each(|connection| drop(instance.statement(connection, None)));
+        assert_eq!(instance.statements.lock().unwrap().len(), CONNECTIONS);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use libduckdb_sys::*;
 
 use self::context::{Context, HOME, Value};
 use self::instance::{Given, Instance, Layouts};
-use self::layout::{DatabaseLayout, InterruptFlag, Layout};
+use self::layout::{DatabaseLayout, InterruptFlag, Layout, TransactionLayout};
 use self::scalar::{Answer, Function};
 use self::types::{LogicalType, c_text, owned_text};
 use super::library;
@@ -165,6 +165,7 @@ fn layouts(connection: &Connection, database: duckdb_database) -> Layouts {
         interrupt_flag: InterruptFlag::find(connection.0, &connection.context()),
         layout: Layout::find(connection),
         database: DatabaseLayout::find(database, connection),
+        transaction: TransactionLayout::find(connection),
     }
 }
 

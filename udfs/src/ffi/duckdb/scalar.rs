@@ -126,7 +126,8 @@ fn bound(binding: &Binding, function: &Function) -> Result<Bound> {
     given.drain(..first);
     called.drain(..first.min(called.len()));
     let taken = instance.take(&context)?;
-    let versions = instance.statement(context.connection());
+    let began = instance.transaction.and_then(|layout| layout.began(&context));
+    let versions = instance.statement(context.connection(), began);
     let version = versions.of(&taken.registry, &reference)?;
     let manifest = taken.registry.version(&reference.name, version)?;
     let call = manifest.call(function.call)?;
@@ -218,12 +219,13 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
         let bound = unsafe { duckdb_scalar_function_init_get_bind_data(info).cast::<Bound>().as_ref() };
         let unbound = || Error("the call was not bound".to_string());
         let call = bound.and_then(|bound| bound.call.as_ref()).ok_or_else(unbound)?;
-        call.versions.close();
         let mut context = std::ptr::null_mut();
         // SAFETY: the info is valid, and the out-pointer too.
         unsafe { duckdb_scalar_function_init_get_client_context(info, &mut context) };
+        let context = Context(context);
+        call.versions.run();
         // SAFETY: DuckDB drops the state with the query, which its connection outlives.
-        let interrupt = unsafe { Context(context).interrupt(call.instance.interrupt_flag) };
+        let interrupt = unsafe { context.interrupt(call.instance.interrupt_flag) };
         let state = State::new(call.predictor.clone(), &call.taken.libraries.runner()?, interrupt)?;
         // SAFETY: DuckDB takes the state over and drops it by `drop_state`.
         unsafe {
