@@ -13,11 +13,21 @@ from sqlinfer.models.classes import Classes
 from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.features import nested_type
 from sqlinfer.models.inspect import Graph
-from sqlinfer.models.signature import Batch, Call, Feature, Label, NullPolicy, Output, Signature, quoted
+from sqlinfer.models.signature import (
+    Batch,
+    Call,
+    Feature,
+    Label,
+    NullPolicy,
+    Output,
+    Signature,
+    labelled_type,
+    struct_type,
+)
 from sqlinfer.models.soundness import stands_in
 from sqlinfer.types import DTYPES, by_sql
 
-__all__ = ["Seen", "describe", "null_policies", "task_of"]
+__all__ = ["Seen", "describe", "null_policies", "task_of", "with_label"]
 
 _LABEL_TYPES = ("VARCHAR", "BIGINT", "INTEGER")
 _SCORES = ("float32", "float64", "float16")
@@ -183,9 +193,19 @@ def _several_probabilities(label: Output, outputs: tuple[Output, ...]) -> dict[s
     return {"predict_proba": Call(found[0].type, "tensor", (found[0].name,)) if len(found) == 1 else _struct(found)}
 
 
+def with_label(signature: Signature) -> Signature:
+    """Of an estimator, whose graph was written without an output of labels: infer() has one all the same."""
+    predict, infer = signature.calls["predict"], signature.calls["infer"]
+    if predict.decode != "argmax" or "label" in (name.lower() for name in infer.outputs):
+        return signature
+    scores = predict.outputs[0]
+    outputs = [signature.output(name) for name in sorted(infer.outputs, key=lambda name: name != scores)]
+    call = Call(labelled_type(str(signature.label_type), outputs), "labelled", tuple(o.name for o in outputs))
+    return replace(signature, calls={**signature.calls, "infer": call})
+
+
 def _struct(outputs: Sequence[Output]) -> Call:
-    fields = ", ".join(f"{quoted(o.name)} {o.type}" for o in outputs)
-    return Call(f"STRUCT({fields})", "struct", tuple(o.name for o in outputs))
+    return Call(struct_type(outputs), "struct", tuple(o.name for o in outputs))
 
 
 def _is_scores(output: Output, classes: int) -> bool:

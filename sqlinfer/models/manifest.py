@@ -53,6 +53,7 @@ The fields, in the order in which they are written:
                            "argmax"  the label whose column in the one output is highest (the first of equals)
                            "map"     the one output [batch, classes] as MAP from label to score
                            "struct"  every output in `outputs`, each decoded as "tensor", by name
+                           "labelled"  the same, behind a field "label": the first output decoded as "argmax"
                   outputs  names of the graph outputs to compute
     batch       {"fixed": null or n: the graph takes exactly n rows at a time, pad and cut;
                  "most": null or n: never more than n different rows at a time; a fixed batch is then filled up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,10 +22,12 @@ __all__ = [
     "Tensor",
     "TextPreparation",
     "WordsPreparation",
+    "labelled_type",
     "quoted",
+    "struct_type",
 ]
 
-Decode = Literal["tensor", "label", "argmax", "map", "struct"]
+Decode = Literal["tensor", "label", "argmax", "map", "struct", "labelled"]
 Label = str | int | bool
 
 
@@ -181,12 +184,22 @@ class Call:
     """One of predict, predict_proba, infer: which outputs it needs, how they become an answer, and its SQL type.
 
     ``decode``: *tensor* one output as it is; *label* one output of class labels; *argmax* the class with the
-    highest of the scores; *map* scores keyed by class; *struct* all outputs by name.
+    highest of the scores; *map* scores keyed by class; *struct* all outputs by name; *labelled* the same
+    behind the label of the class with the highest of the first one's scores.
     """
 
     type: str
     decode: Decode
     outputs: tuple[str, ...]
+
+
+def struct_type(outputs: Iterable[Output]) -> str:
+    return f"STRUCT({', '.join(f'{quoted(output.name)} {output.type}' for output in outputs)})"
+
+
+def labelled_type(label_type: str, outputs: Iterable[Output]) -> str:
+    label = Output("label", "", (None,), label_type)
+    return struct_type([label, *outputs])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ from sqlinfer.models.signature import (
     Tensor,
     TextPreparation,
     WordsPreparation,
-    quoted,
+    labelled_type,
+    struct_type,
 )
 from sqlinfer.types import DTYPES, ElementType, require_answer, split_nested
 
@@ -255,23 +256,26 @@ def _require_labels(signature: Signature) -> None:
 def _require_call(name: str, call: Call, signature: Signature) -> None:
     outputs = {output.name: output for output in signature.outputs}
     _must(set(call.outputs) <= set(outputs), f"{name}() needs {call.outputs}")
-    wanted = len(set(call.outputs)) if call.decode == "struct" else 1
+    is_struct = call.decode in ("struct", "labelled")
+    wanted = len(set(call.outputs)) if is_struct else 1
     _must(len(call.outputs) == wanted > 0, f"{name}() is made of {call.outputs}")
     first, labels = outputs[call.outputs[0]], signature.labels
     numeric = not DTYPES[first.dtype].is_string
-    if call.decode in ("argmax", "map"):
+    if call.decode in ("argmax", "map", "labelled"):
         wide = len(first.shape) == 2 and first.shape[1] == len(labels)
         _must(wide and numeric and bool(labels), f"{name}() of {len(labels)} labels")
     if call.decode == "label":
         _must(first.shape[1:] in ((), (1,)) and _holds_labels(first, signature), f"{name}() of {first.name!r}")
-    if call.decode == "struct":
-        _require_distinct("field", [output.lower() for output in call.outputs])
+    if is_struct:
+        own = ["label"] if call.decode == "labelled" else []
+        _require_distinct("field", [*own, *(output.lower() for output in call.outputs)])
     types = {
         "tensor": first.type,
         "label": signature.label_type or first.type,
         "argmax": signature.label_type,
         "map": f"MAP({signature.label_type}, {DTYPES[first.dtype].sql})",
-        "struct": f"STRUCT({', '.join(f'{quoted(o)} {outputs[o].type}' for o in call.outputs)})",
+        "struct": struct_type(outputs[o] for o in call.outputs),
+        "labelled": labelled_type(str(signature.label_type), (outputs[o] for o in call.outputs)),
     }
     _must(call.type == types[call.decode], f"{name}() is {call.type!r}")
 

@@ -17,7 +17,7 @@ from sqlinfer.errors import ConversionFailed, InvalidModel, OptionError, ProofFa
 from sqlinfer.models.convert import Candidate, Original, made_up_rows, open_original
 from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.convert.saved import load_saved
-from sqlinfer.models.describe import describe, null_policies
+from sqlinfer.models.describe import describe, null_policies, with_label
 from sqlinfer.models.features import require_distinct
 from sqlinfer.models.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
@@ -269,7 +269,7 @@ def _prove_candidate(
         expected = original.answers(rows)
     # the scores of a classifier that gives no probabilities are none: they stay an output of infer()
     calls = {call: how for call, how in signature.calls.items() if call in expected or call == "infer"}
-    signature = replace(signature, calls=calls)
+    signature = with_label(replace(signature, calls=calls))
     signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
     if wishes.null is None:
         learning = _Learning(name, original, candidate, seen.session, graph.tolerance)

@@ -22,15 +22,17 @@ def answer(signature: Signature, call: Call, tensors: list[np.ndarray]) -> pa.Ar
     the shape that the manifest promises."""
     for name, tensor in zip(call.outputs, tensors, strict=True):
         _require_shape(signature.output(name), tensor)
-    if call.decode == "struct":
-        fields = [_column(signature.output(name), tensor) for name, tensor in zip(call.outputs, tensors, strict=True)]
-        return pa.StructArray.from_arrays(fields, list(call.outputs))
     tensor = tensors[0]
+    if call.decode in ("struct", "labelled"):
+        named = zip(call.outputs, tensors, strict=True)
+        fields = {name: _column(signature.output(name), tensor) for name, tensor in named}
+        if call.decode == "labelled":
+            fields = {"label": _highest(signature, tensor), **fields}
+        return pa.StructArray.from_arrays(list(fields.values()), list(fields))
     if call.decode == "label":
         return _labels(signature, tensor.reshape(len(tensor)))
     if call.decode == "argmax":
-        labels = pa.array(signature.labels, by_sql(str(signature.label_type)).arrow)
-        return labels.take(pa.array(np.argmax(tensor.reshape(len(tensor), -1), axis=1)))
+        return _highest(signature, tensor)
     if call.decode == "map":
         return _map(signature, tensor.reshape(len(tensor), -1))
     return _column(signature.output(call.outputs[0]), tensor)
@@ -38,8 +40,10 @@ def answer(signature: Signature, call: Call, tensors: list[np.ndarray]) -> pa.Ar
 
 def answer_type(signature: Signature, call: Call) -> pa.DataType:
     """The Arrow type of `answer`, for a batch without rows."""
-    if call.decode == "struct":
-        return pa.struct([(name, arrow_type(signature.output(name).type)) for name in call.outputs])
+    if call.decode in ("struct", "labelled"):
+        fields = [(name, arrow_type(signature.output(name).type)) for name in call.outputs]
+        label = [("label", by_sql(str(signature.label_type)).arrow)] if call.decode == "labelled" else []
+        return pa.struct([*label, *fields])
     if call.decode in ("label", "argmax"):
         return by_sql(str(signature.label_type or call.type)).arrow
     if call.decode == "map":
@@ -61,6 +65,12 @@ def _labels(signature: Signature, values: np.ndarray) -> pa.Array:
     if values.dtype == object:
         return pa.array(values, pa.string())
     return pa.array(values.astype(np.int64, copy=False))
+
+
+def _highest(signature: Signature, scores: np.ndarray) -> pa.Array:
+    """The label of the highest score, the first of equals."""
+    labels = pa.array(signature.labels, by_sql(str(signature.label_type)).arrow)
+    return labels.take(pa.array(np.argmax(scores.reshape(len(scores), -1), axis=1)))
 
 
 def _map(signature: Signature, scores: np.ndarray) -> pa.Array:

@@ -25,7 +25,7 @@ TYPES = {
     "predict('negate', true)": "BOOLEAN",
     "predict('half', 1, 2)": "FLOAT[2]",
     "predict('arithmetic', 1, 2)": "STRUCT(sum FLOAT, product FLOAT)",
-    "infer('iris', t)": "STRUCT(probabilities DOUBLE[3])",
+    "infer('iris', t)": 'STRUCT("label" VARCHAR, probabilities DOUBLE[3])',
 }
 
 
@@ -59,6 +59,13 @@ def test_every_class_gets_the_estimators_own_probability(con, estimators, name):
     given = [value for (value,) in con.execute(f"SELECT predict_proba('{name}', r) FROM rows r").fetchall()]
     assert all(list(proba) == model.classes_.tolist() for proba in given)
     np.testing.assert_allclose([list(p.values()) for p in given], model.predict_proba(rows), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["iris", "churn", "digit", "offer"])
+def test_infer_of_a_classifier_has_its_label(con, estimators, name):
+    model, rows = estimators[name]
+    given = [label for (label,) in con.execute(f"SELECT infer('{name}', r).label FROM rows r").fetchall()]
+    assert given == model.predict(rows).tolist()
 
 
 def test_a_double_model_is_computed_in_double(con, estimators):

@@ -42,7 +42,7 @@ def test_a_text_of_several_lines_makes_one_line(con):
         "SELECT predict('iris', i) FROM iris i UNION SELECT 'none' ORDER BY ALL": ["predict('iris', i)"],
         "FROM iris i SELECT predict('iris', i), LIMIT 1": ["predict('iris', i)"],
         "SELECT * REPLACE (predict('iris', i) AS sl) FROM iris i": ["sl", "sw", "pl", "pw"],
-        "SELECT unnest(infer('iris', i)) FROM iris i": ["probabilities"],
+        "SELECT unnest(infer('iris', i)) FROM iris i": ["label", "probabilities"],
         "SELECT predict('width', COLUMNS('pw|pl')) FROM iris": ["pl", "pw"],
     }.items(),
 )

@@ -44,7 +44,7 @@ def test_features_are_found_by_name(model, iris):
 def test_probabilities_and_outputs(model, iris, estimators, registry):
     proba = model.predict_proba(pa.Table.from_pandas(iris)).to_pylist(maps_as_pydicts="strict")
     np.testing.assert_allclose([list(p.values()) for p in proba], estimators["iris"][0].predict_proba(iris), atol=1e-6)
-    assert set(model.infer(pa.Table.from_pandas(iris)).to_pylist()[0]) == {"probabilities"}
+    assert set(model.infer(pa.Table.from_pandas(iris)).to_pylist()[0]) == {"label", "probabilities"}
     with pytest.raises(ModelNotFound, match="has no predict_proba"):
         sqlinfer.load("width", registry=registry).predict_proba(iris)
 

@@ -50,6 +50,10 @@ impl Decoder {
         let outputs = outputs.ok_or_else(|| Error("model.json: an output is missing".to_string()))?;
         let label_type = match (call.decode, target) {
             (Decode::Argmax, SqlType::Plain(plain)) => Some(*plain),
+            (Decode::Labelled, SqlType::Struct(fields)) => match fields.first() {
+                Some((_, SqlType::Plain(plain))) => Some(*plain),
+                _ => None,
+            },
             (Decode::Map, SqlType::Map(key, _)) => match key.as_ref() {
                 SqlType::Plain(plain) => Some(*plain),
                 _ => None,
@@ -79,9 +83,13 @@ impl Decoder {
             let empty = Tensor { shape: Vec::new(), data: Buffer::U8(Vec::new()) };
             std::mem::replace(&mut tensors[place], empty)
         };
-        if let (Decode::Struct, SqlType::Struct(_)) = (self.decode, &self.target) {
+        if let (Decode::Struct | Decode::Labelled, SqlType::Struct(_)) = (self.decode, &self.target) {
+            let label = match self.decode {
+                Decode::Labelled => Some(self.label(&tensors[self.outputs[0].0])),
+                _ => None,
+            };
             let fields = self.outputs.iter().map(|(place, sql_type)| nested(take(tensors, *place), sql_type));
-            return Ok(Answers::Struct(fields.collect::<Result<_>>()?));
+            return Ok(Answers::Struct(label.into_iter().chain(fields).collect::<Result<_>>()?));
         }
         let tensor = take(tensors, self.outputs[0].0);
         if let (Some(class), Decode::Map, SqlType::Plain(plain)) = (self.class, self.decode, &self.target) {
@@ -99,13 +107,7 @@ impl Decoder {
                 }
                 _ => Err(reshaped()),
             },
-            (Decode::Argmax, SqlType::Plain(_), Some(labels)) => {
-                let highest = highest(&tensor)?;
-                if highest.iter().any(|class| *class as usize >= labels.len()) {
-                    return Err(reshaped());
-                }
-                Ok(Answers::Plain(labelled(labels, &highest)))
-            }
+            (Decode::Argmax, SqlType::Plain(_), _) => self.label(&tensor),
             (Decode::Map, SqlType::Map(_, value), Some(labels)) => {
                 let SqlType::Plain(plain) = **value else { return Err(reshaped()) };
                 if tensor.width() != labels.len() {
@@ -114,6 +116,19 @@ impl Decoder {
                 Ok(Answers::Map { keys: labels.clone(), values: cast(tensor.data, plain)? })
             }
             (_, target, _) => nested(tensor, target),
+        }
+    }
+}
+
+impl Decoder {
+    /// That of the highest score in each row.
+    fn label(&self, scores: &Tensor) -> Result<Answers> {
+        let highest = highest(scores)?;
+        match &self.labels {
+            Some(labels) if highest.iter().all(|class| (*class as usize) < labels.len()) => {
+                Ok(Answers::Plain(labelled(labels, &highest)))
+            }
+            _ => Err(reshaped()),
         }
     }
 }

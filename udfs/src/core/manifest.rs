@@ -208,6 +208,8 @@ pub enum Decode {
     Argmax,
     Map,
     Struct,
+    /// The struct, behind the label of the highest of the first output's scores.
+    Labelled,
 }
 
 #[derive(Debug)]
@@ -458,6 +460,7 @@ fn call(fields: CallFields) -> Result<Call> {
         "argmax" => Decode::Argmax,
         "map" => Decode::Map,
         "struct" => Decode::Struct,
+        "labelled" => Decode::Labelled,
         other => return Err(Error(format!("unknown decoding '{}'", brief(other)))),
     };
     Ok(Call { sql_type: written(&fields.sql_type)?, decode, outputs: fields.outputs })

@@ -178,11 +178,14 @@ fn require_call(name: &str, call: &Call, outputs: &HashMap<&str, &Output>, label
             let value = Box::new(SqlType::Plain(first.dtype.plain()));
             (one && scores, label_type.map(|key| SqlType::Map(Box::new(key), value)))
         }
-        Decode::Struct => {
-            let lower: Vec<String> = call.outputs.iter().map(|name| name.to_lowercase()).collect();
-            require_distinct("field", lower.iter().map(String::as_str))?;
+        Decode::Struct | Decode::Labelled => {
+            let is_labelled = call.decode == Decode::Labelled;
+            let label = label_type.filter(|_| is_labelled).map(|label| ("label".to_string(), label));
             let fields = outputs.iter().map(|output| (output.name.clone(), output.sql_type.clone()));
-            (true, Some(SqlType::Struct(fields.collect())))
+            let fields: Vec<_> = label.into_iter().chain(fields).collect();
+            let lower: Vec<String> = fields.iter().map(|(name, _)| name.to_lowercase()).collect();
+            require_distinct("field", lower.iter().map(String::as_str))?;
+            (scores || !is_labelled, Some(SqlType::Struct(fields)))
         }
     };
     must(fits && answer.as_ref() == Some(&call.sql_type), &format!("{name}() is {}", call.sql_type))
