@@ -48,6 +48,10 @@ def serve(parent: int) -> NoReturn:
     with Path(os.devnull).open("wb") as nowhere:
         while True:
             faulthandler.dump_traceback_later(_IDLE_SECONDS, exit=True, file=nowhere)
+            if not requests.peek(1):
+                os._exit(0)
+            # what is imported to read a request takes as long as the machine is busy
+            faulthandler.cancel_dump_traceback_later()
             try:
                 folder, environment, limits, about, function, args = pickle.load(requests)
             except EOFError:

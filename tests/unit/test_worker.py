@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sqlinfer.errors import FeatureError, InvalidModel, SqlinferError
-from sqlinfer.worker import Limits, Worker, step
+from sqlinfer.worker import _START, Limits, Worker, step
 from tests.processes import HANG
 
 pytestmark = pytest.mark.slow
@@ -34,6 +34,13 @@ def shared():
 @pytest.fixture
 def call(shared):
     return lambda function, *args, limits=AMPLE: shared.call(function, *args, about="x.onnx", limits=limits)
+
+
+class LateToRead:
+    """What stands for packages that a busy machine takes long to import."""
+
+    def __reduce__(self):
+        return time.sleep, (3,)
 
 
 def where():
@@ -156,6 +163,16 @@ def test_one_that_has_left_is_replaced(shared, call):
     pid = call(where)[0]
     shared._process.kill()
     assert call(where)[0] != pid
+
+
+def test_a_request_may_take_long_to_read(monkeypatch):
+    impatient = "import sqlinfer.worker.serve as module\nmodule._IDLE_SECONDS = 1\nserve("
+    monkeypatch.setattr("sqlinfer.worker._START", _START.replace("serve(", impatient))
+    worker = Worker()
+    try:
+        assert worker.call(repr, LateToRead(), about="x.onnx", limits=AMPLE) == "None"
+    finally:
+        worker.close()
 
 
 def test_threads_queue(call):
