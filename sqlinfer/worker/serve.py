@@ -34,7 +34,7 @@ def serve(parent: int) -> NoReturn:
     """Answer requests until there are no more, none came for a minute, or the process ``parent`` is gone."""
     if os.name == "posix":
         threading.Thread(target=_leave_after, args=(parent,), daemon=True).start()
-    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    requests, replies = os.fdopen(0, "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
 
     def send(message: bytes) -> None:
