@@ -145,14 +145,14 @@ class Connection:
         try:
             return self._fetchone()
         except Exception as error:
-            raise self._told(error) from error
+            raise self._told(error) from None
 
     @inside
     def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
         try:
             return self._fetchmany(size)
         except Exception as error:
-            raise self._told(error) from error
+            raise self._told(error) from None
 
     def sql(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
         relation: duckdb.DuckDBPyRelation = self._run(partial(self._con.sql, **options), query)
@@ -245,7 +245,7 @@ class Connection:
             seen = str(cause) in failures
             attempt = self._next_try(cause, attempt, own, rewritten) if again and not seen else None
             failures[str(cause)] = self._translated(cause, calls)
-        raise list(failures.values())[-1] from cause
+        raise list(failures.values())[-1] from None  # what DuckDB said was of the rewritten SQL
 
     @inside
     def _watched(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:
@@ -330,7 +330,7 @@ class Connection:
             try:
                 return self._faced(self._watched(method, *args, **options), [])
             except duckdb.Error as error:
-                raise self._translated(error, self._last) from error
+                raise self._translated(error, self._last) from None
 
         return call
 
@@ -359,6 +359,9 @@ class Connection:
             return refused.at(packed.sql, packed.call.start, packed.call.end)
         missing = _missing_column(str(error))
         for typed in calls:
+            if f"Table Function with name {typed.function.name} does not exist" in str(error):
+                no_table = CallError.no_table(typed.function.call, str(typed.function.reference))
+                return no_table.at(typed.sql, typed.call.start, typed.call.end)
             if f"Function with name {typed.function.name} does not exist" in str(error):
                 return EngineError(
                     f"this transaction began before {typed.function.name}() was made: commit it or roll it back, and "

@@ -120,6 +120,13 @@ class CallError(SqlinferError, ValueError):
         return cls(f"model {model!r}: the class must be a constant, the last argument; classes: {named(classes)}")
 
     @classmethod
+    def no_table(cls, function: str, reference: str) -> CallError:
+        return cls(
+            f"{function}() answers a value for each row, and is no table: write SELECT *, {function}('{reference}', t) "
+            "FROM a_table t; a_table may be a file, such as 'rows.parquet', or a query in parentheses"
+        )
+
+    @classmethod
     def index(cls, function: str) -> CallError:
         return cls(
             f"{function}() cannot be indexed: what a model answers is another when another version is promoted, and "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import traceback
+
 import pytest
 
 from sqlinfer.errors import CallError
@@ -99,6 +102,26 @@ def test_tables_called_like_functions(con, one):
     assert one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'Predict_Iris'") == 1
     assert one("WITH predict(a) AS (SELECT 1), infer(b) AS (SELECT 2) SELECT a + b FROM predict, infer") == 3
     assert one("SELECT predict.x + y FROM range(3, 4) predict(x), (VALUES (4)) Predict_Iris(y)") == 7
+
+
+@pytest.mark.parametrize(
+    ("sql", "call"),
+    [
+        ("FROM predict('width', 'rows.parquet')", "predict('width', t)"),
+        ("SELECT * FROM range(2), predict_width((SELECT 1))", "predict('width', t)"),
+        ("SELECT * FROM iris i JOIN infer('width', i) ON true", "infer('width', t)"),
+    ],
+)
+def test_a_call_is_no_table(con, sql, call):
+    with pytest.raises(CallError, match=re.escape(f"no table: write SELECT *, {call} FROM")):
+        con.execute(sql)
+
+
+def test_a_traceback_shows_no_sql_but_the_users(con):
+    with pytest.raises(Exception) as raised:
+        con.execute("SELECT predict('iris', i), nothing FROM iris i")
+    text = "".join(traceback.format_exception(raised.value))
+    assert "LINE 1: SELECT predict('iris', i), nothing" in text and "predict_iris" not in text
 
 
 @pytest.mark.parametrize("unique", ["", "UNIQUE "])
