@@ -6,7 +6,6 @@ import faulthandler
 import logging
 import os
 import pickle
-import sys
 import threading
 import time
 import traceback
