@@ -287,7 +287,7 @@ class Connection:
             return rewritten.text
 
         call = partial(method, *map(given, args), **{name: given(value) for name, value in options.items()})
-        if any(isinstance(text, str) and "sqlinfer_models" in text.lower() for text in args):
+        if any(isinstance(text, str) and _LISTS.search(text) for text in args):
             self._engine.prepare(self._con)
         for function, model in models.needed.items():
             self._engine.ensure(self._con, function, model)
@@ -313,7 +313,7 @@ class Connection:
             return plain if others != calls else None
         missing = re.search(r"Function with name (.+?) does not exist", str(error))
         if isinstance(error, duckdb.CatalogException) and missing:
-            if missing[1] == "sqlinfer_models":
+            if _LISTS.fullmatch(missing[1]):
                 self._engine.prepare(self._con)
                 return attempt
             try:
@@ -376,6 +376,8 @@ class Connection:
         return error if text == str(error) else type(error)(text)
 
 
+# What each connection needs anew on an engine without table functions of its own.
+_LISTS = re.compile(r"sqlinfer_(models|features|functions)", re.IGNORECASE)
 # What the extension says of a run that was told to end.
 _INTERRUPTED = re.compile(r"Invalid Input Error: interrupted(\n\nLINE .*)?", re.DOTALL)
 

@@ -112,6 +112,10 @@ class ModelNotFound(SqlinferError, LookupError):
 
 class CallError(SqlinferError, ValueError):
     @classmethod
+    def no_model_named(cls, function: str) -> CallError:
+        return cls(f"{function}() needs the name of a model, such as {function}('churn')")
+
+    @classmethod
     def no_class(cls, model: str, name: str, classes: list[str]) -> CallError:
         return cls(f"model {model!r} has no class {name!r}; {suggest(name, classes, 'classes')}")
 

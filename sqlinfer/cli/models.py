@@ -158,11 +158,11 @@ def register(
 @registry_option
 def list_(format_: str | None, registry: str | None) -> None:
     """List the models."""
-    from sqlinfer.engines.catalogue import CATALOGUE, row
+    from sqlinfer.engines.catalogue import MODELS, row
 
     store = existing_registry(registry)
     rows = [row(store, model) for model in store.all()]
-    columns = [name for name in CATALOGUE if name not in ("features", "sha256")]
+    columns = [name for name in MODELS if name not in ("features", "classes", "sha256")]
     damaged = _name_damaged(store)
     if not (rows or damaged) and chosen_format(format_) == "table":
         click.echo(f"no models in {store.home}; add one with: sqlinfer register NAME FILE", err=True)

@@ -10,16 +10,16 @@ import atexit
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import duckdb
 
-from sqlinfer.engines.catalogue import CATALOGUE, catalogue, version_text
+from sqlinfer.engines import catalogue
 from sqlinfer.engines.udf import Meanings, Udf, deciding_state, failures, udf_of
-from sqlinfer.errors import CallError, EngineError, OtherRegistry
+from sqlinfer.errors import CallError, EngineError, OtherRegistry, SqlinferError
 from sqlinfer.models.files import FileState
 from sqlinfer.models.registry import Registry, StoredModel, observers
 from sqlinfer.sql.bind import Function
@@ -106,10 +106,11 @@ class ArrowEngine:
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """What each connection or cursor needs of its own; later, while a result is being fetched."""
         with suppress(*_BUSY):
-            con.sql(  # execute() would end a result that is being fetched
-                "CREATE OR REPLACE TEMP MACRO sqlinfer_models() AS TABLE "
-                "SELECT unnest(sqlinfer_models_list(), max_depth := 2)"
-            )
+            for name, parameter in (("models", ""), ("features", "model"), ("functions", "model")):
+                con.sql(  # execute() would end a result that is being fetched
+                    f"CREATE OR REPLACE TEMP MACRO sqlinfer_{name}({parameter}) AS TABLE "
+                    f"SELECT unnest(sqlinfer_{name}_list({parameter}), max_depth := 2)"
+                )
 
     def begin(self) -> None:
         """A statement is about to run: what was promoted or removed holds from here on."""
@@ -221,11 +222,17 @@ class ArrowEngine:
         return function.name in self._others
 
     def _introduce(self) -> None:
-        """sqlinfer_models() reads the registry anew each time; sqlinfer_version() says what runs here."""
-        columns = "STRUCT(" + ", ".join(f"{name} {type}" for name, type in CATALOGUE.items()) + ")[]"
+        """sqlinfer_models() and its like read the registry anew each time; sqlinfer_version() says what runs here."""
         _create(self._maker, HOME, _tell_home(self._home), [], "VARCHAR")
-        _create(self._maker, "sqlinfer_models_list", _list_models(self._home), [], columns, side_effects=True)
-        _create(self._maker, "sqlinfer_version", version_text, [], "VARCHAR", side_effects=True)
+        _create(self._maker, "sqlinfer_version", catalogue.version_text, [], "VARCHAR", side_effects=True)
+        models = _list_models(self._home)
+        _create(self._maker, "sqlinfer_models_list", models, [], _rows_of(catalogue.MODELS), side_effects=True)
+        for name, of, columns in (
+            ("sqlinfer_features", catalogue.features, catalogue.FEATURES),
+            ("sqlinfer_functions", catalogue.functions, catalogue.FUNCTIONS),
+        ):
+            told, how = _list_of(self._home, name, of), {"side_effects": True, "null_handling": "special"}
+            _create(self._maker, f"{name}_list", told, ["VARCHAR"], _rows_of(columns), **how)
 
 
 def _runs(udf: Udf, model: StoredModel) -> bool:
@@ -246,7 +253,27 @@ def _tell_home(home: str) -> Callable[[], str]:
 
 @cache
 def _list_models(home: str) -> Callable[[], list[dict[str, Any]]]:
-    return lambda: catalogue(Registry(home))
+    return lambda: catalogue.models(Registry(home))
+
+
+@cache
+def _list_of(
+    home: str, name: str, of: Callable[[Registry, str], list[dict[str, Any]]]
+) -> Callable[[str | None], list[dict[str, Any]]]:
+    def told(reference: str | None) -> list[dict[str, Any]]:
+        try:
+            if reference is None:
+                raise CallError.no_model_named(name)
+            return of(Registry(home), reference)
+        except SqlinferError as error:
+            failures.add(None, error)
+            raise
+
+    return told
+
+
+def _rows_of(columns: Mapping[str, str]) -> str:
+    return "STRUCT(" + ", ".join(f"{name} {type}" for name, type in columns.items()) + ")[]"
 
 
 def _create_typed(con: duckdb.DuckDBPyConnection, udf: Udf) -> None:

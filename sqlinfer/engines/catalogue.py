@@ -1,4 +1,4 @@
-"""What sqlinfer_models() and sqlinfer_version() answer on the engines that run in Python."""
+"""What sqlinfer_models(), what else lists models, and sqlinfer_version() answer on the engines that run in Python."""
 
 from __future__ import annotations
 
@@ -9,25 +9,32 @@ import duckdb
 import onnxruntime
 
 from sqlinfer.errors import RegistryError
+from sqlinfer.models.manifest import Manifest
+from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.signature import Signature
 from sqlinfer.runtime.libraries import vectors
+from sqlinfer.sql.literals import literal, text_literal
 from sqlinfer.version import __version__
 
-__all__ = ["CATALOGUE", "catalogue", "row", "version_text"]
+__all__ = ["FEATURES", "FUNCTIONS", "MODELS", "features", "functions", "models", "row", "version_text"]
 
-CATALOGUE = {
+MODELS = {
     "name": "VARCHAR",
     "version": "BIGINT",
     "aliases": "VARCHAR[]",
     "task": "VARCHAR",
     "features": "VARCHAR",
     "result": "VARCHAR",
+    "classes": "VARCHAR[]",
     "created": "VARCHAR",
     "sha256": "VARCHAR",
 }
+FEATURES = {"position": "BIGINT", "name": "VARCHAR", "type": "VARCHAR", "on_null": "VARCHAR", "refuses": "VARCHAR[]"}
+FUNCTIONS = {"call": "VARCHAR", "arguments": "VARCHAR", "type": "VARCHAR", "example": "VARCHAR"}
 
 
-def catalogue(registry: Registry) -> list[dict[str, Any]]:
+def models(registry: Registry) -> list[dict[str, Any]]:
     """One row a version, by name and number."""
     return [row(registry, model) for model in registry.all()]
 
@@ -42,11 +49,60 @@ def row(registry: Registry, model: StoredModel) -> dict[str, Any]:
         "version": manifest.version,
         "aliases": sorted(alias for alias, version in aliases.items() if version == manifest.version),
         "task": manifest.task,
-        "features": ", ".join(f"{f.name} {f.type}" for f in manifest.signature.features),
+        "features": _arguments(manifest.signature),
         "result": manifest.signature.calls["predict"].type,
+        "classes": _classes(manifest.signature),
         "created": manifest.created,
         "sha256": manifest.sha256,
     }
+
+
+def features(registry: Registry, reference: str) -> list[dict[str, Any]]:
+    """One row a feature, in the order of the model."""
+    return [
+        {
+            "position": position,
+            "name": feature.name,
+            "type": feature.type,
+            "on_null": literal(feature.null.value) if feature.null.kind == "value" else feature.null.kind,
+            "refuses": [f"{guard.refuse}: {guard.says}" for guard in feature.guards],
+        }
+        for position, feature in enumerate(registry.get(reference).manifest.signature.features, 1)
+    ]
+
+
+def functions(registry: Registry, reference: str) -> list[dict[str, Any]]:
+    """One row a call, with a statement that runs as it stands."""
+    manifest = registry.get(reference).manifest
+    signature, name = manifest.signature, str(Reference.parse(reference))
+    given, classes = _arguments(signature), _classes(signature)
+    found = []
+    for call in ("predict", "predict_proba", "infer"):
+        if call not in signature.calls:
+            continue
+        type = signature.calls[call].type
+        asked = f"SELECT {call}({text_literal(name)}, {_row(manifest)}"
+        found.append((call, given, type, f"{asked})"))
+        if type.startswith("MAP("):
+            of_one = f"{asked}, {text_literal(classes[-1])})"
+            found.append((call, f"{given}, class VARCHAR", type.removesuffix(")").rpartition(", ")[2], of_one))
+    return [dict(zip(FUNCTIONS, values, strict=True)) for values in found]
+
+
+def _arguments(signature: Signature) -> str:
+    return ", ".join(f"{feature.name} {feature.type}" for feature in signature.features)
+
+
+def _classes(signature: Signature) -> list[str]:
+    return [str(label).lower() if isinstance(label, bool) else str(label) for label in signature.labels or ()]
+
+
+def _row(manifest: Manifest) -> str:
+    """A row of the sample as a STRUCT, one without NULLs if there is one."""
+    rows, features = manifest.proof.rows, manifest.signature.features
+    whole = next((row for row in rows if None not in row), rows[0] if rows else [None] * len(features))
+    pairs = zip(features, whole, strict=True)
+    return "{" + ", ".join(f"{text_literal(f.name)}: {literal(value, f.type)}" for f, value in pairs) + "}"
 
 
 def version_text() -> str:

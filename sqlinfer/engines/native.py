@@ -34,7 +34,7 @@ _GENERIC = frozenset({"predict", "predict_label", "predict_proba", "infer"})
 # The extension phrases its errors as `sqlinfer.errors` does; this is how they are told apart again.
 _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     (r"an argument holds a subquery|name every feature or none|stands where .* is expected", errors.CallError),
-    (r"has no class '|the class must be a constant", errors.CallError),
+    (r"has no class '|the class must be a constant|needs the name of a model", errors.CallError),
     (r"does not name a model", errors.BadReference),
     (r"^no model named|has no version|has no alias|has no \w+\(\)", errors.ModelNotFound),
     (r"^model '.*' needs the features? ", errors.MissingFeature),

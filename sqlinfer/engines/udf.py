@@ -34,9 +34,9 @@ class _Failures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._by_text: dict[str, tuple[Function, BaseException]] = {}
+        self._by_text: dict[str, tuple[Function | None, BaseException]] = {}
 
-    def add(self, function: Function, error: BaseException) -> None:
+    def add(self, function: Function | None, error: BaseException) -> None:
         with self._lock:
             text = f"{type(error).__name__}: {error}"
             self._by_text.pop(text, None)
@@ -44,7 +44,7 @@ class _Failures:
             while len(self._by_text) > self._MOST:
                 del self._by_text[next(iter(self._by_text))]
 
-    def behind(self, message: str) -> tuple[Function, BaseException] | None:
+    def behind(self, message: str) -> tuple[Function | None, BaseException] | None:
         """A copy of what was raised: whoever gets it may say where in its own SQL that was."""
         said = message.partition("Python exception occurred while executing the UDF: ")[2]
         with self._lock:

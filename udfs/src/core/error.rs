@@ -27,6 +27,10 @@ pub fn reference_not_constant(call: &str) -> Error {
     ))
 }
 
+pub fn no_model_named(function: &str) -> Error {
+    Error(format!("{function}() needs the name of a model, such as {function}('churn')"))
+}
+
 pub fn subquery(call: &str) -> Error {
     Error(format!(
         "{call}: an argument holds a subquery, which DuckDB does not show to extensions; put it into FROM, such as \

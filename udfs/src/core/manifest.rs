@@ -19,8 +19,9 @@ use super::validate::require_sound;
 
 const FORMAT: u64 = 1;
 /// The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
-const MOST_BYTES: u64 = 64 << 20;
+pub const MOST_BYTES: u64 = 64 << 20;
 pub const MOST_LEVELS: usize = 64;
+pub const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
 
 /// What is written; what is never read here must be there all the same.
 #[derive(Debug, Deserialize)]

@@ -2,6 +2,7 @@
 
 pub mod answers;
 mod beside;
+pub mod catalogue;
 pub mod caught;
 pub mod cells;
 pub mod column;

@@ -1,63 +1,98 @@
-//! `sqlinfer_models()` and `sqlinfer_version()`.
+//! `sqlinfer_models()` and what else lists models, and `sqlinfer_version()`.
 
 use std::ffi::{CStr, c_void};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libduckdb_sys::*;
 
-use super::context::{Binding, Context};
+use super::context::{Binding, Context, Value};
 use super::instance::Instance;
 use super::output::{plain, repeated};
 use super::types::{LogicalType, c_text, report};
 use super::writing::{Places, Values, Write, Writes, written};
 use super::{dropped, guard};
-use crate::core::error::{Error, Result};
-use crate::core::manifest::Manifest;
-use crate::core::registry::Registry;
+use crate::core::catalogue::{self, Table};
+use crate::core::error::{Error, Result, no_model_named};
+use crate::core::reference::Reference;
 use crate::core::sqltype::{Plain, SqlType};
 use crate::core::tensor::{Buffer, Texts};
 use crate::ffi::cpu;
 use crate::ffi::library::Libraries;
 
-pub const COLUMNS: [(&str, &str); 8] = [
-    ("name", "VARCHAR"),
-    ("version", "BIGINT"),
-    ("aliases", "VARCHAR[]"),
-    ("task", "VARCHAR"),
-    ("features", "VARCHAR"),
-    ("result", "VARCHAR"),
-    ("created", "VARCHAR"),
-    ("sha256", "VARCHAR"),
-];
+/// A table function as it was registered.
+pub struct Function {
+    pub listed: Listed,
+    pub instance: Arc<Instance>,
+}
 
-struct Row {
-    texts: [String; 6],
-    version: i64,
-    aliases: Vec<String>,
+#[derive(Clone, Copy, PartialEq)]
+pub enum Listed {
+    Models,
+    /// Of the model that is the argument; so are the functions.
+    Features,
+    Functions,
+}
+
+impl Listed {
+    pub const ALL: [Listed; 3] = [Listed::Models, Listed::Features, Listed::Functions];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Listed::Models => "sqlinfer_models",
+            Listed::Features => "sqlinfer_features",
+            Listed::Functions => "sqlinfer_functions",
+        }
+    }
 }
 
 struct Listing {
-    rows: Vec<Row>,
+    table: Table,
     next: AtomicUsize,
+}
+
+impl Listing {
+    fn len(&self) -> usize {
+        self.table.first().map_or(0, |(_, values)| match values {
+            catalogue::Values::Texts(values) => values.len(),
+            catalogue::Values::Integers(values) => values.len(),
+            catalogue::Values::Lists(values) => values.len(),
+        })
+    }
 }
 
 pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
     let result = guard(|| {
-        for (name, sql_type) in COLUMNS {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the info is valid and the out-pointer too; the extra info is the Function that was registered.
+        let function = unsafe {
+            duckdb_table_function_get_client_context(info, &mut context);
+            duckdb_bind_get_extra_info(info).cast::<Function>().as_ref()
+        };
+        let function = function.ok_or_else(|| Error("no function".to_string()))?;
+        let registry = &function.instance.take(&Context(context))?.registry;
+        let reference = || {
+            // SAFETY: the info is valid; the value is ours, and null where there is none.
+            let given = Value(unsafe { duckdb_bind_get_parameter(info, 0) }).text();
+            Reference::parse(&given.ok_or_else(|| no_model_named(function.listed.name()))?)
+        };
+        let table = match function.listed {
+            Listed::Models => catalogue::models(registry)?,
+            Listed::Features => catalogue::features(registry, &reference()?)?,
+            Listed::Functions => catalogue::functions(registry, &reference()?)?,
+        };
+        for (name, values) in &table {
+            let sql_type = match values {
+                catalogue::Values::Texts(_) => "VARCHAR",
+                catalogue::Values::Integers(_) => "BIGINT",
+                catalogue::Values::Lists(_) => "VARCHAR[]",
+            };
             let logical = LogicalType::of(&SqlType::parse(sql_type)?)?;
             // SAFETY: the info is valid, name and type are copied.
             unsafe { duckdb_bind_add_result_column(info, c_text(name).as_ptr(), logical.0) };
         }
-        let mut context = std::ptr::null_mut();
-        // SAFETY: the info is valid and the out-pointer too; the extra info is the instance that was registered.
-        let instance = unsafe {
-            duckdb_table_function_get_client_context(info, &mut context);
-            duckdb_bind_get_extra_info(info).cast::<Arc<Instance>>().as_ref()
-        };
-        let instance = instance.ok_or_else(|| Error("no instance".to_string()))?;
-        let taken = instance.take(&Context(context))?;
-        let listing = Listing { rows: rows(&taken.registry)?, next: AtomicUsize::new(0) };
+        let listing = Listing { table, next: AtomicUsize::new(0) };
         // SAFETY: DuckDB takes the data over and drops it once.
         unsafe { duckdb_bind_set_bind_data(info, Box::into_raw(Box::new(listing)).cast(), Some(drop_listing)) };
         Ok(())
@@ -71,23 +106,9 @@ unsafe extern "C" fn drop_listing(data: *mut c_void) {
     unsafe { dropped::<Listing>(data) };
 }
 
-fn rows(registry: &Registry) -> Result<Vec<Row>> {
-    let row = |(manifest, aliases): (Arc<Manifest>, Vec<String>)| {
-        let features: Vec<String> = manifest.features.iter().map(|f| format!("{} {}", f.name, f.sql_type)).collect();
-        Row {
-            version: manifest.version as i64,
-            aliases,
-            texts: [
-                manifest.name.clone(),
-                manifest.task.clone(),
-                features.join(", "),
-                manifest.calls.get("predict").map_or(String::new(), |call| call.sql_type.to_string()),
-                manifest.created.clone(),
-                manifest.sha256.clone(),
-            ],
-        }
-    };
-    Ok(registry.all()?.into_iter().map(row).collect())
+pub unsafe extern "C" fn drop_function(data: *mut c_void) {
+    // SAFETY: the data is the Function that was registered, and DuckDB drops it once.
+    unsafe { dropped::<Function>(data) };
 }
 
 pub unsafe extern "C" fn init(info: duckdb_init_info) {
@@ -117,30 +138,35 @@ pub unsafe extern "C-unwind" fn execute(info: duckdb_function_info, output: duck
         let listing = listing.ok_or_else(|| Error("nothing was bound".to_string()))?;
         // SAFETY: it takes nothing.
         let most = unsafe { duckdb_vector_size() } as usize;
-        let start = listing.next.fetch_add(most, Ordering::Relaxed).min(listing.rows.len());
-        let rows = &listing.rows[start..(start + most).min(listing.rows.len())];
-        // SAFETY: the chunk has the columns of `COLUMNS`.
-        let column = |column: idx_t| unsafe { duckdb_data_chunk_get_vector(output, column) };
-        Ok(Writes { steps: steps(rows, column)?, chunk: Some((output, rows.len())) })
+        let start = listing.next.fetch_add(most, Ordering::Relaxed).min(listing.len());
+        let rows = start..(start + most).min(listing.len());
+        // SAFETY: the chunk has the columns of the table.
+        let column = |column: usize| unsafe { duckdb_data_chunk_get_vector(output, column as idx_t) };
+        let columns = listing.table.iter().enumerate();
+        let steps =
+            columns.map(|(i, (_, values))| steps(values, rows.clone(), column(i))).collect::<Result<Vec<_>>>()?;
+        Ok(Writes { steps: steps.into_iter().flatten().collect(), chunk: Some((output, rows.len())) })
     };
-    // SAFETY: the chunk has the columns of `COLUMNS` and room for a vector of rows; DuckDB calls.
+    // SAFETY: the chunk has the columns of the table and room for a vector of rows; DuckDB calls.
     let result = unsafe { written(work) };
     // SAFETY: the info is valid for the time of the callback.
     unsafe { report(info, duckdb_function_set_error, result) };
 }
 
-/// The rows as they are written into the columns.
-fn steps(rows: &[Row], column: impl Fn(idx_t) -> duckdb_vector) -> Result<Vec<Write>> {
-    let whole = |i, buffer| Ok(Write::Values(column(i), plain(buffer, rows.len())?, Places::Range(0, rows.len())));
-    let texts = |(place, i)| whole(i, Buffer::Text(Texts::of(rows.iter().map(|row| &row.texts[place]))));
-    let mut steps = [0, 3, 4, 5, 6, 7].into_iter().enumerate().map(texts).collect::<Result<Vec<_>>>()?;
-    steps.push(whole(1, Buffer::I64(rows.iter().map(|row| row.version).collect()))?);
-    for (i, row) in rows.iter().enumerate() {
-        let count = row.aliases.len();
-        let aliases = Box::new(plain(Buffer::Text(Texts::of(&row.aliases)), count)?);
-        steps.push(Write::Values(column(2), Values::List(count, aliases), Places::Range(i, 1)));
-    }
-    Ok(steps)
+/// How the rows are written into a column.
+fn steps(values: &catalogue::Values, rows: Range<usize>, column: duckdb_vector) -> Result<Vec<Write>> {
+    let whole = |buffer| Write::Values(column, buffer, Places::Range(0, rows.len()));
+    Ok(match values {
+        catalogue::Values::Texts(all) => vec![whole(plain(Buffer::Text(Texts::of(&all[rows.clone()])), rows.len())?)],
+        catalogue::Values::Integers(all) => vec![whole(plain(Buffer::I64(all[rows.clone()].to_vec()), rows.len())?)],
+        catalogue::Values::Lists(all) => {
+            let lists = all[rows].iter().enumerate().map(|(row, texts)| {
+                let items = Box::new(plain(Buffer::Text(Texts::of(texts)), texts.len())?);
+                Ok(Write::Values(column, Values::List(texts.len(), items), Places::Range(row, 1)))
+            });
+            lists.collect::<Result<_>>()?
+        }
+    })
 }
 
 /// The text of sqlinfer_version() is made when the call is bound, where the settings are known.

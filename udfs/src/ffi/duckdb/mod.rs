@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use libduckdb_sys::*;
 
+use self::catalogue::Listed;
 use self::context::{Context, HOME, Value};
 use self::instance::{Given, Instance, Layouts};
 use self::layout::{DatabaseLayout, InterruptFlag, Layout, TransactionLayout};
@@ -29,12 +30,12 @@ use super::library;
 use crate::core::caught::guard;
 use crate::core::decimal::round_in_parts;
 use crate::core::error::{Error, Result};
+use crate::core::manifest::CALLS;
 use crate::core::reference::{DEFAULT, Pointer, Reference};
 use crate::core::sqltype::SqlType;
 
 /// What predict('model', …) takes by position on a host that refuses names; rows and lists can be of any width.
 const MOST_POSITIONS: usize = 64;
-const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
 
 /// What a callback of DuckDB's does to drop data of ours.
 ///
@@ -142,8 +143,8 @@ fn register(connection: &Connection, database: duckdb_database) -> Result<()> {
     register_setting(connection, library::SETTING, description, onnxruntime);
     let description = "path of a library of operators that ONNX Runtime itself has not";
     register_setting(connection, library::OPERATORS_SETTING, description, operators);
-    if !known.contains("sqlinfer_models") {
-        register_models(connection, &instance)?;
+    for listed in Listed::ALL.into_iter().filter(|listed| !known.contains(listed.name())) {
+        register_table(connection, listed, &instance)?;
     }
     if !known.contains("sqlinfer_version") {
         register_version(connection, &instance)?;
@@ -250,13 +251,17 @@ fn register_setting(connection: &Connection, name: &str, description: &str, valu
     }
 }
 
-fn register_models(connection: &Connection, instance: &Arc<Instance>) -> Result<()> {
+fn register_table(connection: &Connection, listed: Listed, instance: &Arc<Instance>) -> Result<()> {
+    let (name, text) = (c_text(listed.name()), LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR));
     // SAFETY: all arguments are valid and copied; the function is ours and is destroyed once. It owns its extra info.
     let state = unsafe {
         let mut function = duckdb_create_table_function();
-        let extra = Box::into_raw(Box::new(instance.clone()));
-        duckdb_table_function_set_extra_info(function, extra.cast(), Some(catalogue::drop_instance));
-        duckdb_table_function_set_name(function, c"sqlinfer_models".as_ptr());
+        let extra = Box::into_raw(Box::new(catalogue::Function { listed, instance: instance.clone() }));
+        duckdb_table_function_set_extra_info(function, extra.cast(), Some(catalogue::drop_function));
+        duckdb_table_function_set_name(function, name.as_ptr());
+        if listed != Listed::Models {
+            duckdb_table_function_add_parameter(function, text.0);
+        }
         duckdb_table_function_set_bind(function, Some(catalogue::bind));
         duckdb_table_function_set_init(function, Some(catalogue::init));
         duckdb_table_function_set_function(function, writing::table(catalogue::execute));
@@ -264,7 +269,7 @@ fn register_models(connection: &Connection, instance: &Arc<Instance>) -> Result<
         duckdb_destroy_table_function(&mut function);
         state
     };
-    registered(state, "sqlinfer_models")
+    registered(state, listed.name())
 }
 
 fn register_version(connection: &Connection, instance: &Arc<Instance>) -> Result<()> {

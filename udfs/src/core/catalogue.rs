@@ -1,0 +1,199 @@
+//! What SQL is told of models: the rows of `sqlinfer_models()`, `sqlinfer_features()` and `sqlinfer_functions()`.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::error::{Error, Result};
+use super::files::{read_plain, unreadable};
+use super::manifest::{CALLS, Labels, MOST_BYTES, Manifest};
+use super::reference::Reference;
+use super::registry::Registry;
+use super::sqltype::SqlType;
+
+/// The values of a column, of type VARCHAR, BIGINT or VARCHAR[].
+pub enum Values {
+    Texts(Vec<String>),
+    Integers(Vec<i64>),
+    Lists(Vec<Vec<String>>),
+}
+
+pub type Table = Vec<(&'static str, Values)>;
+
+/// One row a version, by name and number.
+pub fn models(registry: &Registry) -> Result<Table> {
+    let (models, aliases): (Vec<_>, Vec<_>) = registry.all()?.into_iter().unzip();
+    let texts = |of: fn(&Manifest) -> String| Values::Texts(models.iter().map(|model| of(model)).collect());
+    Ok(vec![
+        ("name", texts(|model| model.name.clone())),
+        ("version", Values::Integers(models.iter().map(|model| model.version as i64).collect())),
+        ("aliases", Values::Lists(aliases)),
+        ("task", texts(|model| model.task.clone())),
+        ("features", texts(arguments)),
+        ("result", texts(|model| model.calls.get("predict").map_or(String::new(), |call| call.sql_type.to_string()))),
+        ("classes", Values::Lists(models.iter().map(|model| classes(model)).collect())),
+        ("created", texts(|model| model.created.clone())),
+        ("sha256", texts(|model| model.sha256.clone())),
+    ])
+}
+
+fn arguments(model: &Manifest) -> String {
+    let features: Vec<String> = model.features.iter().map(|f| format!("{} {}", f.name, f.sql_type)).collect();
+    features.join(", ")
+}
+
+fn classes(model: &Manifest) -> Vec<String> {
+    model.labels.as_ref().map_or(Vec::new(), Labels::texts)
+}
+
+/// One row a feature, in the order of the model.
+pub fn features(registry: &Registry, reference: &Reference) -> Result<Table> {
+    let features = Told::of(&*registry.get(reference)?)?.features;
+    let texts = |of: fn(&ToldFeature) -> String| Values::Texts(features.iter().map(of).collect());
+    Ok(vec![
+        ("position", Values::Integers((1..=features.len() as i64).collect())),
+        ("name", texts(|feature| feature.name.clone())),
+        ("type", texts(|feature| feature.sql_type.clone())),
+        ("on_null", texts(ToldFeature::on_null)),
+        (
+            "refuses",
+            Values::Lists(features.iter().map(|feature| feature.guards.iter().map(Refusal::text).collect()).collect()),
+        ),
+    ])
+}
+
+/// One row a call, with a statement that runs as it stands.
+pub fn functions(registry: &Registry, reference: &Reference) -> Result<Table> {
+    let model = registry.get(reference)?;
+    let row = Told::of(&model)?.row();
+    let given = arguments(&model);
+    let mut rows = Vec::new();
+    for name in CALLS {
+        let Some(call) = model.calls.get(name) else { continue };
+        let asked = format!("{name}({}, {row}", quoted(&reference.to_string()));
+        rows.push([name.to_string(), given.clone(), call.sql_type.to_string(), format!("SELECT {asked})")]);
+        if let (SqlType::Map(_, value), Some(class)) = (&call.sql_type, classes(&model).last()) {
+            let example = format!("SELECT {asked}, {})", quoted(class));
+            rows.push([name.to_string(), format!("{given}, class VARCHAR"), value.to_string(), example]);
+        }
+    }
+    let names = ["call", "arguments", "type", "example"];
+    let column = |i: usize| Values::Texts(rows.iter().map(|row| row[i].clone()).collect());
+    Ok(names.into_iter().enumerate().map(|(i, name)| (name, column(i))).collect())
+}
+
+/// What model.json says for people, in its own words.
+#[derive(Deserialize)]
+struct Told {
+    features: Vec<ToldFeature>,
+    proof: ToldProof,
+}
+
+#[derive(Deserialize)]
+struct ToldFeature {
+    name: String,
+    #[serde(rename = "type")]
+    sql_type: String,
+    null: Box<RawValue>,
+    #[serde(default)]
+    guards: Vec<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct StandsIn {
+    value: Box<RawValue>,
+}
+
+impl ToldFeature {
+    /// The policy, or the value that stands in for NULL.
+    fn on_null(&self) -> String {
+        match serde_json::from_str::<StandsIn>(self.null.get()) {
+            Ok(stands_in) => literal(&stands_in.value, ""),
+            Err(_) => self.null.get().trim_matches('"').to_string(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    refuse: String,
+    says: String,
+}
+
+impl Refusal {
+    fn text(&self) -> String {
+        format!("{}: {}", self.refuse, self.says)
+    }
+}
+
+#[derive(Deserialize)]
+struct ToldProof {
+    rows: Vec<Vec<Box<RawValue>>>,
+}
+
+impl Told {
+    fn of(model: &Manifest) -> Result<Told> {
+        let path = model.folder.join("model.json");
+        let content = read_plain(&path, MOST_BYTES).map_err(|e| unreadable(&path, &e))?;
+        serde_json::from_slice(&content).map_err(|e| Error(format!("{} cannot be read ({e})", path.display())))
+    }
+
+    /// A row of the sample as a STRUCT, one without NULLs if there is one.
+    fn row(&self) -> String {
+        let rows = &self.proof.rows;
+        let whole = rows.iter().find(|row| row.iter().all(|value| value.get() != "null")).or(rows.first());
+        let value = |i: usize| whole.and_then(|row| row.get(i));
+        let fields = self.features.iter().enumerate().map(|(i, feature)| {
+            let value = value(i).map_or("NULL".to_string(), |value| literal(value, &feature.sql_type));
+            format!("{}: {value}", quoted(&feature.name))
+        });
+        format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A value of JSON as SQL writes it; the numbers of a BLOB are its bytes.
+fn literal(value: &RawValue, sql_type: &str) -> String {
+    let text = value.get();
+    if text == "null" {
+        return "NULL".to_string();
+    }
+    if let Ok(text) = serde_json::from_str::<String>(text) {
+        return quoted(&text);
+    }
+    match (sql_type, serde_json::from_str::<Vec<u8>>(text), serde_json::from_str::<Vec<Box<RawValue>>>(text)) {
+        ("BLOB", Ok(bytes), _) => {
+            let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("unhex('{}')", digits.concat())
+        }
+        (_, _, Ok(items)) => {
+            let items: Vec<String> = items.iter().map(|item| literal(item, "")).collect();
+            format!("[{}]", items.join(", "))
+        }
+        _ => text.to_string(),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_json_are_written_as_sql() {
+        for (json, sql_type, sql) in [
+            ("1e+16", "DOUBLE", "1e+16"),
+            ("null", "DOUBLE", "NULL"),
+            ("true", "BOOLEAN", "true"),
+            (r#""it's \u00e9""#, "VARCHAR", "'it''s é'"),
+            (r#"[[1, 2.5], [null]]"#, "DOUBLE[][]", "[[1, 2.5], [NULL]]"),
+            (r#"["a", "b'"]"#, "VARCHAR[]", "['a', 'b''']"),
+            ("[0, 255, 16]", "BLOB", "unhex('00ff10')"),
+            ("[0, 255, 16]", "BIGINT[]", "[0, 255, 16]"),
+        ] {
+            let value = RawValue::from_string(json.to_string()).unwrap();
+            assert_eq!(literal(&value, sql_type), sql);
+        }
+    }
+}
