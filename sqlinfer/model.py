@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from sqlinfer.engines.files import rows_of
-from sqlinfer.errors import MissingFeature
+from sqlinfer.errors import MissingFeature, named
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
 from sqlinfer.models.sample import columns_of, to_table
 from sqlinfer.models.signature import Label
@@ -128,11 +128,12 @@ class Model:
             html.escape(text)
             for text in (manifest.task, manifest.source.framework, manifest.source.model, manifest.created)
         )
+        classes = f" of {html.escape(named(map(repr, self.classes)))}" if self.classes else ""
         aliases = "".join(f" <code>@{html.escape(alias)}</code>" for alias in self.aliases)
         return (
             f"<div><b>{html.escape(self.name)}</b>/{self.version}{aliases}<br><small>{facts}</small><br>"
             f"<code>predict('{html.escape(self.name)}', …)</code> → <code>"
-            f"{html.escape(signature.calls['predict'].type)}</code>"
+            f"{html.escape(signature.calls['predict'].type)}</code>{classes}"
             f"<details><summary>{len(signature.features)} features</summary><table><thead><tr><th>feature</th>"
             f"<th>type</th><th>NULL</th><th>refused</th></tr></thead><tbody>{rows}</tbody></table></details></div>"
         )

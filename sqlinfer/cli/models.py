@@ -23,7 +23,7 @@ from sqlinfer.cli.options import (
     registry_option,
 )
 from sqlinfer.cli.words import for_the_terminal
-from sqlinfer.errors import BadReference, SqlinferError
+from sqlinfer.errors import BadReference, SqlinferError, named
 from sqlinfer.models.reference import Reference
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
         ("batches", batch_text(signature.batch)),
         *((f.name, _preparation_text(f.prepare)) for f in signature.features if f.prepare is not None),
         *((f"{call}()", how.type) for call, how in signature.calls.items()),
+        *([("classes", named(row(store, stored)["classes"]))] if signature.labels else []),
     ]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:

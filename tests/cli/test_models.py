@@ -172,6 +172,11 @@ def test_an_address_is_no_registry(run, negate, command, address, tmp_path, monk
         sqlinfer.connect(registry=Path(address))
 
 
+def test_show_has_the_classes(run, registry):
+    shown = run("show", "iris", "--registry", str(registry.home), "-f", "table").stdout
+    assert re.search(r"^classes +setosa, versicolor, virginica$", shown, re.MULTILINE)
+
+
 def test_show(run, two):
     text = run("show", "negate/2", "-f", "table").stdout
     assert "negate/2" in text and "amount" in text and "error" in text and "FLOAT" in text

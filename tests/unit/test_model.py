@@ -73,6 +73,10 @@ def test_what_is_shown_is_escaped(tmp_path, onnx_file):
     assert "<b>x</b>" not in shown and "&lt;b&gt;x&lt;/b&gt;" in shown
 
 
+def test_classes_are_shown(model):
+    assert "of &#x27;setosa&#x27;, &#x27;versicolor&#x27;, &#x27;virginica&#x27;" in model._repr_html_()
+
+
 def test_promoting(tmp_path, onnx_file):
     file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }")
     first, second = (sqlinfer.register("m", file, registry=tmp_path / "models") for _ in range(2))
