@@ -72,20 +72,17 @@ unsafe extern "C" fn drop_listing(data: *mut c_void) {
 }
 
 fn rows(registry: &Registry) -> Result<Vec<Row>> {
-    let row = |(manifest, aliases): (Arc<Manifest>, Vec<String>)| {
-        let features: Vec<String> = manifest.features.iter().map(|f| format!("{} {}", f.name, f.sql_type)).collect();
-        Row {
-            version: manifest.version as i64,
-            aliases,
-            texts: [
-                manifest.name.clone(),
-                manifest.task.clone(),
-                features.join(", "),
-                manifest.calls.get("predict").map_or(String::new(), |call| call.sql_type.to_string()),
-                manifest.created.clone(),
-                manifest.sha256.clone(),
-            ],
-        }
+    let row = |(manifest, aliases): (Arc<Manifest>, Vec<String>)| Row {
+        version: manifest.version as i64,
+        aliases,
+        texts: [
+            manifest.name.clone(),
+            manifest.task.clone(),
+            manifest.shown_features(),
+            manifest.calls.get("predict").map_or(String::new(), |call| call.sql_type.to_string()),
+            manifest.created.clone(),
+            manifest.sha256.clone(),
+        ],
     };
     Ok(registry.all()?.into_iter().map(row).collect())
 }
@@ -147,12 +144,12 @@ fn steps(rows: &[Row], column: impl Fn(idx_t) -> duckdb_vector) -> Result<Vec<Wr
 pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
     let result = guard(|| {
         // SAFETY: DuckDB calls with a valid info; the extra info is the instance that was registered.
-        let (context, instance) = unsafe {
+        let (binding, instance) = unsafe {
             let instance = duckdb_scalar_function_bind_get_extra_info(info).cast::<Arc<Instance>>();
-            (Binding::new(info).context(), instance.as_ref().ok_or_else(|| Error("no instance".to_string()))?)
+            (Binding::new(info), instance.as_ref().ok_or_else(|| Error("no instance".to_string()))?)
         };
         instance.was_bound();
-        let text = Box::new(version(&instance.take(&context)?.libraries));
+        let text = Box::new(version(&instance.take(binding.context())?.libraries));
         // SAFETY: DuckDB takes the text over, copies it by `copy_text` and drops it by `drop_text`.
         unsafe {
             duckdb_scalar_function_set_bind_data(info, Box::into_raw(text).cast(), Some(drop_text));

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::Typing;
 use super::context::{Context, HOME, Setting};
-use super::layout::{DatabaseLayout, InterruptFlag, Layout};
+use super::layout::{DatabaseLayout, InterruptFlag};
 use crate::core::error::{Error, Result};
 use crate::core::reference::Reference;
 use crate::core::registry::Registry;
@@ -24,7 +25,7 @@ pub struct Instance {
     statements: Mutex<HashMap<u64, Statement>>,
     pub interrupt_flag: Option<InterruptFlag>,
     /// Or why functions have one type each.
-    pub layout: Result<Layout>,
+    pub typing: Result<Typing>,
     pub database: Option<DatabaseLayout>,
     refreshing: Mutex<()>,
 }
@@ -32,7 +33,7 @@ pub struct Instance {
 /// What was found out of the DuckDB that runs.
 pub struct Layouts {
     pub interrupt_flag: Option<InterruptFlag>,
-    pub layout: Result<Layout>,
+    pub typing: Result<Typing>,
     pub database: Option<DatabaseLayout>,
 }
 
@@ -76,9 +77,9 @@ impl Instance {
                 settings: given.0.map(|text| Setting { text, is_own: false }),
             })
         });
-        let Layouts { interrupt_flag, layout, database } = layouts;
+        let Layouts { interrupt_flag, typing, database } = layouts;
         let (taken, statements, refreshing) = (Mutex::new(taken), Mutex::default(), Mutex::default());
-        Instance { taken, statements, interrupt_flag, layout, database, refreshing }
+        Instance { taken, statements, interrupt_flag, typing, database, refreshing }
     }
 
     /// The instance whose function was bound last on this thread.
@@ -233,8 +234,8 @@ mod tests {
     use super::*;
 
     fn instance() -> Instance {
-        let layout = Err(Error("not here".to_string()));
-        Instance::new(None, Layouts { interrupt_flag: None, layout, database: None })
+        let typing = Err(Error("not here".to_string()));
+        Instance::new(None, Layouts { interrupt_flag: None, typing, database: None })
     }
 
     #[test]
