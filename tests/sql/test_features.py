@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from sqlinfer.errors import CallError, MissingFeature
@@ -225,7 +226,7 @@ def test_nan_and_infinity_reach_the_model(one):
 
 def test_a_subquery_as_argument(one, engine):
     sql = "SELECT predict('same_double', (SELECT max(i) FROM range(5) r(i)))"
-    if engine == "native":  # DuckDB does not show it to extensions
+    if engine == "native" and duckdb.__version__.startswith("1."):  # which does not show it to extensions
         with pytest.raises(CallError, match="put it into FROM"):
             one(sql)
     else:

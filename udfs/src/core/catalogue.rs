@@ -28,17 +28,12 @@ pub fn models(registry: &Registry) -> Result<Table> {
         ("version", Values::Integers(models.iter().map(|model| model.version as i64).collect())),
         ("aliases", Values::Lists(aliases)),
         ("task", texts(|model| model.task.clone())),
-        ("features", texts(arguments)),
+        ("features", texts(Manifest::shown_features)),
         ("result", texts(|model| model.calls.get("predict").map_or(String::new(), |call| call.sql_type.to_string()))),
         ("classes", Values::Lists(models.iter().map(|model| classes(model)).collect())),
         ("created", texts(|model| model.created.clone())),
         ("sha256", texts(|model| model.sha256.clone())),
     ])
-}
-
-fn arguments(model: &Manifest) -> String {
-    let features: Vec<String> = model.features.iter().map(|f| format!("{} {}", f.name, f.sql_type)).collect();
-    features.join(", ")
 }
 
 fn classes(model: &Manifest) -> Vec<String> {
@@ -65,7 +60,7 @@ pub fn features(registry: &Registry, reference: &Reference) -> Result<Table> {
 pub fn functions(registry: &Registry, reference: &Reference) -> Result<Table> {
     let model = registry.get(reference)?;
     let row = Told::of(&model)?.row();
-    let given = arguments(&model);
+    let given = model.shown_features();
     let mut rows = Vec::new();
     for name in CALLS {
         let Some(call) = model.calls.get(name) else { continue };

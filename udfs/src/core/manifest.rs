@@ -321,6 +321,12 @@ impl Manifest {
         self.features.iter().filter_map(|feature| feature.prepare.as_ref()).any(Prepare::is_costly)
     }
 
+    /// Their names and types, as people read them.
+    pub fn shown_features(&self) -> String {
+        let features: Vec<String> = self.features.iter().map(|f| format!("{} {}", f.name, f.sql_type)).collect();
+        features.join(", ")
+    }
+
     /// Whether all features are the columns of one tensor, so that one list can stand for them.
     pub fn takes_list(&self) -> bool {
         self.inputs.len() == 1 && self.features.iter().all(|f| f.column.is_some() && f.prepare.is_none())

@@ -127,10 +127,15 @@ unsafe extern "C" {
 }
 
 fn own_file() -> Option<PathBuf> {
+    file_of(own_file as *const c_void)
+}
+
+/// The file of the library, or program, that a function is in.
+pub fn file_of(function: *const c_void) -> Option<PathBuf> {
     let null = std::ptr::null_mut();
     let mut place = Place { file: std::ptr::null(), base: null, symbol: std::ptr::null(), address: null };
-    // SAFETY: the address is that of a function here, and `place` has the layout of Dl_info.
-    let found = unsafe { dladdr(own_file as *const c_void, &mut place) };
+    // SAFETY: an address is only looked up, and `place` has the layout of Dl_info.
+    let found = unsafe { dladdr(function, &mut place) };
     if found == 0 || place.file.is_null() {
         return None;
     }

@@ -5,6 +5,7 @@ pub mod allocations;
 mod attributes;
 pub mod cpu;
 pub mod duckdb;
+pub mod duckdb_v2;
 pub mod jpeg;
 pub mod library;
 pub mod onnxruntime;
@@ -115,7 +116,9 @@ mod tests {
 
     #[test]
     fn no_guard_is_around_what_throws() {
-        for path in files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ffi/duckdb")) {
+        let hosts =
+            ["duckdb", "duckdb_v2"].map(|host| Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ffi").join(host));
+        for path in hosts.iter().flat_map(|host| files(host)) {
             let source = fs::read_to_string(&path).unwrap();
             if path.ends_with(UNGUARDED) {
                 assert_eq!(what_panics(&source), None);

@@ -173,12 +173,12 @@ fn steps(values: &catalogue::Values, rows: Range<usize>, column: duckdb_vector) 
 pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
     let result = guard(|| {
         // SAFETY: DuckDB calls with a valid info; the extra info is the instance that was registered.
-        let (context, instance) = unsafe {
+        let (binding, instance) = unsafe {
             let instance = duckdb_scalar_function_bind_get_extra_info(info).cast::<Arc<Instance>>();
-            (Binding::new(info).context(), instance.as_ref().ok_or_else(|| Error("no instance".to_string()))?)
+            (Binding::new(info), instance.as_ref().ok_or_else(|| Error("no instance".to_string()))?)
         };
         instance.was_bound();
-        let text = Box::new(version(&instance.take(&context)?.libraries));
+        let text = Box::new(version(&instance.take(binding.context())?.libraries));
         // SAFETY: DuckDB takes the text over, copies it by `copy_text` and drops it by `drop_text`.
         unsafe {
             duckdb_scalar_function_set_bind_data(info, Box::into_raw(text).cast(), Some(drop_text));

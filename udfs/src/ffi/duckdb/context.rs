@@ -137,20 +137,23 @@ impl Value {
 }
 
 /// The arguments of a scalar function that is bound.
-pub struct Binding(duckdb_bind_info);
+pub struct Binding {
+    info: duckdb_bind_info,
+    context: Context,
+}
 
 impl Binding {
     /// # Safety
     /// `info` must be that of a running bind callback of a scalar function, and must outlive this.
     pub unsafe fn new(info: duckdb_bind_info) -> Binding {
-        Binding(info)
+        let mut context = std::ptr::null_mut();
+        // SAFETY: promised by the caller; the out-pointer is valid.
+        unsafe { duckdb_scalar_function_get_client_context(info, &mut context) };
+        Binding { info, context: Context(context) }
     }
 
-    pub fn context(&self) -> Context {
-        let mut context = std::ptr::null_mut();
-        // SAFETY: `new` promises the info; the out-pointer is valid.
-        unsafe { duckdb_scalar_function_get_client_context(self.0, &mut context) };
-        Context(context)
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     /// The types of the arguments; None when one is a subquery, which DuckDB does not show.
@@ -160,17 +163,17 @@ impl Binding {
 
     pub fn count(&self) -> u64 {
         // SAFETY: `new` promises the info.
-        unsafe { duckdb_scalar_function_bind_get_argument_count(self.0) }
+        unsafe { duckdb_scalar_function_bind_get_argument_count(self.info) }
     }
 
     /// An argument's constant value as text; None when it is not constant, or NULL.
-    pub fn constant(&self, i: u64, context: &Context) -> Option<String> {
-        self.argument(i).constant(context)
+    pub fn constant(&self, i: u64) -> Option<String> {
+        self.argument(i).constant(&self.context)
     }
 
     pub fn argument(&self, i: u64) -> Expression {
         // SAFETY: `new` promises the info; an index that is not there gives null.
-        Expression(unsafe { duckdb_scalar_function_bind_get_argument(self.0, i) })
+        Expression(unsafe { duckdb_scalar_function_bind_get_argument(self.info, i) })
     }
 }
 

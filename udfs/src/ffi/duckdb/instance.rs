@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use super::Typing;
 use super::context::{Context, HOME, Setting};
-use super::layout::{DatabaseLayout, InterruptFlag, Layout, TransactionLayout};
+use super::layout::{DatabaseLayout, InterruptFlag, TransactionLayout};
 use crate::core::error::{Error, Result};
 use crate::core::reference::Reference;
 use crate::core::registry::Registry;
@@ -27,7 +28,7 @@ pub struct Instance {
     statements: Mutex<VecDeque<Statement>>,
     pub interrupt_flag: Option<InterruptFlag>,
     /// Or why functions have one type each.
-    pub layout: Result<Layout>,
+    pub typing: Result<Typing>,
     pub database: Option<DatabaseLayout>,
     pub transaction: Option<TransactionLayout>,
     refreshing: Mutex<()>,
@@ -36,7 +37,7 @@ pub struct Instance {
 /// What was found out of the DuckDB that runs.
 pub struct Layouts {
     pub interrupt_flag: Option<InterruptFlag>,
-    pub layout: Result<Layout>,
+    pub typing: Result<Typing>,
     pub database: Option<DatabaseLayout>,
     pub transaction: Option<TransactionLayout>,
 }
@@ -81,9 +82,9 @@ impl Instance {
                 settings: given.0.map(|text| Setting { text, is_own: false }),
             })
         });
-        let Layouts { interrupt_flag, layout, database, transaction } = layouts;
+        let Layouts { interrupt_flag, typing, database, transaction } = layouts;
         let (taken, statements, refreshing) = (Mutex::new(taken), Mutex::default(), Mutex::default());
-        Instance { taken, statements, interrupt_flag, layout, database, transaction, refreshing }
+        Instance { taken, statements, interrupt_flag, typing, database, transaction, refreshing }
     }
 
     /// The instance whose function was bound last on this thread.
@@ -248,8 +249,8 @@ mod tests {
     use super::*;
 
     fn instance() -> Instance {
-        let layout = Err(Error("not here".to_string()));
-        Instance::new(None, Layouts { interrupt_flag: None, layout, database: None, transaction: None })
+        let typing = Err(Error("not here".to_string()));
+        Instance::new(None, Layouts { interrupt_flag: None, typing, database: None, transaction: None })
     }
 
     /// Whether a first call, and one that is bound then, are of one statement.

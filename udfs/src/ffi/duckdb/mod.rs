@@ -1,17 +1,18 @@
 //! DuckDB's C extension API v1: everything that is registered when the extension is loaded.
 
+pub mod call;
 mod catalogue;
-mod context;
+pub mod context;
 mod entry;
-mod input;
-mod instance;
-mod layout;
-mod output;
+pub mod input;
+pub mod instance;
+pub mod layout;
+pub mod output;
 mod refresh;
 mod scalar;
 mod table;
-mod types;
-mod writing;
+pub mod types;
+pub mod writing;
 
 use std::collections::HashSet;
 use std::ffi::{CStr, c_void};
@@ -20,13 +21,13 @@ use std::sync::Arc;
 
 use libduckdb_sys::*;
 
+use self::call::{Answer, Function};
 use self::catalogue::Listed;
 use self::context::{Context, HOME, Value};
 use self::instance::{Given, Instance, Layouts};
 use self::layout::{DatabaseLayout, InterruptFlag, Layout, TransactionLayout};
-use self::scalar::{Answer, Function};
 use self::types::{LogicalType, c_text, owned_text};
-use super::library;
+use super::{duckdb_v2, library};
 use crate::core::caught::guard;
 use crate::core::decimal::round_in_parts;
 use crate::core::error::{Error, Result};
@@ -41,7 +42,7 @@ const MOST_POSITIONS: usize = 64;
 ///
 /// # Safety
 /// `data` must be a leaked box of a `T`, and is not used afterwards.
-unsafe fn dropped<T>(data: *mut c_void) {
+pub unsafe fn dropped<T>(data: *mut c_void) {
     let _ = guard(|| {
         // SAFETY: promised by the caller.
         drop(unsafe { Box::from_raw(data.cast::<T>()) });
@@ -65,7 +66,9 @@ unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_acce
         let Some(database) = database else { return Ok(false) };
         library::switch_telemetry_off();
         round_in_parts(is_duckdb_1());
-        register(&Connection::open(*database)?, *database)?;
+        // SAFETY: as above.
+        let function = unsafe { (*access).get_api }.map_or(ptr::null(), |get| get as *const c_void);
+        register(&Connection::open(*database)?, *database, function)?;
         Ok(true)
     });
     result.unwrap_or_else(|error| {
@@ -78,7 +81,13 @@ unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_acce
     })
 }
 
-struct Connection(duckdb_connection);
+/// What a function's type, and the names of its arguments, are known by when it is bound.
+pub enum Typing {
+    Layout(Layout),
+    Api2(duckdb_v2::Host),
+}
+
+pub struct Connection(duckdb_connection);
 
 impl Drop for Connection {
     fn drop(&mut self) {
@@ -97,7 +106,7 @@ impl Connection {
         Err(Error("sqlinfer: DuckDB gives no connection".to_string()))
     }
 
-    fn context(&self) -> Context {
+    pub fn context(&self) -> Context {
         let mut context = ptr::null_mut();
         // SAFETY: the connection is valid and the out-pointer too.
         unsafe { duckdb_connection_get_client_context(self.0, &mut context) };
@@ -130,12 +139,13 @@ impl Connection {
     }
 }
 
-fn register(connection: &Connection, database: duckdb_database) -> Result<()> {
+/// `function`: one of DuckDB's own.
+fn register(connection: &Connection, database: duckdb_database, function: *const c_void) -> Result<()> {
     let known = connection.functions();
     let given = instance::given(&known);
     let instance = match known.contains("sqlinfer_version").then(|| connection.instance()).flatten() {
         Some(instance) => instance,
-        None => Arc::new(Instance::new(given.clone(), layouts(connection, database))),
+        None => Arc::new(Instance::new(given.clone(), layouts(connection, database, function))),
     };
     let Given([home, onnxruntime, operators]) = given.unwrap_or_default();
     register_setting(connection, HOME, "folder of the models of sqlinfer", home);
@@ -152,19 +162,24 @@ fn register(connection: &Connection, database: duckdb_database) -> Result<()> {
     if !known.contains("sqlinfer_refresh") {
         refresh::register(connection, &instance)?;
     }
+    let registry = Registering::open(connection, database, &instance)?;
     for (function, arity) in generic(&instance)? {
         if !known.contains(&function.name) {
-            register_function(connection, function, arity)?;
+            registry.add(function, arity)?;
         }
     }
-    register_typed(connection, &instance, &known);
+    registry.typed(&instance, &known);
     Ok(())
 }
 
-fn layouts(connection: &Connection, database: duckdb_database) -> Layouts {
+fn layouts(connection: &Connection, database: duckdb_database, function: *const c_void) -> Layouts {
+    let typing = match is_duckdb_1() {
+        true => Layout::find(connection).map(Typing::Layout),
+        false => duckdb_v2::Host::find(function, database, connection).map(Typing::Api2),
+    };
     Layouts {
         interrupt_flag: InterruptFlag::find(connection.0, &connection.context()),
-        layout: Layout::find(connection),
+        typing,
         database: DatabaseLayout::find(database, connection),
         transaction: TransactionLayout::find(connection),
     }
@@ -173,25 +188,49 @@ fn layouts(connection: &Connection, database: duckdb_database) -> Layouts {
 /// The functions of any model, which is their first argument.
 fn generic(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
     let function = |name: &str, call, answer| {
-        let arity = if matches!(answer, Answer::Model(_)) { Arity::Any } else { Arity::UpTo(MOST_POSITIONS) };
-        (Function { name: name.to_string(), call, answer, reference: None, instance: instance.clone() }, arity)
+        let arity = if matches!(answer, Answer::Model) { Arity::Any } else { Arity::UpTo(MOST_POSITIONS) };
+        let help =
+            format!("{call}() of any model, which is named first; then its features, by position or by name, or a row");
+        (Function { name: name.to_string(), help, call, answer, reference: None, instance: instance.clone() }, arity)
     };
     let fixed = |name, call, sql_type| Ok(function(name, call, Answer::Fixed(SqlType::parse(sql_type)?)));
     let label = fixed("predict_label", "predict", "VARCHAR")?;
-    if instance.layout.is_ok() {
-        let model = |call| function(call, call, Answer::Model(Arc::new(LogicalType::sign())));
+    if instance.typing.is_ok() {
+        let model = |call| function(call, call, Answer::Model);
         return Ok(CALLS.into_iter().map(model).chain([label]).collect());
     }
     let proba = fixed("predict_proba", "predict_proba", "MAP(VARCHAR, DOUBLE)")?;
     Ok(vec![fixed("predict", "predict", "DOUBLE")?, label, proba])
 }
 
-/// Functions of each model that the database does not have yet; their number. A folder that cannot be read says so when a
-/// model is asked for; it must not keep the extension from loading, nor may a model whose type this DuckDB has not.
-fn register_typed(connection: &Connection, instance: &Arc<Instance>, known: &HashSet<String>) -> usize {
-    let all = typed(instance).unwrap_or_default().into_iter();
-    let new = all.filter(|(function, _)| !known.contains(&function.name));
-    new.filter(|(function, arity)| register_function(connection, function.clone(), *arity).is_ok()).count()
+/// What functions are registered over.
+enum Registering<'a> {
+    Api1(&'a Connection),
+    Api2(duckdb_v2::Connection),
+}
+
+impl Registering<'_> {
+    fn open<'a>(connection: &'a Connection, database: duckdb_database, instance: &Instance) -> Result<Registering<'a>> {
+        match &instance.typing {
+            Ok(Typing::Api2(host)) => host.connect(database).map(Registering::Api2),
+            _ => Ok(Registering::Api1(connection)),
+        }
+    }
+
+    fn add(&self, function: Function, arity: Arity) -> Result<()> {
+        match self {
+            Registering::Api1(connection) => register_function(connection, function, arity),
+            Registering::Api2(connection) => connection.register(function),
+        }
+    }
+
+    /// Functions of each model that the database does not have yet; their number. A folder that cannot be read says so when
+    /// a model is asked for; it must not keep the extension from loading, nor may a model whose type this DuckDB has not.
+    fn typed(&self, instance: &Arc<Instance>, known: &HashSet<String>) -> usize {
+        let all = typed(instance).unwrap_or_default().into_iter();
+        let new = all.filter(|(function, _)| !known.contains(&function.name));
+        new.filter(|(function, arity)| self.add(function.clone(), *arity).is_ok()).count()
+    }
 }
 
 /// How many arguments a function takes.
@@ -224,7 +263,9 @@ fn typed(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
                 };
                 let answer = Answer::Fixed(answer.sql_type.clone());
                 let reference = Some(reference.clone());
-                functions.push((Function { name, call, answer, reference, instance: instance.clone() }, arity));
+                let features = manifest.shown_features();
+                let help = format!("{call}() of the model: {features}, by position or by name, or a row");
+                functions.push((Function { name, help, call, answer, reference, instance: instance.clone() }, arity));
             }
         }
     }
@@ -308,9 +349,12 @@ fn register_function(connection: &Connection, function: Function, arity: Arity) 
     let text = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
     let made = match &function.answer {
         Answer::Fixed(sql_type) => Arc::new(LogicalType::of(sql_type)?),
-        Answer::Model(sign) => sign.clone(),
+        Answer::Model => match &function.instance.typing {
+            Ok(Typing::Layout(layout)) => layout.sign.clone(),
+            _ => return Err(Error(format!("sqlinfer: {name}() has no type"))),
+        },
     };
-    let is_typed_when_bound = matches!(function.answer, Answer::Model(_));
+    let is_typed_when_bound = matches!(function.answer, Answer::Model);
     let c_name = c_text(&name);
     // SAFETY: all arguments are valid and copied; functions and set are ours and are destroyed once. Each function
     // owns its extra info.
@@ -348,7 +392,11 @@ fn registered(state: duckdb_state, name: &str) -> Result<()> {
     if state == DuckDBSuccess {
         return Ok(());
     }
-    Err(Error(format!("sqlinfer: DuckDB refuses the function {name}()")))
+    Err(refused(name))
+}
+
+pub fn refused(name: &str) -> Error {
+    Error(format!("sqlinfer: DuckDB refuses the function {name}()"))
 }
 
 /// DuckDB 2 refuses `f(b := x)` where a function has parameters without names; DuckDB 1 takes it for `f(x)`.

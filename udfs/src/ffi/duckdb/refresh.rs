@@ -13,7 +13,7 @@ use super::instance::Instance;
 use super::output::plain;
 use super::types::{LogicalType, c_text, report};
 use super::writing::{self, Places, Write, Writes, written};
-use super::{Connection, dropped, guard, register_typed, registered};
+use super::{Connection, Registering, dropped, guard, registered};
 use crate::core::error::{Error, Result};
 use crate::core::tensor::Buffer;
 
@@ -54,9 +54,13 @@ fn refresh(instance: &Arc<Instance>, context: &Context) -> Result<i64> {
     instance.take(context)?;
     let cannot =
         || Error(format!("{NAME}: this DuckDB does not let an extension add functions; open the database again"));
-    let connection = instance.database.and_then(|database| database.connect(context)).ok_or_else(cannot)?;
     let _one = instance.refreshing();
-    Ok(register_typed(&connection, instance, &connection.functions()) as i64)
+    let add = |database| {
+        let connection = Connection::open(database)?;
+        let registering = Registering::open(&connection, database, instance)?;
+        Ok(registering.typed(instance, &connection.functions()) as i64)
+    };
+    instance.database.and_then(|database| database.with(context, add)).unwrap_or_else(|| Err(cannot()))
 }
 
 /// # Safety

@@ -39,7 +39,11 @@ pub unsafe fn owned_text(text: *mut c_char) -> String {
 
 /// Text as C wants it, where a NUL ends it: one inside is shown by its sign.
 pub fn c_text(text: &str) -> CString {
-    CString::new(text.replace('\0', "\u{2400}")).unwrap_or_default()
+    CString::new(without_nul(text)).unwrap_or_default()
+}
+
+pub fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{2400}")
 }
 
 /// Tell DuckDB the error of a callback, by the function that it has for callbacks of this kind.

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | the answer's type in the function that is bound | DuckDB's own functions set it when they are bound; the API fixes it when the extension is loaded | [`Layout::answer`] |
 //! | what the arguments are called | DuckDB 1.5 takes `f(b := x, a := y)` for `f(x, y)` | [`Layout::called`] |
-//! | the database of a context | functions of new models are registered over a connection, and the API gives a database at LOAD only | [`DatabaseLayout::connect`] |
+//! | the database of a context | functions of new models are registered over a connection, and the API gives a database at LOAD only | [`DatabaseLayout::with`] |
 //! | when the transaction began | its statements see one version of a model, and the API does not say which transaction a call is bound in | [`TransactionLayout`] |
 //! | the flag of an interrupt | it ends a run that goes on | [`InterruptFlag`] |
 //!
@@ -64,32 +64,30 @@ const TYPE: usize = 24;
 const NAMELESS: [u8; 9] = [26, 27, 29, 30, 31, 33, 34, 35, 39];
 
 /// A DuckDB whose functions are typed, and told the names of their arguments, when they are bound.
-#[derive(Clone, Copy)]
-pub struct Layout(Places);
+#[derive(Clone)]
+pub struct Layout {
+    places: Places,
+    /// What functions answer until they are bound: a type that nothing else has.
+    pub sign: Arc<LogicalType>,
+}
 
 impl Layout {
     /// Raises what is said of a DuckDB where this cannot be done.
     pub fn find(connection: &Connection) -> Result<Layout> {
         let version = version();
         let places = PLACES.iter().find(|places| places.version == version);
-        let layout = Layout(*places.ok_or_else(|| fixed_types(&version))?);
-        if probe::finds_what_it_must(layout, connection) { Ok(layout) } else { Err(fixed_types(&version)) }
+        let places = *places.ok_or_else(|| fixed_types(&version))?;
+        let layout = Layout { places, sign: Arc::new(LogicalType::sign()) };
+        if probe::finds_what_it_must(&layout, connection) { Ok(layout) } else { Err(fixed_types(&version)) }
     }
 
-    /// Give the call that is bound an answer of this type. `sign` is the type that its function was registered with, which
-    /// nothing else has.
+    /// Give the call that is bound an answer of this type. Its function was registered with that of `sign`.
     ///
     /// # Safety
     /// `info` must be that of a running bind callback of a scalar function.
-    pub unsafe fn answer(
-        &self,
-        info: duckdb_bind_info,
-        name: &str,
-        sign: &LogicalType,
-        answer: LogicalType,
-    ) -> Result<()> {
+    pub unsafe fn answer(&self, info: duckdb_bind_info, name: &str, answer: LogicalType) -> Result<()> {
         // SAFETY: promised by the caller.
-        let place = unsafe { self.return_type(&Memory::open()?, info, name, sign) };
+        let place = unsafe { self.return_type(&Memory::open()?, info, name) };
         let place = place.ok_or_else(|| Error(format!("{name}: {}", fixed_types(&version()).0)))?;
         // SAFETY: the place holds a LogicalType, one that is equal to `sign` in every byte that counts, of a function that
         // DuckDB has made for this call; `answer` points to another one. They change places, so nothing that they share is
@@ -102,25 +100,19 @@ impl Layout {
     ///
     /// # Safety
     /// As for `answer`.
-    unsafe fn return_type(
-        &self,
-        memory: &Memory,
-        info: duckdb_bind_info,
-        name: &str,
-        sign: &LogicalType,
-    ) -> Option<*mut u8> {
+    unsafe fn return_type(&self, memory: &Memory, info: duckdb_bind_info, name: &str) -> Option<*mut u8> {
         let info_bytes = info.cast::<u8>().cast_const();
         // SAFETY: promised by the caller.
         let context = unsafe { Binding::new(info) }.context().inside()?;
-        if !ptr::addr_eq(memory.pointer(info_bytes.wrapping_add(self.0.context))?, context) {
+        if !ptr::addr_eq(memory.pointer(info_bytes.wrapping_add(self.places.context))?, context) {
             return None;
         }
-        let function = memory.pointer(info_bytes.wrapping_add(self.0.function))?;
-        if memory.text(function.wrapping_add(self.0.name))? != name {
+        let function = memory.pointer(info_bytes.wrapping_add(self.places.function))?;
+        if memory.text(function.wrapping_add(self.places.name))? != name {
             return None;
         }
-        let place = function.wrapping_add(self.0.return_type);
-        let (found, wanted) = (memory.read::<TYPE>(place)?, memory.read::<TYPE>(sign.0.cast())?);
+        let place = function.wrapping_add(self.places.return_type);
+        let (found, wanted) = (memory.read::<TYPE>(place)?, memory.read::<TYPE>(self.sign.0.cast())?);
         // between the ids and the pointers lies nothing
         let same = found[..2] == wanted[..2] && found[8..] == wanted[8..] && wanted[8..].iter().any(|byte| *byte != 0);
         same.then_some(place.cast_mut())
@@ -129,8 +121,8 @@ impl Layout {
     /// What an argument that DuckDB has shown is called; None if that cannot be read.
     fn called(&self, memory: &Memory, expression: duckdb_expression) -> Option<Called> {
         let expression = memory.pointer(expression.cast::<u8>().cast_const())?;
-        let [class] = memory.read(expression.wrapping_add(self.0.class))?;
-        let name = memory.text(expression.wrapping_add(self.0.alias))?;
+        let [class] = memory.read(expression.wrapping_add(self.places.class))?;
+        let name = memory.text(expression.wrapping_add(self.places.alias))?;
         Some(match name.as_str() {
             "" => Called::Nothing,
             _ if NAMELESS.contains(&class) => Called::Named(name),
@@ -146,12 +138,13 @@ impl Layout {
     }
 }
 
-fn version() -> String {
+pub fn version() -> String {
     // SAFETY: the text is static.
     unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy().into_owned()
 }
 
-fn fixed_types(version: &str) -> Error {
+/// Said of a DuckDB where a function's type is that of its registration.
+pub fn fixed_types(version: &str) -> Error {
     Error(format!("this build of DuckDB {version} gives the functions of an extension one type each"))
 }
 
@@ -175,13 +168,14 @@ impl DatabaseLayout {
         (found == wanted && found.iter().any(|byte| *byte != 0)).then_some(DatabaseLayout(()))
     }
 
-    pub fn connect(self, context: &Context) -> Option<Connection> {
+    /// What the work gives with the database of a context; None where that cannot be read.
+    pub fn with<T>(self, context: &Context, work: impl FnOnce(duckdb_database) -> Result<T>) -> Option<Result<T>> {
         let memory = Memory::open().ok()?;
         // DuckDB only looks at what a handle of a database points to: a handle of a DuckDB, which is one of its instance
         let place = context.inside()?.wrapping_add(Self::DATABASE);
         let duckdb = [memory.pointer(place)?, memory.pointer(place.wrapping_add(size_of::<usize>()))?];
         let handle = [duckdb.as_ptr(), ptr::null()];
-        Connection::open(handle.as_ptr().cast_mut().cast()).ok()
+        Some(work(handle.as_ptr().cast_mut().cast()))
     }
 }
 
@@ -226,13 +220,12 @@ mod probe {
 
     struct Probe {
         layout: Layout,
-        sign: LogicalType,
         /// Until it has been asked.
         is_open: Mutex<bool>,
     }
 
-    pub fn finds_what_it_must(layout: Layout, connection: &Connection) -> bool {
-        let probe = Arc::new(Probe { layout, sign: LogicalType::sign(), is_open: Mutex::new(true) });
+    pub fn finds_what_it_must(layout: &Layout, connection: &Connection) -> bool {
+        let probe = Arc::new(Probe { layout: layout.clone(), is_open: Mutex::new(true) });
         if !register(connection, &probe) {
             return false;
         }
@@ -257,7 +250,7 @@ mod probe {
             let mut function = duckdb_create_scalar_function();
             duckdb_scalar_function_set_name(function, c_text(NAME).as_ptr());
             duckdb_scalar_function_set_varargs(function, any.0);
-            duckdb_scalar_function_set_return_type(function, probe.sign.0);
+            duckdb_scalar_function_set_return_type(function, probe.layout.sign.0);
             let extra = Box::into_raw(Box::new(probe.clone()));
             duckdb_scalar_function_set_extra_info(function, extra.cast(), Some(drop_probe));
             duckdb_scalar_function_set_bind(function, Some(bind));
@@ -288,7 +281,7 @@ mod probe {
             }
             let answer = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
             // SAFETY: the info is that of this callback.
-            unsafe { probe.layout.answer(info, NAME, &probe.sign, answer) }
+            unsafe { probe.layout.answer(info, NAME, answer) }
         });
         // SAFETY: the info is valid for the time of the callback.
         unsafe { report(info, duckdb_scalar_function_bind_set_error, result) };
@@ -302,7 +295,7 @@ mod probe {
 
 impl Connection {
     /// The texts of a query's only row; nothing where it fails.
-    fn row(&self, query: &str) -> Vec<String> {
+    pub fn row(&self, query: &str) -> Vec<String> {
         // SAFETY: connection, query and result are valid; the result is destroyed once, the texts are ours.
         unsafe {
             let mut result: duckdb_result = std::mem::zeroed();
