@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use libduckdb_sys::duckdb_vector;
 
+use super::Typing;
 use super::context::Context;
 use super::input::column;
 use super::instance::{Instance, Taken, Versions};
 use super::output::Output;
 use super::writing::Writes;
 use crate::core::column::{Column, Data};
-use crate::core::error::{Error, Result, reference_not_constant, subquery};
+use crate::core::error::{Error, Result, other_order, reference_not_constant, subquery};
 use crate::core::manifest::{Call, Manifest};
 use crate::core::names::{Called, are_named, name_of};
 use crate::core::plan::{Form, Plan};
@@ -151,6 +152,9 @@ impl Asked {
             given = vec![Given::Struct(all.iter().cloned().zip(given).collect())];
             names = Some(all);
         }
+        if let Ok(Typing::Layout(_)) = &function.instance.typing {
+            one_order(function, &reference, &versions, &manifest.feature_names(), names.as_deref(), called.len())?;
+        }
         let version = manifest.version;
         let plan = Plan::new(&model, manifest, &given)?;
         if let (Form::Row(places), [Given::Struct(fields)]) = (&plan.form, given.as_mut_slice()) {
@@ -220,6 +224,27 @@ impl Bound {
         let mut sink = unsafe { Output::new(output, self.sql_type.as_ref().ok_or_else(not_bound)?) };
         state.score(&columns, rows, &mut sink)?;
         Ok(sink.writes())
+    }
+}
+
+/// Where DuckDB compares the values of two calls and not what they are called, the order must tell.
+fn one_order(
+    function: &Function,
+    reference: &Reference,
+    versions: &Versions,
+    features: &[String],
+    names: Option<&[String]>,
+    count: usize,
+) -> Result<()> {
+    let order = match names {
+        Some(names) => names,
+        None if count == features.len() => features,
+        None => return Ok(()),
+    };
+    let order = order.iter().map(|name| name.to_lowercase()).collect();
+    match versions.are_in_order(format!("{} {reference}", function.name), order) {
+        true => Ok(()),
+        false => Err(other_order(&reference.to_string(), features)),
     }
 }
 

@@ -165,6 +165,7 @@ struct Statement {
 #[derive(Default)]
 pub struct Versions {
     known: Mutex<Vec<(Reference, u64)>>,
+    orders: Mutex<HashMap<String, Vec<String>>>,
     runs: AtomicBool,
 }
 
@@ -177,6 +178,12 @@ impl Versions {
         let version = registry.resolve(reference)?;
         known.push((reference.clone(), version));
         Ok(version)
+    }
+
+    /// Whether a call has its features in the order in which all others of the statement, of the same `call`, have theirs.
+    pub fn are_in_order(&self, call: String, order: Vec<String>) -> bool {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        *orders.entry(call).or_insert_with(|| order.clone()) == order
     }
 
     /// What is bound from now on is another statement.
