@@ -79,6 +79,14 @@ pub fn name_every_feature(model: &str, expected: &[String]) -> Error {
 }
 
 /// A column of one feature's name, where another feature is expected.
+pub fn other_order(model: &str, features: &[String]) -> Error {
+    Error(format!(
+        "model '{model}': two calls of this statement have their features in different orders, and DuckDB 1.5 takes calls of the \
+         same values for one, whatever they are named; write the features of all in this order, or give rows: {}",
+        features.join(", ")
+    ))
+}
+
 pub fn misplaced_feature(model: &str, name: &str, place: &str, expected: &[String]) -> Error {
     let fields: Vec<String> = expected.iter().map(|name| format!("'{name}': …")).collect();
     Error(format!(

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use libduckdb_sys::duckdb_vector;
 
+use super::Typing;
 use super::context::Context;
 use super::input::column;
 use super::instance::{Instance, Taken, Versions};
 use super::output::Output;
 use super::writing::Writes;
 use crate::core::column::{Column, Data};
-use crate::core::error::{Error, Result, reference_not_constant, subquery};
+use crate::core::error::{Error, Result, other_order, reference_not_constant, subquery};
 use crate::core::manifest::{Call, Manifest};
 use crate::core::names::{Called, are_named, name_of};
 use crate::core::plan::{Form, Plan};
@@ -98,6 +99,8 @@ struct Ready {
     taken: Arc<Taken>,
     instance: Arc<Instance>,
     versions: Arc<Versions>,
+    /// That of the features, where no other call may have another one.
+    _order: Option<Arc<Vec<String>>>,
 }
 
 /// None where the types of the arguments are not known yet. `versions`: those that the statement is known to have.
@@ -155,6 +158,12 @@ impl Asked {
             given = vec![Given::Struct(all.iter().cloned().zip(given).collect())];
             names = Some(all);
         }
+        let _order = match &function.instance.typing {
+            Ok(Typing::Layout(_)) => {
+                one_order(function, &reference, &versions, &manifest.feature_names(), names.as_deref(), called.len())?
+            }
+            _ => None,
+        };
         let version = manifest.version;
         let plan = Plan::new(&model, manifest, &given)?;
         if let (Form::Row(places), [Given::Struct(fields)]) = (&plan.form, given.as_mut_slice()) {
@@ -170,7 +179,7 @@ impl Asked {
         }
         let predictor = Arc::new(Predictor::new(plan, function.call, &sql_type, class)?);
         let instance = function.instance.clone();
-        let call = Some(Ready { predictor, version, class, taken, instance, versions });
+        let call = Some(Ready { predictor, version, class, taken, instance, versions, _order });
         Ok(Bound { call, sql_type: Some(sql_type), places, given, names })
     }
 }
@@ -225,6 +234,25 @@ impl Bound {
         state.score(&columns, rows, &mut sink)?;
         Ok(sink.writes())
     }
+}
+
+/// Where DuckDB compares the values of two calls and not what they are called, the order must tell.
+fn one_order(
+    function: &Function,
+    reference: &Reference,
+    versions: &Versions,
+    features: &[String],
+    names: Option<&[String]>,
+    count: usize,
+) -> Result<Option<Arc<Vec<String>>>> {
+    let order = match names {
+        Some(names) => names,
+        None if count == features.len() => features,
+        None => return Ok(None),
+    };
+    let order = order.iter().map(|name| name.to_lowercase()).collect();
+    let order = versions.in_order(format!("{} {reference}", function.name), order);
+    order.map(Some).ok_or_else(|| other_order(&reference.to_string(), features))
 }
 
 fn not_bound() -> Error {

@@ -12,7 +12,7 @@ use super::instance::Instance;
 use super::output::{plain, repeated};
 use super::types::{LogicalType, c_text, report};
 use super::writing::{Places, Values, Write, Writes, written};
-use super::{dropped, guard};
+use super::{Typing, dropped, guard};
 use crate::core::catalogue::{self, Table};
 use crate::core::error::{Error, Result, no_model_named};
 use crate::core::reference::Reference;
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
             (Binding::new(info), instance.as_ref().ok_or_else(|| Error("no instance".to_string()))?)
         };
         instance.was_bound();
-        let text = Box::new(version(&instance.take(binding.context())?.libraries));
+        let text = Box::new(version(instance, &instance.take(binding.context())?.libraries));
         // SAFETY: DuckDB takes the text over, copies it by `copy_text` and drops it by `drop_text`.
         unsafe {
             duckdb_scalar_function_set_bind_data(info, Box::into_raw(text).cast(), Some(drop_text));
@@ -220,7 +220,7 @@ pub unsafe extern "C-unwind" fn execute_version(
     unsafe { report(info, duckdb_scalar_function_set_error, result) };
 }
 
-fn version(libraries: &Libraries) -> String {
+fn version(instance: &Instance, libraries: &Libraries) -> String {
     // SAFETY: the text is static.
     let host = unsafe { CStr::from_ptr(duckdb_library_version()) }.to_string_lossy();
     let onnx = match libraries.runtime() {
@@ -230,7 +230,9 @@ fn version(libraries: &Libraries) -> String {
         Err(error) => format!("ONNX Runtime is not loaded: {error}"),
     };
     let sqlinfer = env!("CARGO_PKG_VERSION");
-    format!("sqlinfer {sqlinfer} (native engine), DuckDB {host}, C API {}, {onnx}", super::table::API_VERSION)
+    let functions = if matches!(instance.typing, Ok(Typing::Api2(_))) { " and v2" } else { "" };
+    let api = super::table::API_VERSION;
+    format!("sqlinfer {sqlinfer} (native engine), DuckDB {host}, C API {api}{functions}, {onnx}")
 }
 
 pub fn text_type() -> SqlType {

@@ -1,7 +1,7 @@
 //! What belongs to one database: where its models and libraries are, taken once, and which versions its statements see.
 
 use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -178,6 +178,8 @@ impl Statement {
 #[derive(Default)]
 pub struct Versions {
     known: Mutex<Vec<(Reference, u64)>>,
+    /// In which the calls that are alive have their features: earlier ones of the transaction are of other statements.
+    orders: Mutex<HashMap<String, Weak<Vec<String>>>>,
     runs: AtomicBool,
 }
 
@@ -190,6 +192,14 @@ impl Versions {
         let version = registry.resolve(reference)?;
         known.push((reference.clone(), version));
         Ok(version)
+    }
+
+    /// Such an order as a call has its features in, if all others of the same `call` that are alive have them in it.
+    pub fn in_order(&self, call: String, order: Vec<String>) -> Option<Arc<Vec<String>>> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = orders.get(&call).and_then(Weak::upgrade).unwrap_or_else(|| Arc::new(order.clone()));
+        orders.insert(call, Arc::downgrade(&known));
+        (*known == order).then_some(known)
     }
 
     /// A call of the statement runs.
