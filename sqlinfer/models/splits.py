@@ -65,10 +65,29 @@ def _compared(
 ) -> Iterator[tuple[str, float]]:
     """The features that a node compares with numbers, and each number."""
     for value, other in (node.input, reversed(node.input)):
-        columns = _columns(value, made_by, features) if other in constants else None
+        columns = _picked(value, made_by, features, constants) if other in constants else None
         bounds = numpy_helper.to_array(constants[other]).ravel() if columns else np.empty(0)
         if columns and len(bounds) in (1, len(columns)) and bounds.dtype.kind == "f" and np.isfinite(bounds).all():
             yield from zip(columns, np.broadcast_to(bounds, len(columns)).tolist(), strict=True)
+
+
+def _picked(
+    value: str,
+    made_by: dict[str, onnx.NodeProto],
+    features: Sequence[Feature],
+    constants: dict[str, onnx.TensorProto],
+) -> list[str] | None:
+    """As `_columns`, also of some columns: one after the other, or those of the numbers that a node has."""
+    node = made_by.get(value)
+    if node is None or node.op_type not in ("Gather", "Slice"):
+        return _columns(value, made_by, features)
+    columns = _columns(node.input[0], made_by, features)
+    numbers = [numpy_helper.to_array(constants[name]).ravel().tolist() for name in node.input[1:] if name in constants]
+    if columns is None or len(numbers) != len(node.input) - 1:
+        return None
+    if node.op_type == "Gather":
+        return [columns[i] for i in numbers[0]] if all(i < len(columns) for i in numbers[0]) else None
+    return columns[numbers[0][0] : numbers[1][0]] if len(numbers) == 3 and numbers[2] == [1] else None
 
 
 def _columns(value: str, made_by: dict[str, onnx.NodeProto], features: Sequence[Feature]) -> list[str] | None:

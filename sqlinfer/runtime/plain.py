@@ -46,8 +46,8 @@ class PlainRun:
     """``answers(table)`` are those of the file itself, by call."""
 
     def __init__(self, name: str, file: Path | bytes, changes: Changes, signature: Signature, session: Session) -> None:
-        """``session``: of the graph that is to be stored. Raises LookupError for a file whose inputs cannot be given
-        without a change, and what ONNX Runtime raises for one that it does not load."""
+        """``session``: of the graph that is to be stored. Raises LookupError for a file that takes or gives what NumPy
+        has no type for, and what ONNX Runtime raises for one that it does not load."""
         self._name = name
         self._changes = changes
         self._signature = signature
@@ -55,8 +55,11 @@ class PlainRun:
         self._plain = PlainSession(file)
         self._dtypes = {name: _DTYPES[kind] for name, (kind, _) in self._plain.inputs.items()}
         self._constants = {name: self._constant(name, given) for name, given in changes.constants.items()}
+        kinds = [kind for kind in self._plain.outputs.values() if kind.startswith("tensor(")]
+        if unknown := next((kind for kind in kinds if kind not in _DTYPES), None):
+            raise LookupError(unknown)
         # the graph may have other names for them, in the same order
-        self._called = dict(zip(changes.graph.outputs, dict.fromkeys(self._plain.outputs), strict=True))
+        self._called = dict(zip(changes.graph.outputs, self._plain.outputs, strict=True))
 
     def answers(self, table: pa.Table) -> dict[str, list[Any]]:
         """A row that has a NULL is None where that is the policy of its feature. Raises ModelFailed, FeatureError,

@@ -108,8 +108,9 @@ class PlainSession:
         return {value.name: (value.type, value.shape) for value in values}
 
     @property
-    def outputs(self) -> list[str]:
-        return [output.name for output in self._session.get_outputs()]
+    def outputs(self) -> dict[str, str]:
+        """By name, the type: 'tensor(float)', 'seq(map(string,tensor(float)))' …"""
+        return {output.name: output.type for output in self._session.get_outputs()}
 
     def run(self, outputs: list[str], feeds: dict[str, np.ndarray]) -> list[Any]:
         """The outputs by name: arrays, or lists. Raises ModelFailed, Interrupted."""
