@@ -31,7 +31,7 @@ from sqlinfer.proof import typical_size
 from sqlinfer.registration.trials.asking import Refusal, Said, ask, one_thread
 from sqlinfer.registration.trials.comparing import Tried, brief, differing_call, refused, row_text
 from sqlinfer.registration.trials.guarding import guarded, guarded_further
-from sqlinfer.registration.trials.rows import Batch, Made, made_rows
+from sqlinfer.registration.trials.rows import LARGEST_WHOLE, Batch, Made, is_number, made_rows
 from sqlinfer.registration.trials.steps import rows_at_steps
 from sqlinfer.runtime.probe import Probe
 from sqlinfer.worker import step
@@ -210,12 +210,18 @@ def _with(signature: Signature, features: Sequence[Feature]) -> Signature:
 
 
 def _refusals(tried: Sequence[Tried], before: str) -> tuple[Refusals, ...]:
-    """``before``: what stands before what the graph says."""
-    reasons = Counter(one.graph.reason for one in tried if isinstance(one.graph, Refusal))
+    """Of rows without extremes. ``before``: what stands before what the graph says."""
+    usual = [one for one in tried if all(_is_usual(value) for value in one.row.values)]
+    reasons = Counter(one.graph.reason for one in usual if isinstance(one.graph, Refusal))
     if not reasons:
         return ()
     says = reasons.most_common(1)[0][0].removeprefix(before)
-    return (Refusals("made up", len(tried), reasons.total(), says),)
+    return (Refusals("made up", len(usual), reasons.total(), says),)
+
+
+def _is_usual(value: Any) -> bool:
+    """No number that hardly any table has."""
+    return not is_number(value) or abs(value) <= LARGEST_WHOLE
 
 
 def _asked_alike(
