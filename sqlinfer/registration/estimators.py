@@ -271,9 +271,7 @@ def _prove_candidate(
             original.answers(rows)
         some, refusals = _taken(name, candidate, graph, features, rows)
         if refusals.share > _MOST_REFUSED or not refusals.refused:
-            raise ProofFailed.of(
-                name, f"{original.model} answers rows of the sample that SQL refuses: {error}"
-            ) from error
+            raise InvalidModel(f"{original.model} answers rows of the sample that SQL refuses: {error}") from error
     return _prove_rows(name, original, candidate, graph, features, some, wishes, home, trials, refusals)
 
 

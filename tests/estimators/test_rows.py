@@ -31,7 +31,7 @@ from xgboost import XGBClassifier, XGBRegressor
 
 import sqlinfer
 from sqlinfer.cli import main
-from sqlinfer.errors import ConversionFailed, ModelFailed, ProofFailed
+from sqlinfer.errors import ConversionFailed, InvalidModel, ModelFailed
 from sqlinfer.models.convert.sklearn.exact import writer
 from sqlinfer.registration import estimators
 
@@ -386,5 +386,5 @@ def test_neighbours_that_tie_in_the_sample(tmp_path, iris, species, engine):
 def test_a_sample_that_is_mostly_refused_is_no_proof(tmp_path):
     twice = np.repeat(np.arange(20.0), 4)[:, None]
     model = neighbors.KNeighborsClassifier(3).fit(twice, np.arange(80) % 2)
-    with pytest.raises(ProofFailed, match=r"rows of the sample that SQL refuses: .*as near"):
+    with pytest.raises(InvalidModel, match=r"rows of the sample that SQL refuses: .*as near"):
         sqlinfer.register("m", model, sample=twice, registry=tmp_path)
