@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import sqlinfer
-from sqlinfer.cli.models import batch_text, guards_text, register
+from sqlinfer.cli.models import batch_text, guards_text, is_common, register
 from sqlinfer.cli.options import chosen_format, existing_registry, format_option, limit_options, registry_option
 from sqlinfer.cli.words import for_the_terminal
 from sqlinfer.errors import EngineError, SqlinferError, named
@@ -20,6 +20,7 @@ from sqlinfer.models.reference import RESERVED
 
 if TYPE_CHECKING:
     from sqlinfer.models.facts import Facts
+    from sqlinfer.models.manifest import Manifest, Refusals
     from sqlinfer.models.questions import Question
     from sqlinfer.models.signature import Feature, Signature
     from sqlinfer.runtime.operators import Lack
@@ -53,6 +54,7 @@ class _Report:
 
     facts: Facts
     signature: Signature | None
+    refusals: tuple[Refusals, ...]
     problem: str | None
     lacks: list[Lack]
     questions: list[Question]
@@ -87,19 +89,20 @@ def _examine(path: Path, limits: dict[str, Any]) -> _Report:
 
     require_own(path)
     facts = worker.call(read_facts, path, about=str(path), limits=Limits.of(**limits))
-    about, signature, refusal = _trial(path, limits)
+    about, manifest, refusal = _trial(path, limits)
+    signature = manifest.signature if manifest is not None else None
     asked = _questions(facts, signature)
-    if signature is None:
-        return _Report(facts, None, refusal, lacking(facts.operators), asked, None)
+    if manifest is None:
+        return _Report(facts, None, (), refusal, lacking(facts.operators), asked, None)
     shown = f"./{path}" if str(path).startswith("-") else str(path)  # which would be an option
     words = ["sqlinfer", "register", _model_name(path), shown]
     if about is not None:
         asked = [Question(about, str(refusal), FLAGS[about]), *asked]
         words.append(FLAGS[about])
-    return _Report(facts, signature, None, [], asked, shlex.join(words))
+    return _Report(facts, signature, manifest.refusals, None, [], asked, shlex.join(words))
 
 
-def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Signature | None, str | None]:
+def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Manifest | None, str | None]:
     """Register the file in a registry that is thrown away: what that says is true.
 
     Returns which of the ways was accepted, what came of it, and why the file was refused before.
@@ -114,7 +117,7 @@ def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Signature | 
             except SqlinferError as error:
                 refusal = refusal or for_the_terminal(str(error))
                 continue
-            return about, stored.manifest.signature, refusal
+            return about, stored.manifest, refusal
     return None, None, refusal
 
 
@@ -155,6 +158,7 @@ def _print_report(report: _Report) -> None:
         lines += [("takes", named((f"{f.name} {f.type}" for f in signature.features), 8))]
         lines += [(f"{call}()", how.type) for call, how in signature.calls.items()]
         lines += [(f"refused as {f.name}", guards_text(f)) for f in signature.features if f.guards]
+        lines += [("refused", str(refusals)) for refusals in report.refusals if is_common(refusals)]
         lines += [("batches", batch_text(signature.batch))]
     lines += [("missing", f"{name}: put it into the folder of the model") for name in facts.missing]
     lines += [("lacking", f"{lack.operator}: {lack.fix}") for lack in report.lacks]
@@ -184,6 +188,7 @@ def _plain(report: _Report) -> dict[str, Any]:
         "features": [_feature(f) for f in signature.features] if signature else [],
         "calls": {call: how.type for call, how in signature.calls.items()} if signature else {},
         "batch": asdict(signature.batch) if signature else None,
+        "refusals": [asdict(refusals) for refusals in report.refusals],
         "problem": report.problem,
         "lacking": [{"operator": str(lack.operator), "fix": lack.fix} for lack in report.lacks],
         "questions": [asdict(question) for question in report.questions],

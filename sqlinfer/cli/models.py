@@ -28,12 +28,14 @@ from sqlinfer.models.reference import Reference
 
 if TYPE_CHECKING:
     from sqlinfer import Registry
+    from sqlinfer.models.manifest import Refusals
     from sqlinfer.models.signature import Batch, Feature, ImagePreparation, TextPreparation, WordsPreparation
 
-__all__ = ["alias", "batch_text", "guards_text", "list_", "register", "remove", "show", "verify"]
+__all__ = ["alias", "batch_text", "guards_text", "is_common", "list_", "register", "remove", "show", "verify"]
 
 # What is said of the first features after registering is enough; show has all.
 _MOST_GUARDED = 8
+_COMMON = 0.01
 
 
 @click.command()
@@ -146,6 +148,9 @@ def register(
     for feature in signature.features[:_MOST_GUARDED]:
         if feature.guards:
             click.echo(f"  refused as {feature.name}: {guards_text(feature)}", err=True)
+    for refusals in stored.manifest.refusals:
+        if is_common(refusals):
+            click.echo(f"  refused: {refusals}", err=True)
     if not stored.aliases:
         click.echo(
             f"  {name} still means another version; promote it with: sqlinfer alias {name} default {stored.version}",
@@ -196,6 +201,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
         *((f.name, _preparation_text(f.prepare)) for f in signature.features if f.prepare is not None),
         *((f"{call}()", how.type) for call, how in signature.calls.items()),
         *([("classes", named(row(store, stored)["classes"]))] if signature.labels else []),
+        *(("refused", str(refusals)) for refusals in manifest.refusals if is_common(refusals)),
     ]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:
@@ -344,6 +350,11 @@ def _preparation_text(prepare: TextPreparation | ImagePreparation | WordsPrepara
 def guards_text(feature: Feature) -> str:
     """What a feature refuses, in a line."""
     return ", ".join(str(guard) for guard in feature.guards)
+
+
+def is_common(refusals: Refusals) -> bool:
+    """Whether a table may be expected to have such rows: what is made up is odd to begin with."""
+    return refusals.of == "sample" or refusals.share >= _COMMON
 
 
 def batch_text(batch: Batch) -> str:

@@ -67,6 +67,12 @@ The fields, in the order in which they are written:
                  "answers": {"predict": […], …} the original model's answers to them;
                  "tolerance": largest accepted difference, relative to |answer| or, where that is
                  larger, to the median of all |answers|}
+    refusals    rows that were tried, and that SQL refuses though the original answers them, beside those of guards;
+                absent means none were seen. For people. Each:
+                  of       "sample", or "made up": rows that the sample does not show
+                  rows     how many were tried
+                  refused  how many of these were refused
+                  says     the error of most of them
 """
 
 from __future__ import annotations
@@ -75,7 +81,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlinfer.errors import RegistryError
 from sqlinfer.models.files import read_plain
@@ -97,7 +103,7 @@ from sqlinfer.models.signature import (
 from sqlinfer.models.soundness import require_sound, require_types
 from sqlinfer.models.strict_json import read_json
 
-__all__ = ["FORMAT", "Manifest", "Proof", "Source"]
+__all__ = ["FORMAT", "Manifest", "Proof", "Refusals", "Source"]
 
 FORMAT = 1
 MOST_VERSIONS = 2**31
@@ -123,6 +129,24 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusals:
+    """So many of the rows that were tried are refused though the original answers them; ``says``: the usual error."""
+
+    of: Literal["sample", "made up"]
+    rows: int
+    refused: int
+    says: str
+
+    @property
+    def share(self) -> float:
+        return self.refused / max(self.rows, 1)
+
+    def __str__(self) -> str:
+        where = "of the sample" if self.of == "sample" else "that were made up"
+        return f"{self.refused} of {self.rows} rows {where}: {self.says}"
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     name: str
     version: int
@@ -133,6 +157,7 @@ class Manifest:
     signature: Signature
     proof: Proof
     formula: Formula | None = None
+    refusals: tuple[Refusals, ...] = ()
     digest: str = ""
     """Of all that the file says: its sha256; empty for a manifest that was not read from one."""
 
@@ -166,6 +191,7 @@ class Manifest:
             "batch": asdict(signature.batch),
             "kernel": asdict(self.formula) if self.formula else "onnx",
             "proof": {"rows": self.proof.rows, "answers": self.proof.answers, "tolerance": self.proof.tolerance},
+            "refusals": [asdict(refusals) for refusals in self.refusals],
         }
         return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -228,6 +254,10 @@ class Manifest:
             signature=signature,
             formula=_formula(fields["kernel"]),
             proof=Proof(tuple(_list(row) for row in _list(proof["rows"])), proof["answers"], proof["tolerance"]),
+            refusals=tuple(
+                Refusals(*(one[name] for name in ("of", "rows", "refused", "says")))
+                for one in _list(fields.get("refusals", []))
+            ),
         )
         require_types(manifest)
         require_sound(manifest.signature)

@@ -1,4 +1,4 @@
-"""What a graph tells values apart by: the thresholds of its trees, and its categories."""
+"""What a graph tells values apart by: the thresholds of its trees, what it compares columns with, its categories."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sqlinfer.models.signature import Feature
 __all__ = ["Splits", "splits"]
 
 _PASSES = ("Cast", "Identity")
+_COMPARES = ("Greater", "GreaterOrEqual", "Less", "LessOrEqual")
 _WHOLES = ("cats_int64s", "keys_int64s")
 _MOST_CATEGORIES = 2000
 
@@ -30,8 +31,12 @@ class Splits:
 def splits(model: onnx.ModelProto, features: Sequence[Feature]) -> Splits:
     graph = model.graph
     made_by = {output: node for node in graph.node for output in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
     found: dict[str, set[float]] = {}
     for node in graph.node:
+        if node.op_type in _COMPARES:
+            for name, bound in _compared(node, made_by, features, constants):
+                found.setdefault(name, set()).add(bound)
         columns = _columns(node.input[0], made_by, features) if node.op_type.startswith("TreeEnsemble") else None
         if columns is not None:
             numbers, values = _thresholds(node)
@@ -50,6 +55,39 @@ def splits(model: onnx.ModelProto, features: Sequence[Feature]) -> Splits:
         tuple(texts)[:_MOST_CATEGORIES],
         tuple(wholes)[:_MOST_CATEGORIES],
     )
+
+
+def _compared(
+    node: onnx.NodeProto,
+    made_by: dict[str, onnx.NodeProto],
+    features: Sequence[Feature],
+    constants: dict[str, onnx.TensorProto],
+) -> Iterator[tuple[str, float]]:
+    """The features that a node compares with numbers, and each number."""
+    for value, other in (node.input, reversed(node.input)):
+        columns = _picked(value, made_by, features, constants) if other in constants else None
+        bounds = numpy_helper.to_array(constants[other]).ravel() if columns else np.empty(0)
+        if columns and len(bounds) in (1, len(columns)) and bounds.dtype.kind == "f" and np.isfinite(bounds).all():
+            yield from zip(columns, np.broadcast_to(bounds, len(columns)).tolist(), strict=True)
+
+
+def _picked(
+    value: str,
+    made_by: dict[str, onnx.NodeProto],
+    features: Sequence[Feature],
+    constants: dict[str, onnx.TensorProto],
+) -> list[str] | None:
+    """As `_columns`, also of some columns: one after the other, or those of the numbers that a node has."""
+    node = made_by.get(value)
+    if node is None or node.op_type not in ("Gather", "Slice"):
+        return _columns(value, made_by, features)
+    columns = _columns(node.input[0], made_by, features)
+    numbers = [numpy_helper.to_array(constants[name]).ravel().tolist() for name in node.input[1:] if name in constants]
+    if columns is None or len(numbers) != len(node.input) - 1:
+        return None
+    if node.op_type == "Gather":
+        return [columns[i] for i in numbers[0]] if all(i < len(columns) for i in numbers[0]) else None
+    return columns[numbers[0][0] : numbers[1][0]] if len(numbers) == 3 and numbers[2] == [1] else None
 
 
 def _columns(value: str, made_by: dict[str, onnx.NodeProto], features: Sequence[Feature]) -> list[str] | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -13,14 +15,14 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer import types
-from sqlinfer.errors import ConversionFailed, InvalidModel, OptionError, ProofFailed, SqlinferError, named
+from sqlinfer.errors import ConversionFailed, InvalidModel, ModelFailed, OptionError, ProofFailed, SqlinferError, named
 from sqlinfer.models.convert import Candidate, Original, made_up_rows, open_original
 from sqlinfer.models.convert.labels import label_type_of
 from sqlinfer.models.convert.saved import load_saved
 from sqlinfer.models.describe import describe, null_policies, with_label
 from sqlinfer.models.features import require_distinct
-from sqlinfer.models.inspect import inspect_graph
-from sqlinfer.models.manifest import Source
+from sqlinfer.models.inspect import Graph, inspect_graph
+from sqlinfer.models.manifest import Refusals, Source
 from sqlinfer.models.prepare import labels_of
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
@@ -30,8 +32,9 @@ from sqlinfer.proof import compare
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
 from sqlinfer.registration.scores import classified
 from sqlinfer.registration.trials import Trials
+from sqlinfer.registration.trials.asking import Refusal, ask
 from sqlinfer.runtime.claims import require_labels
-from sqlinfer.runtime.probe import Probe
+from sqlinfer.runtime.probe import Probe, run_on
 from sqlinfer.runtime.session import Session
 from sqlinfer.version import __version__
 from sqlinfer.worker import step
@@ -43,6 +46,8 @@ _FLOATS = ("FLOAT", "DOUBLE")
 _TEXTS_FOR_NULL = ("", "nan", "None", "missing")
 _NO_CATEGORY = -(2**63)
 _LARGE = 1e7
+# A conversion that refuses a larger share of the sample is none.
+_MOST_REFUSED = 0.5
 # What a run may need at a wide place of the graph, 8 bytes each and several times over; a text may be long itself.
 _MOST_NUMBERS = 3 << 20
 _MOST_ROWS = 1 << 20
@@ -251,7 +256,7 @@ def _refusals(model: str) -> Iterator[None]:
 def _prove_candidate(
     name: str, original: Original, candidate: Candidate, sample: Sample, wishes: Wishes, home: str, trials: Trials
 ) -> tuple[int, Callable[[], None]]:
-    """How many of the rows that were tried its guards refuse though the original answers them, and what stores it."""
+    """How many of the rows that were tried it refuses though the original answers them, and what stores it."""
     graph = inspect_graph(candidate.model, original.model, wishes.layout)
     features = [
         Feature(n, type, tensor, column, prepare=candidate.prepared.get(n))
@@ -259,6 +264,43 @@ def _prove_candidate(
     ]
     require_distinct(features)
     rows = sample.spread(PROVEN_ROWS)
+    try:
+        return _prove_rows(name, original, candidate, graph, features, rows, wishes, home, trials)
+    except (InvalidModel, ModelFailed) as error:
+        with _refusals(original.model):
+            original.answers(rows)
+        some, refusals = _taken(name, candidate, graph, features, rows)
+        if refusals.share > _MOST_REFUSED or not refusals.refused:
+            raise InvalidModel(f"{original.model} answers rows of the sample that SQL refuses: {error}") from error
+    return _prove_rows(name, original, candidate, graph, features, some, wishes, home, trials, refusals)
+
+
+def _taken(
+    name: str, candidate: Candidate, graph: Graph, features: Sequence[Feature], rows: Sample
+) -> tuple[Sample, Refusals]:
+    """The rows that the graph does not refuse, and how many are others: a neighbour that is as far as the next one …"""
+    session = Session(graph.content, name, candidate.files)
+    said = ask(lambda table: run_on(session, graph, features, table), rows.table, [len(rows.table)], math.inf)
+    reasons = Counter(one.reason for one in said if isinstance(one, Refusal))
+    kept = [i for i, one in enumerate(said) if one is not None and not isinstance(one, Refusal)]
+    says = reasons.most_common(1)[0][0].removeprefix(f"model {name!r} failed: ") if reasons else ""
+    some = replace(rows, table=rows.table.take(pa.array(kept, pa.int64())))
+    return some, Refusals("sample", len(said), len(said) - len(kept), says)
+
+
+def _prove_rows(
+    name: str,
+    original: Original,
+    candidate: Candidate,
+    graph: Graph,
+    features: Sequence[Feature],
+    rows: Sample,
+    wishes: Wishes,
+    home: str,
+    trials: Trials,
+    refused: Refusals | None = None,
+) -> tuple[int, Callable[[], None]]:
+    """As `_prove_candidate`, with rows that the graph takes."""
     seen = Observed(name, graph, features, rows.table, candidate.files)
     signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
     if candidate.scores is not None and original.labels:
@@ -273,7 +315,7 @@ def _prove_candidate(
     signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
     if wishes.null is None:
         learning = _Learning(name, original, candidate, seen.session, graph.tolerance)
-        signature = learning.null_policies(signature, sample)
+        signature = learning.null_policies(signature, rows)
     signature = replace(signature, batch=batch_rule(name, signature, seen, rows.table, wishes.together))
     if candidate.widest:
         most = max(1, min(_MOST_TEXTS if candidate.prepared else _MOST_ROWS, _MOST_NUMBERS // candidate.widest))
@@ -282,17 +324,19 @@ def _prove_candidate(
     difference = compare(probe.answers(rows.table), expected, graph.tolerance)
     if not difference.passed:
         raise ProofFailed.of(name, difference.text)
-    signature, lost = trials.guards(probe, candidate, expected, graph.tolerance)
+    guarded = trials.guards(probe, candidate, expected, graph.tolerance)
+    refusals = [*([refused] if refused else ()), *guarded.refusals]
     source = Source(original.framework, original.model, original.converter, __version__)
 
-    def store() -> None:
-        stored, told = None, signature
-        while stored != told:  # each round has more guards
-            stored = told
-            store_proven(home, name, seen.graph, stored, source, original.task, rows.table, expected, candidate.files)
-            told = trials.confirm(Reference(name), stored, graph.tolerance, Registry(home))
+    def store(told: Signature) -> None:
+        store_proven(
+            home, name, seen.graph, told, source, original.task, rows.table, expected, candidate.files, refusals
+        )
 
-    return lost, store
+    def settle() -> None:
+        trials.settle(Reference(name), guarded.signature, graph.tolerance, Registry(home), store)
+
+    return guarded.lost + (refused.refused if refused else 0), settle
 
 
 @dataclass(frozen=True, slots=True)

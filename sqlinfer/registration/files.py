@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from sqlinfer.errors import SqlinferError
+from sqlinfer.errors import ProofFailed, SqlinferError
+from sqlinfer.models.convert import Candidate, Original
 from sqlinfer.models.describe import describe, null_policies, task_of
-from sqlinfer.models.manifest import Source
+from sqlinfer.models.inspect import parse_model
+from sqlinfer.models.manifest import Refusals, Source
 from sqlinfer.models.prepare import Opened, open_file
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
+from sqlinfer.models.signature import ImagePreparation, Signature
+from sqlinfer.proof import compare
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
+from sqlinfer.registration.trials import Trials
 from sqlinfer.runtime.claims import (
     are_probabilities,
     labels_hold,
@@ -18,6 +27,7 @@ from sqlinfer.runtime.claims import (
     require_labels,
     require_probabilities,
 )
+from sqlinfer.runtime.plain import Changes, PlainRun
 from sqlinfer.runtime.probe import Probe, settled_axes
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.stand_ins import synthetic_rows
@@ -26,6 +36,18 @@ from sqlinfer.version import __version__
 from sqlinfer.worker import step
 
 __all__ = ["prove_file"]
+
+# A graph of more bytes is not loaded another time.
+_LARGEST = 512 << 20
+# So many rows of the sample are asked of the file, one by one.
+_ALONE = 50
+# So many values of rows and of their answers are held at once.
+_MOST_VALUES = 2_000_000
+# So long is the file asked for rows that nobody gave; the graph, and each engine, take about as long.
+_SECONDS = 5.0
+_FEWEST = 8
+# Of a number as Python writes it, at least.
+_DIGITS = 5
 
 
 def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
@@ -60,14 +82,77 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
         )
     else:
         signature = replace(signature, batch=batch_rule(name, signature, seen, table, wishes.together))
-    answers = Probe(name, signature, seen.session).answers(table)
+    probe = Probe(name, signature, seen.session)
+    answers = probe.answers(table)
     if opened.labels:
         tried = [answers, Probe(name, signature, seen.session).answers(made_up)]
         require_answers(signature, tried)
         if opened.unproven:
             require_probabilities(tried)
     source = Source(graph.producer, path.name, None, __version__)
-    store_proven(home, name, seen.graph, signature, source, task_of(signature), table, answers, opened.files)
+
+    refusals: tuple[Refusals, ...] = ()
+
+    def store(told: Signature) -> None:
+        store_proven(home, name, seen.graph, told, source, task_of(told), table, answers, opened.files, refusals)
+
+    original = _as_it_came(probe, path.name, opened, seen, wishes)
+    rows = Sample(table.select(signature.feature_names)).spread(_ALONE)
+    expected = None if original is None else _own_answers(original, rows)
+    if original is None or expected is None:
+        store(signature)
+        return
+    difference = compare(probe.answers(rows.table), expected, graph.tolerance)
+    if not difference.passed:
+        raise ProofFailed.of(name, difference.text)
+    most = int(_SECONDS / max(seen.session.seconds_per_row, 1e-9))
+    trials = _trials(original, Sample(table.select(signature.feature_names)), answers, min(wishes.trials, most))
+    candidate = Candidate(parse_model(seen.graph.content, path), (), "as it came")
+    guarded = trials.guards(probe, candidate, answers, graph.tolerance)
+    refusals = guarded.refusals
+    trials.settle(Reference(name), guarded.signature, graph.tolerance, Registry(home), store)
+
+
+def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, wishes: Wishes) -> Original | None:
+    """The file in ONNX Runtime alone; None where that cannot be asked: it does not load it as it is, or takes what
+    NumPy has no type for. Nor are pictures, large models, and rows that change one another's answers."""
+    signature, graph = probe.signature, opened.graph
+    pictures = any(isinstance(feature.prepare, ImagePreparation) for feature in signature.features)
+    together = signature.batch.neighbours > 0 and signature.batch.most is None
+    if pictures or together or len(graph.content) > _LARGEST:
+        return None
+    step("loading the file as it came into ONNX Runtime")
+    changes = Changes(graph, seen.parts, seen.outputs, wishes.layout.constants)
+    try:
+        run = PlainRun(probe.name, opened.own, changes, signature, seen.session)
+    except Exception:  # ONNX Runtime's exceptions share no base class but Exception
+        return None
+    return Original(
+        graph.producer,
+        file,
+        "",
+        task_of(signature),
+        lambda rows: run.answers(rows.table),
+        signature.labels,
+        conversion="the graph that SQL asks",
+    )
+
+
+def _own_answers(original: Original, rows: Sample) -> dict[str, Any] | None:
+    """None where the file does not run on the rows as it is: lengths that it declares may not be what it means."""
+    step("running the file as it came")
+    try:
+        return original.answers(rows)
+    except (SqlinferError, TimeoutError, LookupError):
+        return None
+
+
+def _trials(original: Original, sample: Sample, answers: Mapping[str, Sequence[Any]], most: int) -> Trials:
+    """At most so many rows, and as many as there is room for; none where these are too few to tell anything."""
+    row = [*sample.table.slice(0, 1).to_pylist(), *(given[:1] for given in answers.values())]
+    width = max(1, len(str(row)) // _DIGITS)
+    count = min(most, _MOST_VALUES // width)
+    return Trials(original, sample, count if count >= _FEWEST else 0, typed=True, seconds=_SECONDS)
 
 
 def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes, *, sums: bool = True) -> Opened:

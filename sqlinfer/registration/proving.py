@@ -14,10 +14,11 @@ from sqlinfer.connection import connect
 from sqlinfer.errors import InvalidModel, ProofFailed
 from sqlinfer.models.axes import Layout
 from sqlinfer.models.inspect import Graph, with_output_type, with_rows_first, with_tensors
-from sqlinfer.models.manifest import Manifest, Proof, Source
+from sqlinfer.models.manifest import Manifest, Proof, Refusals, Source
 from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
+from sqlinfer.models.rows import Parts
 from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.proof import Difference, compare, json_values
 from sqlinfer.registration.telling import telling_rows
@@ -64,8 +65,10 @@ class Observed:
         step("loading it into ONNX Runtime")
         self.session, graph = loaded(name, graph, files)
         step("running it on a few rows")
+        self.parts: dict[str, Parts] = {}
         if graph.sequences:
-            graph = with_tensors(graph, parts_of_sequences(self.session, graph, features, sample))
+            self.parts = parts_of_sequences(self.session, graph, features, sample)
+            graph = with_tensors(graph, self.parts)
             self.session = Session(graph.content, name, files)
         observation = observe(self.session, graph, features, sample)
         self.outputs = observation.outputs
@@ -108,6 +111,7 @@ def store_proven(
     table: pa.Table,
     answers: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
+    refusals: Sequence[Refusals] = (),
 ) -> None:
     """Make the model the default of its name in the registry ``home`` and ask it through SQL.
 
@@ -123,6 +127,7 @@ def store_proven(
         signature=signature,
         formula=graph.formula if graph.formula and graph.formula.fits(signature) else None,
         proof=_proof(signature, table, answers, graph.tolerance),
+        refusals=tuple(refusals),
     )
     step("asking it through SQL")
     trial = Registry(home)

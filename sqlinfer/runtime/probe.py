@@ -19,14 +19,14 @@ from sqlinfer.models.inspect import Graph
 from sqlinfer.models.rows import Parts
 from sqlinfer.models.signature import Feature, ImagePreparation, Signature, TextPreparation
 from sqlinfer.runtime.axes import input_axes, output_axis
-from sqlinfer.runtime.batches import plan
+from sqlinfer.runtime.batches import Packed, plan
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.prepare import preparers
 from sqlinfer.runtime.session import Session
 from sqlinfer.runtime.stand_ins import LENGTHS, stand_ins, stand_ins_size
 from sqlinfer.runtime.trial import TRIAL_ROWS
 
-__all__ = ["Observation", "Probe", "observe", "parts_of_sequences", "settled_axes"]
+__all__ = ["Observation", "Probe", "observe", "parts_of_sequences", "run_on", "settled_axes"]
 
 # Rows of two runs: fewer where free axes are longer, so that no axis that grows with their lengths seems to count rows.
 _TRIAL_ROWS = (3, 2)
@@ -178,6 +178,20 @@ def _made_up_runs(
     raise refused or InvalidModel(f"{_TOO_MANY}; give rows with --sample FILE (sample=rows)")
 
 
+def run_on(session: Session, graph: Graph, features: Sequence[Feature], table: pa.Table) -> dict[str, Any]:
+    """Run the graph, whatever comes out. Raises ModelFailed for rows that it refuses."""
+    for group in _packed(session, graph, features, table).groups:
+        session.run(list(graph.outputs), group.feeds, group.count)
+    return {}
+
+
+def _packed(session: Session, graph: Graph, features: Sequence[Feature], table: pa.Table) -> Packed:
+    unknowing = Signature(tuple(features), graph.inputs, (), {})
+    given = [_plain(table.column(feature.name)) for feature in features]
+    made = preparers(unknowing, session.file)
+    return plan("the sample", unknowing, [array.type for array in given], made).pack(given)
+
+
 def _axes_of_rows(
     session: Session,
     graph: Graph,
@@ -265,10 +279,7 @@ def _sampled(
     whole = whole if len(whole) else sample.select(names)
     if any(isinstance(feature.prepare, (TextPreparation, ImagePreparation)) for feature in features):
         whole = whole.slice(0, TRIAL_ROWS)
-    unknowing = Signature(tuple(features), graph.inputs, (), {})
-    given = [_plain(whole.column(name)) for name in names]
-    made = preparers(unknowing, session.file)
-    packed = plan("the sample", unknowing, [array.type for array in given], made).pack(given)
+    packed = _packed(session, graph, features, whole)
     if not packed.groups:
         return stand_ins(graph, rows, rows + 1)
     group = packed.groups[which]

@@ -27,7 +27,7 @@ from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_lib
 from sqlinfer.runtime.trees import trees_of
 from sqlinfer.telemetry import is_off
 
-__all__ = ["Session", "SessionCache", "mistaken_output", "plain_outputs", "sessions"]
+__all__ = ["PlainSession", "Session", "SessionCache", "mistaken_output", "plain_outputs", "sessions"]
 
 if is_off():  # also where it was loaded before this package was
     ort.disable_telemetry_events()
@@ -68,7 +68,8 @@ def _open(content: bytes, threads: int) -> tuple[ort.InferenceSession, bool]:
             libraries.append(library)
 
 
-def _opened(content: bytes, threads: int, operators: Sequence[Path]) -> ort.InferenceSession:
+def _opened(content: bytes | str, threads: int, operators: Sequence[Path]) -> ort.InferenceSession:
+    """``content``: of a graph, or the path of its file."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -85,6 +86,40 @@ def plain_outputs(graph: bytes, rows: np.ndarray) -> list[np.ndarray]:
     session = _opened(graph, 1, [])
     outputs: list[np.ndarray] = session.run(None, {session.get_inputs()[0].name: rows})
     return outputs
+
+
+class PlainSession:
+    """A graph in ONNX Runtime alone, on one thread, without any kernel of ours."""
+
+    def __init__(self, graph: Path | bytes) -> None:
+        content = graph if isinstance(graph, bytes) else str(graph)
+        try:
+            self._session = _opened(content, 1, [])
+        except Exception as error:
+            library = operators_library()
+            if library is None or _STRANGE not in str(error):
+                raise
+            self._session = _opened(content, 1, [library])
+
+    @property
+    def inputs(self) -> dict[str, tuple[str, list[int | str | None]]]:
+        """As `Session.inputs`, with those that have a value in the file."""
+        values = (*self._session.get_inputs(), *self._session.get_overridable_initializers())
+        return {value.name: (value.type, value.shape) for value in values}
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """By name, the type: 'tensor(float)', 'seq(map(string,tensor(float)))' …"""
+        return {output.name: output.type for output in self._session.get_outputs()}
+
+    def run(self, outputs: list[str], feeds: dict[str, np.ndarray]) -> list[Any]:
+        """The outputs by name: arrays, or lists. Raises ModelFailed, Interrupted."""
+        with run_options() as options:
+            try:
+                result: list[Any] = self._session.run(outputs, feeds, options)
+            except Exception as error:
+                raise ModelFailed(brief(error)) from error
+        return result
 
 
 class Session:

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from catboost import CatBoostClassifier
+from click.testing import CliRunner
 from lightgbm import LGBMRegressor
 from sklearn import (
     calibration,
@@ -29,7 +30,8 @@ from sklearn import (
 from xgboost import XGBClassifier, XGBRegressor
 
 import sqlinfer
-from sqlinfer.errors import ConversionFailed, ModelFailed
+from sqlinfer.cli import main
+from sqlinfer.errors import ConversionFailed, InvalidModel, ModelFailed
 from sqlinfer.models.convert.sklearn.exact import writer
 from sqlinfer.registration import estimators
 
@@ -344,3 +346,45 @@ def test_none_is_a_category_that_the_sample_does_not_show(asked):
     model = pipeline.make_pipeline(encoded, linear_model.LinearRegression()).fit(rows, rows["city"] == "Bern")
     whole = rows.dropna()
     assert_same(asked(model, whole.head(5), rows.head(6)), own(model, rows.head(6)))
+
+
+AT_LEAST = [naive_bayes.BernoulliNB(binarize=0.3), preprocessing.Binarizer(threshold=0.3)]
+
+
+@pytest.mark.parametrize("model", AT_LEAST, ids=str)
+def test_thresholds_of_singles_are_singles(asked, model):
+    """0.3 is less than the single that is nearest to it."""
+    singles = pd.DataFrame({"x": RANDOM.normal(size=60).astype(np.float32)})
+    if hasattr(model, "transform"):
+        model = pipeline.make_pipeline(model, linear_model.LogisticRegression())
+    model.fit(singles, singles["x"] > 0.5)
+    for kind in (np.float32, np.float64):
+        rows = pd.DataFrame({"x": np.array([0.3, 0.31, np.nextafter(np.float32(0.3), np.float32(1))], kind)})
+        given = asked(model, singles, rows, "predict_proba")
+        expected = model.predict_proba(rows)
+        assert [answer[True] for answer in given] == pytest.approx(expected[:, 1], rel=1e-6)
+
+
+def test_neighbours_that_tie_in_the_sample(tmp_path, iris, species, engine):
+    """Which of them scikit-learn takes is up to its search: such rows are refused, and registering says how many."""
+    model = neighbors.KNeighborsClassifier(5).fit(iris, species)
+    stored = sqlinfer.register("m", model, sample=iris, registry=tmp_path)
+    of_sample, *_ = stored.manifest.refusals
+    assert (of_sample.of, of_sample.rows) == ("sample", 150)
+    assert 0 < of_sample.refused < 10
+    assert "more than 5 rows of training are as near" in of_sample.says
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        con.register("iris", iris)
+        given = con.execute("SELECT TRY(predict('m', iris)) FROM iris").fetchall()
+    answered = {i: answer for i, (answer,) in enumerate(given) if answer is not None}
+    assert len(answered) == 150 - of_sample.refused
+    assert list(answered.values()) == model.predict(iris.iloc[list(answered)]).tolist()
+    shown = CliRunner().invoke(main, ["show", "m", "--registry", str(tmp_path), "-f", "table"]).output
+    assert f"refused       {of_sample.refused} of 150 rows of the sample: more than 5 rows of training" in shown
+
+
+def test_a_sample_that_is_mostly_refused_is_no_proof(tmp_path):
+    twice = np.repeat(np.arange(20.0), 4)[:, None]
+    model = neighbors.KNeighborsClassifier(3).fit(twice, np.arange(80) % 2)
+    with pytest.raises(InvalidModel, match=r"rows of the sample that SQL refuses: .*as near"):
+        sqlinfer.register("m", model, sample=twice, registry=tmp_path)

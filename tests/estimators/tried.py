@@ -33,14 +33,14 @@ def main() -> int:
     found: Counter[str] = Counter()
     for name in [given.only] if given.only else [*WALK, *SAVED]:
         started = time.process_time()
-        outcome, text = _tried(name, given.rows)
+        outcome, text = tried(name, given.rows)
         found[outcome] += 1
         print(f"{name}: {outcome}, {time.process_time() - started:.0f} s; {text}", flush=True)
     print(dict(found))
     return 1 if found["differs"] else 0
 
 
-def _tried(name: str, rows: int) -> tuple[str, str]:
+def tried(name: str, rows: int) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         np.random.seed(0)  # of the estimators that have no random_state
         if name in WALK:

@@ -172,6 +172,19 @@ def test_what_only_several_features_show_is_no_model(register):
     assert register(SUM, {"x": [1.5, 2.5], "z": [1.0, 3.5]}, answers, trials=0).version == 1
 
 
+def test_what_a_graph_compares_numbers_with_is_tried(register):
+    graph = (
+        "(double[n, 2] m) => (double[n, 1] y) <double[1] least = {2.25}, int64[1] second = {1}> "
+        "{ z = Gather<axis = 1>(m, second)  above = Greater(z, least)  y = Cast<to = 11>(above) }"
+    )
+
+    def answers(table):
+        return (table.column("z").to_numpy() >= 2.25).astype(float)
+
+    with pytest.raises(sqlinfer.errors.ProofFailed, match=r"z = 2\.25, .*Stub answers 1\.0 and .* answers 0\.0"):
+        register(graph, {"x": [1.5, 2.5], "z": [1.0, 3.5]}, answers)
+
+
 @pytest.mark.parametrize("rows", [5, 600])
 def test_a_small_sample_is_as_safe_as_a_large_one(tmp_path, rows):
     random = np.random.default_rng(2)

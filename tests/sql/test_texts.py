@@ -383,6 +383,57 @@ def test_texts_are_made_lower_case_and_cut_as_the_folder_says(folder, connected)
         np.testing.assert_allclose(vector, session.run(None, feeds)[0][0].mean(axis=0), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("config", "padding", "says"),
+    [
+        ({"padding_side": "left"}, None, r"padded on the left \(padding_side\) to the 8 tokens"),
+        ({}, {"direction": "Left", "pad_type_id": 0}, "padded on the left"),
+        (
+            {"padding_side": "left"},
+            {"direction": "Right", "pad_type_id": 2},
+            r"left .* and with the token type 2 \(pad_",
+        ),
+        ({"padding_side": "right"}, {"direction": "Left", "pad_type_id": 0}, None),
+    ],
+)
+def test_short_texts_are_filled_up_as_usual_or_not_at_all(tmp_path, onnx_file, engine, config, padding, says):
+    """In a graph that takes so many tokens, the place of each counts."""
+    takes = "int64[N, 8] input_ids, int64[N, 8] token_type_ids"
+    path = onnx_file(f"({takes}) => (int64[N, 8] y) {{ y = Add(input_ids, token_type_ids) }}")
+    usual = {"strategy": {"Fixed": 8}, "pad_to_multiple_of": None, "pad_id": 0, "pad_token": "[PAD]"}
+    model = {"type": "WordLevel", "vocab": {"[PAD]": 0, "a": 1, "b": 2}, "unk_token": "[PAD]"}
+    given = None if padding is None else {**usual, **padding}
+    fields = {"version": "1.0", "pre_tokenizer": {"type": "Whitespace"}, "model": model, "padding": given}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({**fields, "added_tokens": []}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    if says is not None:
+        with pytest.raises(InvalidModel, match=says):
+            sqlinfer.register("m", path.parent, registry=tmp_path / "r", pool="none")
+        return
+    sqlinfer.register("m", path.parent, registry=tmp_path / "r", pool="none", trials=40)
+    with sqlinfer.connect(registry=tmp_path / "r", engine=engine) as con:
+        assert con.execute("SELECT predict('m', 'b a b')").fetchall() == [((2, 1, 2, 0, 0, 0, 0, 0),)]
+
+
+def test_the_side_that_is_cut_is_the_configurations(folder, connected):
+    """tokenizer_config.json has the last word, as it has in transformers."""
+    files = folder()
+    spelled = json.loads((files.path / "tokenizer.json").read_text())
+    cut = {"direction": "Left", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
+    files.write("tokenizer.json", {**spelled, "truncation": cut})
+    files.write("tokenizer_config.json", {"truncation_side": "right"})
+    _, con = connected(files.path, pool="mean")
+    kept = Tokenizer.from_file(str(files.path / "tokenizer.json"))
+    kept.enable_truncation(4, direction="right")
+    kept.no_padding()
+    session = ort.InferenceSession(files.model)
+    for vector, text in zip(vectors(con), SENTENCES, strict=True):
+        ids = np.array([kept.encode(text).ids])
+        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+        feeds = {value.name: feeds[value.name] for value in session.get_inputs()}
+        np.testing.assert_allclose(vector, session.run(None, feeds)[0][0].mean(axis=0), rtol=1e-4, atol=1e-6)
+
+
 def test_labels_from_a_file_and_scores_of_their_own(folder, connected):
     files = folder(logits=2)
     (files.path / "labels.txt").write_text("spam\nurgent\n")

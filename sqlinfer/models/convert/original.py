@@ -18,7 +18,7 @@ __all__ = ["Candidate", "Original"]
 class Original:
     """``answers(sample)`` gives the framework's own answers by call: *predict* one value (or vector) a row, and
     *predict_proba* a matrix [rows, classes] in the order of ``labels``. ``numbered``: the labels are only the numbers
-    of the classes, which its user may call otherwise."""
+    of the classes, which its user may call otherwise. ``conversion``: what its graph is called beside it."""
 
     framework: str
     model: str
@@ -28,6 +28,7 @@ class Original:
     labels: tuple[Label, ...] = ()
     label_type: str | None = None
     numbered: bool = False
+    conversion: str = "its conversion to ONNX"
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,15 @@ _PLAIN = Layout()
 class Opened:
     """A graph that is ready to be stored, its features, and the files that belong beside it.
 
-    ``unproven``: the one score is a probability because its user says so.
+    ``own``: the file, or its graph with what the options ask for, before anything else was changed. ``unproven``: the
+    one score is a probability because its user says so.
     """
 
     graph: Graph
     features: list[Feature]
     labels: tuple[Label, ...]
     files: dict[str, bytes]
+    own: Path | bytes
     unproven: bool = False
 
 
@@ -64,6 +66,7 @@ def open_file(
     pixels: Pixels | None = None
     unproven = False
     options: Offered = {}
+    own = onnx.ModelProto()
 
     def change(model: onnx.ModelProto) -> None:
         nonlocal tokens, pixels, unproven, options
@@ -73,6 +76,8 @@ def open_file(
         if wants_image(options):
             pixels = attach_pixels(model, options, path)
         unproven = attach_head(model, options, tokens, classes, path)
+        if options or classes:
+            own.CopyFrom(model)
 
     graph = inspect_file(path, layout, change, sums=sums)
     prepared, files = [], {}
@@ -86,7 +91,8 @@ def open_file(
     others = replace(graph, inputs=tuple(tensor for tensor in graph.inputs if tensor.name not in taken))
     forms = forms_of(others, len(names or sample or ()))
     features = choose([form.behind(prepared) for form in forms], names, sample, renamed)
-    return Opened(graph, features, classes, files, unproven)
+    asked = own.SerializeToString() if options or classes else path
+    return Opened(graph, features, classes, files, asked, unproven)
 
 
 def _fitting(offered: Offered, graph: onnx.GraphProto) -> Offered:

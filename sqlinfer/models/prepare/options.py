@@ -14,7 +14,7 @@ from sqlinfer.models.signature import Label
 
 __all__ = ["ABOUT_TEXTS", "Labels", "Offered", "Options", "completed", "labels_of"]
 
-ABOUT_TEXTS = ("tokenizer", "max_length", "pool", "normalize", "layers", "lowercase", "cut_left")
+ABOUT_TEXTS = ("tokenizer", "max_length", "pool", "normalize", "layers", "lowercase", "cut_left", "pad_left")
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
 _CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
@@ -60,11 +60,13 @@ class Options(TypedDict, total=False):
 
 class Offered(Options, total=False):
     """What a folder says besides. ``layers``: what is done with the vector of a text, in order; ``lowercase``: texts
-    are made so first; ``cut_left``: the end of a text that is too long is kept."""
+    are made so first; ``cut_left``: the end of a text that is too long is kept; ``pad_left``: a text that is too short
+    for the graph is filled up before its tokens."""
 
     layers: Sequence[Dense | str]
     lowercase: bool
     cut_left: bool
+    pad_left: bool
 
 
 Labels = Sequence[Label] | str | os.PathLike[str] | None
@@ -137,7 +139,11 @@ def _text_options(folder: Path) -> Offered:
     if known is not None:
         options["max_length"] = known
     _require_one_normalizer(folder)
-    options["cut_left"] = _json(folder / "tokenizer_config.json").get("truncation_side") == "left"
+    config = _json(folder / "tokenizer_config.json")
+    if "truncation_side" in config:
+        options["cut_left"] = config["truncation_side"] == "left"
+    if "padding_side" in config:
+        options["pad_left"] = config["padding_side"] == "left"
     options["lowercase"] = sentences.lowercase
     if sentences.pool is not None:
         options["pool"] = sentences.pool

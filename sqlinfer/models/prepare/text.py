@@ -81,11 +81,15 @@ def read_tokenizer(path: Path, tokens: Tokens, options: Offered) -> Tokenizer:
         limit = options.get("max_length") or own.get("max_length") or tokens.positions or _MAX_LENGTH
         limit = min(int(most) for most in (limit, tokens.positions, tokens.length) if most)
         direction, strategy = own.get("direction", "Right"), own.get("strategy", "LongestFirst")
-        if options.get("cut_left"):
-            direction = "Left"
+        if "cut_left" in options:
+            direction = "Left" if options["cut_left"] else "Right"
         if options.get("lowercase"):
             fields["normalizer"] = _lowercased(fields.get("normalizer"))
         pad = _pad(fields)
+        if tokens.length is not None:
+            _require_usual_padding(path, tokens, fields.get("padding") or {}, options)
+    except InvalidModel:
+        raise
     except RecursionError:
         raise InvalidModel(f"{path} is not a tokenizer in Hugging Face's format: it is nested too deep") from None
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
@@ -94,6 +98,20 @@ def read_tokenizer(path: Path, tokens: Tokens, options: Offered) -> Tokenizer:
     fields["padding"] = None
     content = json.dumps(fields, ensure_ascii=False).encode(errors="surrogatepass")
     return Tokenizer(content, hashlib.sha256(content).hexdigest(), limit, pad)
+
+
+def _require_usual_padding(path: Path, tokens: Tokens, padding: dict[str, Any], options: Offered) -> None:
+    """Raises InvalidModel for what a graph of so many tokens a text is not given: zeros on the right."""
+    odd = []
+    if options.get("pad_left", padding.get("direction") == "Left"):
+        odd.append("on the left (padding_side)")
+    if tokens.types is not None and padding.get("pad_type_id"):
+        odd.append(f"with the token type {padding['pad_type_id']} (pad_type_id)")
+    if odd:
+        raise InvalidModel(
+            f"{path}: texts are padded {' and '.join(odd)} to the {tokens.length} tokens that the graph takes, which "
+            "is not known here; export the model with a free axis for the tokens, so that nothing is padded"
+        )
 
 
 def _lowercased(normalizer: dict[str, Any] | None) -> dict[str, Any]:

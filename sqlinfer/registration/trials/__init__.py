@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from sqlinfer.connection import connect
 from sqlinfer.errors import EngineError, ProofFailed
 from sqlinfer.models.convert import Candidate, Original
+from sqlinfer.models.manifest import Refusals
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
@@ -27,7 +31,7 @@ from sqlinfer.proof import typical_size
 from sqlinfer.registration.trials.asking import Refusal, Said, ask, one_thread
 from sqlinfer.registration.trials.comparing import Tried, brief, differing_call, refused, row_text
 from sqlinfer.registration.trials.guarding import guarded, guarded_further
-from sqlinfer.registration.trials.rows import Batch, Made, made_rows
+from sqlinfer.registration.trials.rows import LARGEST_WHOLE, Batch, Made, is_number, made_rows
 from sqlinfer.registration.trials.steps import rows_at_steps
 from sqlinfer.runtime.probe import Probe
 from sqlinfer.worker import step
@@ -41,26 +45,45 @@ _ASKED_AGAIN = 3
 _SECONDS = 30.0
 
 
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """``lost``: how many rows the guards refuse that the original answers. ``refusals``: what the graph refuses."""
+
+    signature: Signature
+    lost: int = 0
+    refusals: tuple[Refusals, ...] = ()
+
+
 class Trials:
     """The made-up rows of one registration, and what the original says of them; both are made once, for all
-    candidates. ``nulls``: NULLs are tried, too; not where the user has said what they do."""
+    candidates. ``nulls``: NULLs are tried, too; not where the user has said what they do. ``typed``: numbers and texts
+    also in columns of DuckDB's other types. ``seconds``: rows that come later are not tried."""
 
-    def __init__(self, original: Original, sample: Sample, count: int, *, nulls: bool) -> None:
+    def __init__(
+        self,
+        original: Original,
+        sample: Sample,
+        count: int,
+        *,
+        nulls: bool = True,
+        typed: bool = False,
+        seconds: float = _SECONDS,
+    ) -> None:
         self._original = original
         self._sample = sample
         self._count = count
         self._nulls = nulls
+        self._typed = typed
+        self._seconds = seconds
         self._asked: list[tuple[Batch, list[Said | None]]] | None = None
         self._typical: dict[str, float] = {}
 
-    def guards(
-        self, probe: Probe, candidate: Candidate, expected: Mapping[str, Any], tolerance: float
-    ) -> tuple[Signature, int]:
-        """The signature with guards against what the graph answers otherwise, and how many rows they refuse that the
-        original answers. Raises ProofFailed where guards of single features do not tell such rows."""
+    def guards(self, probe: Probe, candidate: Candidate, expected: Mapping[str, Any], tolerance: float) -> Guarded:
+        """The signature with guards against what the graph answers otherwise. Raises ProofFailed where guards of single
+        features do not tell such rows."""
         signature = probe.signature
         if not self._count:
-            return signature, 0
+            return Guarded(signature)
         with one_thread():
             asked = self._all(candidate, signature.features, expected)
         step("asking the graph for made-up rows")
@@ -68,18 +91,34 @@ class Trials:
         tolerance = max(tolerance, _DOUBLE)
         tried: list[Tried] = []
         for batch, originals in asked:
-            given = ask(probe.answers, batch.table, batch.parts, math.inf)
+            given = _asked_alike(probe.answers, batch, originals)
             tried += self._tried(features, batch.rows, originals, given, tolerance)
         if any(one.wrong for one in tried):
-            features = guarded(self._original.model, features, self._sample.table, tried)
+            features = guarded(self._original, features, self._sample.table, tried)
         gone = refused(features, [one.row for one in tried])
         for one, is_gone in zip(tried, gone, strict=True):
             if one.wrong and not is_gone:
-                raise self._failure(probe.name, features, one, "the converted model")
+                raise self._failure(probe.name, features, one, self._original.conversion)
         lost = sum(one.is_answered and is_gone for one, is_gone in zip(tried, gone, strict=True))
-        return _with(signature, features), lost
+        left = [one for one, is_gone in zip(tried, gone, strict=True) if one.is_answered and not is_gone]
+        return Guarded(_with(signature, features), lost, _refusals(left, f"model {probe.name!r} failed: "))
 
-    def confirm(self, reference: Reference, signature: Signature, tolerance: float, registry: Registry) -> Signature:
+    def settle(
+        self,
+        reference: Reference,
+        signature: Signature,
+        tolerance: float,
+        registry: Registry,
+        store: Callable[[Signature], None],
+    ) -> None:
+        """``store`` the model with guards against all that SQL was seen to answer otherwise. Raises ProofFailed."""
+        stored, told = None, signature
+        while stored != told:  # each round has more guards
+            stored = told
+            store(stored)
+            told = self._confirmed(reference, stored, tolerance, registry)
+
+    def _confirmed(self, reference: Reference, signature: Signature, tolerance: float, registry: Registry) -> Signature:
         """The signature with guards, beside those that it has, against what an engine answers otherwise through SQL.
         Raises ProofFailed where guards do not tell such rows."""
         features = self._in_order(signature)
@@ -93,7 +132,7 @@ class Trials:
                 tried = self._asked_of(con, reference, signature, max(tolerance, _DOUBLE))
             if not any(one.wrong for one in tried):
                 continue
-            features = guarded_further(self._original.model, features, self._sample.table, tried)
+            features = guarded_further(self._original, features, self._sample.table, tried)
             gone = refused(features, [one.row for one in tried])
             for one, is_gone in zip(tried, gone, strict=True):
                 if one.wrong and not is_gone:
@@ -106,7 +145,9 @@ class Trials:
         for batch, originals in self._asked or ():
             gone = zip(refused(features, batch.rows), originals, strict=True)
             asked = [None if theirs is None else is_gone for is_gone, theirs in gone]
-            given = _through_sql(con, reference, signature, batch, asked)
+            answered = next((theirs for theirs in originals if theirs and not isinstance(theirs, Refusal)), {})
+            calls = [call for call in signature.calls if call in answered] or ["predict"]
+            given = _through_sql(con, reference, signature, batch, asked, calls)
             tried += self._tried(features, batch.rows, originals, given, tolerance)
         return tried
 
@@ -118,9 +159,9 @@ class Trials:
             self._typical = {call: typical_size(list(values)[:200]) for call, values in expected.items()}
             known = splits(candidate.model, features)
             jumps = [] if known.thresholds else rows_at_steps(self._sample, self._answers, _DOUBLE)
-            batches = made_rows(self._sample, known, self._count, self._nulls, jumps)
+            batches = made_rows(self._sample, known, self._count, self._nulls, jumps, typed=self._typed)
             step(f"asking the original for {sum(len(batch.rows) for batch in batches)} made-up rows")
-            until = time.monotonic() + _SECONDS
+            until = time.monotonic() + self._seconds
             self._asked = [(batch, self._said(batch, until)) for batch in batches]
         return self._asked
 
@@ -168,12 +209,44 @@ def _with(signature: Signature, features: Sequence[Feature]) -> Signature:
     return replace(signature, features=tuple(by_name[f.name] for f in signature.features))
 
 
-def _through_sql(
-    con: Any, reference: Reference, signature: Signature, batch: Batch, gone: Sequence[bool | None]
+def _refusals(tried: Sequence[Tried], before: str) -> tuple[Refusals, ...]:
+    """Of rows without extremes. ``before``: what stands before what the graph says."""
+    usual = [one for one in tried if all(_is_usual(value) for value in one.row.values)]
+    reasons = Counter(one.graph.reason for one in usual if isinstance(one.graph, Refusal))
+    if not reasons:
+        return ()
+    says = reasons.most_common(1)[0][0].removeprefix(before)
+    return (Refusals("made up", len(usual), reasons.total(), says),)
+
+
+def _is_usual(value: Any) -> bool:
+    """No number that hardly any table has."""
+    return not is_number(value) or abs(value) <= LARGEST_WHOLE
+
+
+def _asked_alike(
+    answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], batch: Batch, originals: Sequence[Said | None]
 ) -> list[Said | None]:
-    """Rows that are to be refused (``gone``) are asked apart, so that the others are asked at once; None is not asked.
-    A row that fails is NULL; of those without a NULL of their own a few are asked what the error is."""
-    calls = [call for call in signature.calls if call != "infer"]
+    """Of the rows that the original was asked for, what others answer."""
+    places = [i for i, theirs in enumerate(originals) if theirs is not None]
+    ends = np.cumsum([0, *batch.parts])
+    parts = [sum(start <= i < end for i in places) for start, end in pairwise(ends.tolist())]
+    given = ask(answers, batch.table.take(pa.array(places, pa.int64())), parts, math.inf)
+    found: dict[int, Said | None] = dict(zip(places, given, strict=True))
+    return [found.get(i) for i in range(len(originals))]
+
+
+def _through_sql(
+    con: Any,
+    reference: Reference,
+    signature: Signature,
+    batch: Batch,
+    gone: Sequence[bool | None],
+    calls: Sequence[str],
+) -> list[Said | None]:
+    """The answers to the ``calls``. Rows that are to be refused (``gone``) are asked apart, so that the others are
+    asked at once; None is not asked. A row that fails is NULL; of those without a NULL of their own a few are asked
+    what the error is."""
     made, table = batch.rows, batch.table.select(signature.feature_names)
 
     def rows(places: Sequence[int], template: str) -> list[Said]:

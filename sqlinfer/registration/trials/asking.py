@@ -16,6 +16,7 @@ import pyarrow as pa
 __all__ = ["Refusal", "Said", "ask", "one_thread"]
 
 _REFUSED = 8
+_LONGEST = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ Said = Mapping[str, Any] | Refusal
 def ask(
     answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], table: pa.Table, parts: Sequence[int], until: float
 ) -> list[Said | None]:
-    """What is said of each row; None where it was not asked. ``parts``: so many rows each are alike. ``until``: on the
-    monotonic clock, when to stop.
+    """What is said of each row; None where it was not asked, or took too long. ``parts``: so many rows each are alike.
+    ``until``: on the monotonic clock, when to stop.
 
     A part that is refused is asked again: row by row, and, where these are answered, ever more at a time. Where so many
     rows of a part were refused that each feature had its turn, its other rows are not asked.
@@ -46,7 +47,7 @@ def ask(
                 given = _quietly(answers, part)
             except Exception as error:  # frameworks refuse in ways of their own
                 if len(part) == 1:
-                    said.append(Refusal(reason(error)))
+                    said.append(None if isinstance(error, TimeoutError) else Refusal(reason(error)))
                     refused += 1
                 size = 1
                 continue
@@ -70,7 +71,7 @@ def one_thread() -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "") or type(error).__name__
-    return line if len(line) <= 160 else f"{line[:159]}…"
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def _quietly(

@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 from unicodedata import category
 
+import numpy as np
 import pyarrow as pa
 
 from sqlinfer import types
+from sqlinfer.models.convert import Original
 from sqlinfer.models.signature import Feature, Guard, NullPolicy
 from sqlinfer.registration.trials.asking import Refusal
 from sqlinfer.registration.trials.comparing import Tried, brief, refused, value_refused
@@ -26,7 +28,7 @@ _FAR = 1000
 _ANYWHERE = ("nan", "infinite")
 
 
-def guarded(original: str, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]) -> list[Feature]:
+def guarded(original: Original, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]) -> list[Feature]:
     """The features with guards against each single value that was answered otherwise, where guards can tell it."""
     alone: dict[int, list[Tried]] = {}
     for one in tried:
@@ -48,7 +50,7 @@ def guarded(original: str, features: Sequence[Feature], sample: pa.Table, tried:
 
 
 def guarded_further(
-    original: str, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]
+    original: Original, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]
 ) -> list[Feature]:
     """With guards, beside those that the features have, against rows that only several features make different, where
     one of these is out of the ordinary."""
@@ -101,7 +103,7 @@ def _is_mark(value: Any) -> bool:
 
 
 def _guards(
-    original: str, feature: Feature, i: int, column: pa.ChunkedArray, bad: Sequence[Tried], good: Sequence[Any]
+    original: Original, feature: Feature, i: int, column: pa.ChunkedArray, bad: Sequence[Tried], good: Sequence[Any]
 ) -> list[Guard]:
     values = [one.row.values[i] for one in bad]
     if types.is_list(column.type):
@@ -114,7 +116,7 @@ def _guards(
 
 
 def _of_lists(values: Sequence[Any]) -> list[Guard]:
-    leaves = [x for value in values for x in value if isinstance(x, float)]
+    leaves = [x for value in values for x in np.ravel(np.array(value, object)) if isinstance(x, float)]
     guards = [Guard("nan", "")] if any(map(math.isnan, leaves)) else []
     return [*guards, Guard("infinite", "")] if any(map(math.isinf, leaves)) else guards
 
@@ -161,16 +163,17 @@ def _of_texts(values: Sequence[str], good: Sequence[str], column: pa.ChunkedArra
     return guards
 
 
-def _said(original: str, feature: Feature, guard: Guard, i: int, bad: Sequence[Tried]) -> Guard:
+def _said(original: Original, feature: Feature, guard: Guard, i: int, bad: Sequence[Tried]) -> Guard:
     """With its sentence: what the original does, and what to write instead."""
     first = next((one for one in bad if value_refused(guard, one.row.values[i])), bad[0])
     call = first.wrong or "predict"
     if isinstance(first.original, Refusal):
-        does = f"{original} refuses it ({first.original.reason})"
+        does = f"{original.model} refuses it ({first.original.reason})"
     else:
         value = first.row.values[i]
         where = f"for {shown(value)}" if isinstance(value, (str, float)) else "there"
-        does = f"{original} {brief(first.original, call)} {where}, its conversion to ONNX {brief(first.graph, call)}"
+        ours = f"{original.conversion} {brief(first.graph, call)}"
+        does = f"{original.model} {brief(first.original, call)} {where}, {ours}"
     return replace(guard, says=f"{does}; {_instead(feature, guard)}")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import groupby, pairwise, zip_longest
 from typing import Any
 
@@ -70,9 +71,16 @@ class _Odd:
 
 
 def made_rows(
-    sample: Sample, splits: Splits, count: int, nulls: bool, more: Sequence[tuple[Any, ...]] = ()
+    sample: Sample,
+    splits: Splits,
+    count: int,
+    nulls: bool,
+    more: Sequence[tuple[Any, ...]] = (),
+    *,
+    typed: bool = False,
 ) -> list[Batch]:
-    """At most ``count`` rows. ``nulls``: also some with NULL. ``more``: the rows to begin with, of doubles."""
+    """At most ``count`` rows. ``nulls``: also some with NULL. ``more``: the rows to begin with, of doubles. ``typed``:
+    some in columns of other types."""
     table = sample.table
     odd = [_odd_values(table.column(i), name, splits, nulls) for i, name in enumerate(table.column_names)]
     bases = _bases(table)
@@ -87,6 +95,9 @@ def made_rows(
                     _add(drawn, Made(base, ()), given)
         _add(drawn, row, given)
 
+    for i, one in _typed(table) if typed else ():
+        row = Made((*bases[0][:i], one.value, *bases[0][i + 1 :]), (i,))
+        _add(drawn, row, (*types_[:i], one.type, *types_[i + 1 :]))
     for values in more:
         add(Made(values, tuple(range(len(values)))), wide)
     for changes in _changes(odd):
@@ -98,6 +109,21 @@ def made_rows(
             made[i], given[i] = one.value, one.type
         add(Made(tuple(made), tuple(i for i, _ in changes)), tuple(given))
     return _batches(table.column_names, list(drawn.values())[:count])
+
+
+def _typed(table: pa.Table) -> Iterator[tuple[int, _Odd]]:
+    """What the columns may also be: HUGEINT, DECIMAL, a small integer, BOOLEAN, ENUM."""
+    for i in _spread(range(table.num_columns), _MOST_FEATURES):
+        column = table.column(i)
+        if types.is_text(column.type) and len(known := column.drop_null()):
+            yield i, _Odd(known[0].as_py(), pa.dictionary(pa.int32(), pa.string()))
+        elif types.is_numeric(column.type):
+            yield i, _Odd(1, pa.decimal128(38, 0))
+            yield i, _Odd(2, pa.decimal128(12, 3))
+            yield i, _Odd(3, pa.uint8())
+            yield i, _Odd(True, pa.bool_())
+            if not pa.types.is_integer(column.type):
+                yield i, _Odd(0.125, pa.decimal128(12, 3))
 
 
 def _add(drawn: dict[tuple[Any, ...], Any], row: Made, given: tuple[pa.DataType, ...]) -> None:
@@ -164,7 +190,7 @@ def _odd_values(column: pa.ChunkedArray, name: str, splits: Splits, nulls: bool)
     if types.is_text(arrow):
         return [*found, *(_Odd(text, arrow) for text in _odd_texts(column, splits))]
     if types.is_list(arrow):
-        return [*found, *(_Odd(value, arrow) for value in _odd_lists(column))]
+        return [*found, *(_Odd(value, _of_any_length(arrow)) for value in _odd_lists(column))]
     if not types.is_numeric(arrow):
         return found
     known = _numbers(column)
@@ -229,16 +255,32 @@ def _odd_texts(column: pa.ChunkedArray, splits: Splits) -> list[str]:
 
 
 def _odd_lists(column: pa.ChunkedArray) -> list[Any]:
+    """Lists of the shape of the first one, and one that is too short, one that is empty."""
     whole = column.drop_null()
     if not len(whole):
         return []
     first = whole[0].as_py()
-    if not first or not isinstance(first[0], float):
-        return [[]]
-    return [
-        [math.nan, *first[1:]], [math.inf, *first[1:]], [*first[:-1], -math.inf], [0.0] * len(first), first[:-1], [],
-        [None, *first[1:]], [x * 1e6 for x in first],
-    ]  # fmt: skip
+    values = np.array(first, object)
+    leaves = values.ravel().tolist()
+    odd: list[Any] = [[]]
+    if leaves and values.ndim == 1 and isinstance(leaves[0], float):
+        odd = [first[:-1], [], [None, *first[1:]]]
+    return [*_odd_leaves(leaves, values.shape), *odd]
+
+
+def _odd_leaves(leaves: list[Any], shape: Sequence[int]) -> list[Any]:
+    if not leaves or not is_number(leaves[0]):
+        return []
+    changed: list[list[Any]] = [[type(x)(0) for x in leaves]]
+    if isinstance(leaves[0], float):
+        changed += [[x, *leaves[1:]] for x in (math.nan, math.inf)]
+        changed += [[*leaves[:-1], -math.inf], [x * 1e6 for x in leaves], [-x for x in leaves]]
+    changed += [leaves[::-1], [leaves[0]] * len(leaves)]
+    return [np.array(one, object).reshape(shape).tolist() for one in changed]
+
+
+def _of_any_length(arrow: pa.DataType) -> pa.DataType:
+    return pa.list_(_of_any_length(arrow.value_type)) if types.is_list(arrow) else arrow
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:
@@ -278,6 +320,8 @@ def _batches(names: list[str], drawn: Sequence[tuple[Made, tuple[pa.DataType, ..
 def _column(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
     if pa.types.is_floating(arrow):  # Arrow takes no integer that is rounded
         values = [float(value) if isinstance(value, int) else value for value in values]
+    if pa.types.is_decimal(arrow):
+        values = [None if value is None else Decimal(repr(value)) for value in values]
     if pa.types.is_integer(arrow):  # and no Boolean for one
         values = [None if value is None else int(value) for value in values]
     return pa.array(list(values), arrow)

@@ -71,7 +71,7 @@ def _counts(w: Writer, model: Any, x: Table) -> str:
 def _bernoulli(w: Writer, model: Any, x: Table) -> Scores:
     value = w.numbers(x, model)
     if model.binarize is not None:
-        above = w.add("Greater", value, w.number(model.binarize))
+        above = w.add("Greater", value, w.bound(model.binarize, x))
         value = w.add("Cast", above, to=TensorProto.DOUBLE)
     absent = np.log(1 - np.exp(model.feature_log_prob_))
     ends = model.class_log_prior_ + absent.sum(axis=1)

@@ -111,7 +111,7 @@ def normalized(w: Writer, value: str, norm: str, x: Table) -> str:
 
 @transformer("Binarizer")
 def _binarizer(w: Writer, step: Any, x: Table) -> Table:
-    above = w.add("Greater", w.numbers(x, step), w.number(step.threshold))
+    above = w.add("Greater", w.numbers(x, step), w.bound(step.threshold, x))
     return w.table(w.add("Cast", above, to=11), x.width, x.dtype, sparse=x.sparse, safe="nan inf single")
 
 

@@ -197,6 +197,10 @@ class Writer(GraphBuilder):
     def number(self, values: Any) -> str:
         return self.constant(np.asarray(values, np.float64))
 
+    def bound(self, number: Any, table: Table) -> str:
+        """What a step compares its columns with, as NumPy does: a plain number is as precise as they are."""
+        return self.number(np.asarray(number, np.result_type(table.dtype, number)))
+
     def whole(self, values: Any) -> str:
         return self.constant(np.asarray(values, np.int64))
 
