@@ -116,6 +116,7 @@ def test_what_stands_for_null_is_cut(engine, tmp_path):
     assert missing == good == untyped != bad
 
 
+@pytest.mark.slow
 def test_a_list_of_texts_is_refused(cutting, engine):
     home, _ = cutting
     with sqlinfer.connect(registry=home, engine=engine) as con, pytest.raises(FeatureType, match="give the text"):
