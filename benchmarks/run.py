@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a smoke run: few rows, once")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: few rows, once, and the memory of one model")
     parser.add_argument("--memory-of", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:
@@ -40,7 +41,7 @@ def main() -> None:
         for name in workloads.WORKLOADS:
             workload = workloads.make(name, options.rows, Path(folder) / name)
             print(f"\n### {name}: {workload.title}, {workload.rows:,} rows\n", flush=True)
-            report(workload, options.repeat)
+            report(workload, options.repeat, memory=not options.quick or name == "linear")
         print("\n### Beside a matrix that lies ready\n", flush=True)
         for name in ("trees", "mlp"):
             for line in contestants.ready_ratios(workloads.open_existing(name, Path(folder) / name), options.repeat):
@@ -51,7 +52,7 @@ def main() -> None:
             print(line, flush=True)
 
 
-def report(workload: workloads.Workload, repeat: int) -> None:
+def report(workload: workloads.Workload, repeat: int, *, memory: bool) -> None:
     runners = {name: make(workload) for name, make in contestants.CONTESTANTS.items()}
     present = {name: run for name, run in runners.items() if not isinstance(run, str)}
     seconds: dict[str, list[float]] = {name: [] for name in present}
@@ -70,11 +71,8 @@ def report(workload: workloads.Workload, repeat: int) -> None:
             print(f"| {name} | {reason} | | |")
             continue
         speed = contestants.rows_of(name, workload) / statistics.median(seconds[name])
-        memory = json.loads(child("--memory-of", workload.name, str(workload.folder), name))
-        print(
-            f"| {name} | {speed:,.0f} | {speed / reference:.2f}x as fast | {memory:,.0f} MB |",
-            flush=True,
-        )
+        peak = json.loads(child("--memory-of", workload.name, str(workload.folder), name)) if memory else math.nan
+        print(f"| {name} | {speed:,.0f} | {speed / reference:.2f}x as fast | {peak:,.0f} MB |", flush=True)
 
 
 def check(answers: dict[str, float]) -> None:

@@ -58,7 +58,7 @@ def connect(
         _make_for_all(str(path))
     con = duckdb.connect(str(path), read_only=read_only, config={"allow_unsigned_extensions": "true", **options})
     try:
-        return _face(con, registry, engine, attached=False)
+        return _face(con, registry, engine, attached=False, new=str(path) == ":memory:")
     except BaseException:
         con.close()
         raise
@@ -90,9 +90,11 @@ def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, eng
     return _face(con, registry, engine, attached=True)
 
 
-def _face(con: duckdb.DuckDBPyConnection, registry: RegistryLike, engine: str, *, attached: bool) -> Connection:
+def _face(
+    con: duckdb.DuckDBPyConnection, registry: RegistryLike, engine: str, *, attached: bool, new: bool = False
+) -> Connection:
     registry = Registry.of(registry)
-    opened = open_engine(engine, con, registry, attached=attached)
+    opened = open_engine(engine, con, registry, attached=attached, new=new)
     opened.prepare(con)
     # views and macros of an earlier day find theirs; a damaged model says so when it is asked for
     opened.offer(Function.parse(f"predict_{name}") for name in registry.names())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -74,6 +75,8 @@ def parse(graph: str, opset: int = 18) -> onnx.ModelProto:
 def pytest_configure(config: pytest.Config) -> None:
     # hundreds of registrations; tests/estimators and tests/registration are about the rows that are tried
     sqlinfer.register.__kwdefaults__["trials"] = 0
+    # LightGBM counts the cores itself; its threads spin while they wait for one another, for seconds on a busy machine
+    os.environ.setdefault("LOKY_MAX_CPU_COUNT", "1")
     problem = native_problem()
     if problem and os.environ.get(REQUIRED) == "1":
         raise pytest.UsageError(f"{REQUIRED}=1, but {problem}")
@@ -82,20 +85,37 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fast", action="store_true", help="no slow tests, and of each other one a case on each engine")
+    parser.addoption(
+        "--fast", action="store_true", help="no slow tests, and of each other one a case, on the engines in turn"
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules that are slow as a whole need not be imported to be left out."""
+    if not config.getoption("--fast") or collection_path.suffix != ".py":
+        return None
+    source = collection_path.read_text(encoding="utf-8")
+    return True if re.search(r"^pytestmark = .*\bmark\.slow\b", source, re.MULTILINE) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--fast"):
         return
-    kept: dict[tuple[str, str], pytest.Item] = {}
+    cases: dict[tuple[str, str], list[pytest.Item]] = {}
     for item in items:
         if "slow" not in item.keywords:
-            case = getattr(item, "callspec", None)
-            engine = case.params.get("engine") or case.params.get("face", "") if case else ""
-            kept.setdefault((item.nodeid.partition("[")[0], engine), item)
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept.values()])
-    items[:] = kept.values()
+            cases.setdefault((item.nodeid.partition("[")[0], _parameter(item, "face")), []).append(item)
+    kept = set()
+    for number, of_one in enumerate(cases.values()):
+        engine = ENGINES[number % len(ENGINES)]
+        kept.add(next((item for item in of_one if _parameter(item, "engine") == engine), of_one[0]))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def _parameter(item: pytest.Item, name: str) -> str:
+    case = getattr(item, "callspec", None)
+    return str(case.params.get(name, "")) if case else ""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -11,7 +11,7 @@ from typing import Protocol
 import duckdb
 
 from sqlinfer.engines.arrow import HOME, ArrowEngine
-from sqlinfer.engines.native import NativeEngine
+from sqlinfer.engines.native import NativeEngine, is_loaded
 from sqlinfer.errors import EngineError, OtherRegistry
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.libraries import EXTENSION_FILE
@@ -56,18 +56,21 @@ class Engine(Protocol):
         ...
 
 
-def open_engine(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, attached: bool) -> Engine:
-    """``auto``, ``arrow`` or ``native``; ``attached``: the connection is somebody else's. Raises EngineError."""
+def open_engine(
+    name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, attached: bool, new: bool = False
+) -> Engine:
+    """``auto``, ``arrow`` or ``native``; ``attached``: the connection is somebody else's; ``new``: nobody else has the
+    database, and it has no functions but DuckDB's own. Raises EngineError."""
     with _opening:
-        return _open(name, con, registry, attached=attached)
+        return _open(name, con, registry, attached=attached, new=new)
 
 
 # Threads that open one database find one engine.
 _opening = threading.Lock()
 
 
-def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, attached: bool) -> Engine:
-    found = _serving(con)
+def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, attached: bool, new: bool) -> Engine:
+    found = None if new else _serving(con)
     if found is not None and name not in ("auto", found):
         raise EngineError(
             f"this database already answers with the {found} engine: use engine={found!r}, or open the database in "
@@ -75,7 +78,7 @@ def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, atta
         )
     if found != "arrow" and name in ("auto", "native"):
         try:
-            return NativeEngine.of(con, registry)
+            return NativeEngine.of(con, registry, new=new)
         except OtherRegistry:
             raise
         except EngineError as error:
@@ -90,10 +93,8 @@ def _open(name: str, con: duckdb.DuckDBPyConnection, registry: Registry, *, atta
 
 def _serving(con: duckdb.DuckDBPyConnection) -> str | None:
     """The engine whose functions the database has already: a name in a catalog means one thing."""
-    signs = {"arrow": f"SELECT {HOME}()", "native": "SELECT 1 FROM duckdb_settings() WHERE name = 'sqlinfer_home'"}
-    for engine, sign in signs.items():
-        with suppress(duckdb.CatalogException):
-            # a cursor has a transaction of its own, which a name that is not there may abort
-            if con.cursor().execute(sign).fetchall():
-                return engine
-    return None
+    # a cursor has a transaction of its own, which a name that is not there may abort
+    with suppress(duckdb.CatalogException):
+        con.cursor().execute(f"SELECT {HOME}()").fetchall()
+        return "arrow"
+    return "native" if is_loaded(con.cursor()) else None

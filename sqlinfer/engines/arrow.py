@@ -46,7 +46,7 @@ class ArrowEngine:
         self._home = _home(registry)
         self._maker = con.cursor()
         self._made: dict[str, tuple[Udf, FileState | None]] = {}
-        self._others = _present(self._maker)  # made by an engine that was here before
+        self._others: dict[str, str] = {}  # made by an engine that was here before
         self._provisional: dict[str, int] = {}
         self._lock = threading.RLock()
         self._seen = registry.state
@@ -67,7 +67,9 @@ class ArrowEngine:
             ((home,),) = con.cursor().execute(f"SELECT {HOME}()").fetchall()
             if home != _home(registry):
                 raise OtherRegistry.of(home, registry.home)
-            return cls._begun(registry, con)
+            engine = cls._begun(registry, con)
+            engine._others = _present(engine._maker)
+            return engine
         engine = cls._begun(registry, con)
         engine._introduce()
         return engine

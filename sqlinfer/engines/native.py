@@ -21,6 +21,7 @@ import duckdb
 from sqlinfer import errors
 from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferError
 from sqlinfer.models.registry import Registry, StoredModel, default_home
+from sqlinfer.models.signature import quoted
 from sqlinfer.runtime.libraries import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
 from sqlinfer.sql.literals import text_literal
@@ -72,25 +73,25 @@ class NativeEngine:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self._types: dict[str, str] = {}
+        self._known: set[str] = set()
         self._loads = 0
         self._refused: dict[str, str] = {}
         self._lock = threading.Lock()
 
     @classmethod
-    def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry) -> NativeEngine:
-        """Load the extension, unless the database has it. Raises EngineError with the reason and the fix."""
+    def of(cls, con: duckdb.DuckDBPyConnection, registry: Registry, *, new: bool) -> NativeEngine:
+        """Load the extension, unless the database has it; one that is ``new`` has not. Raises EngineError with the
+        reason and the fix."""
         con = con.cursor()  # what the caller's connection is amid, a transaction or a result, goes on
         path = extension_path()
         engine = cls(registry)
         home = registry.home.expanduser().absolute()
         try:
-            was_loaded = con.execute("SELECT 1 FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
-            with _configured(con, home, onnxruntime_library(), operators_library()):
+            was_loaded = not new and is_loaded(con)
+            with _configured(con, home, onnxruntime_library(), operators_library(), new=new):
                 con.execute(f"LOAD {text_literal(path)}")
             if was_loaded:
                 _require_home(con, home)
-            engine._types = _registered(con)
         except duckdb.Error as error:
             raise EngineError(f"DuckDB does not load the extension: {_reason(error)}") from error
         return engine
@@ -101,15 +102,15 @@ class NativeEngine:
     def ensure(self, con: duckdb.DuckDBPyConnection, function: Function, model: StoredModel) -> None:
         """Let the database have ``function``; which version it means, the extension looks up itself."""
         type = model.call(function.call).type
-        if function.name in self._types:
+        if function.name in self._known:
             return
         with self._lock:
-            if function.name in self._types:
-                return
             con = con.cursor()  # not in the caller's transaction, which may be rolled back
+            if self._has(con, function):
+                return
             if self._refused.get(function.name) != model.manifest.digest:
                 self._load_again(con, function)
-            if function.name not in self._types:
+            if not self._has(con, function):
                 self._refused[function.name] = model.manifest.digest  # there is no use in asking again
                 _require_readable(con, function)
                 raise EngineError(
@@ -137,11 +138,22 @@ class NativeEngine:
                 return None, kind(text)
         return None
 
+    def _has(self, con: duckdb.DuckDBPyConnection, function: Function) -> bool:
+        """Whether the database has it: asked by its name, since a list of all functions takes DuckDB long to make."""
+        if function.name not in self._known:
+            try:
+                con.execute(f"DESCRIBE SELECT {quoted(function.name)}()").fetchall()
+            except duckdb.CatalogException:
+                return False
+            except (duckdb.BinderException, duckdb.InvalidInputException):
+                pass  # it is there, and wants arguments
+            self._known.add(function.name)
+        return True
+
     def _load_again(self, con: duckdb.DuckDBPyConnection, function: Function) -> None:
         try:
             with temporary_folder() as folder:
                 con.execute(f"LOAD {text_literal(_copy(folder, self._next_name(con)))}")
-            self._types = _registered(con)
         except duckdb.Error as error:
             raise EngineError(
                 f"{function.name}() was registered after this database was opened, and DuckDB does not load the "
@@ -178,33 +190,37 @@ def _require_readable(con: duckdb.DuckDBPyConnection, function: Function) -> Non
             raise RegistryError(_reason(error)) from error
 
 
-def _registered(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """The typed functions that the extension has made so far, with their types."""
+def is_loaded(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the database has the extension. (DuckDB says that it does not know a setting that has no value.)"""
+    return bool(con.execute("SELECT 1 FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall())
+
+
+def _has_typed(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the extension has made functions of models."""
     rows = con.execute(
-        "SELECT function_name, return_type FROM duckdb_functions() WHERE function_type = 'scalar' AND "
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type = 'scalar' AND "
         "(function_name LIKE 'predict%' OR function_name LIKE 'infer%')"
     ).fetchall()
-    return {name: type for name, type in rows if name not in _GENERIC}
+    return any(name not in _GENERIC for (name,) in rows)
 
 
 @contextmanager
 def _configured(
-    con: duckdb.DuckDBPyConnection, home: Path, onnxruntime: Path, operators: Path | None
+    con: duckdb.DuckDBPyConnection, home: Path, onnxruntime: Path, operators: Path | None, *, new: bool
 ) -> Iterator[None]:
     """Tell the extension where models and libraries are before this database loads it: no SQL can then say otherwise.
-    The database is known by a function that no other has."""
+    The database is known by a function that no other has. One that is ``new`` has no other functions of such names."""
     configure = ctypes.CDLL(str(extension_path())).sqlinfer_configure
-    configure.argtypes, configure.restype = [ctypes.c_char_p] * 4, None
+    configure.argtypes, configure.restype = [*[ctypes.c_char_p] * 4, ctypes.c_bool], None
     marker = f"sqlinfer_loads_{uuid.uuid4().hex}"
     create: Any = con.create_function
     create(marker, _nothing, [], "BOOLEAN")
-    configure(
-        marker.encode(), *(None if path is None else str(path).encode() for path in (home, onnxruntime, operators))
-    )
+    paths = (None if path is None else str(path).encode() for path in (home, onnxruntime, operators))
+    configure(marker.encode(), *paths, new)
     try:
         yield
     finally:
-        configure(marker.encode(), None, None, None)
+        configure(marker.encode(), None, None, None, False)
         con.remove_function(marker)
 
 
@@ -216,7 +232,7 @@ def _require_home(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     """Whoever loaded the extension before may have said where its models are. Raises OtherRegistry."""
     ((setting,),) = con.execute("SELECT value FROM duckdb_settings() WHERE name = 'sqlinfer_home'").fetchall()
     own: str | Path
-    if not setting and not _registered(con):  # it was loaded by plain SQL, which said nothing
+    if not setting and not _has_typed(con):  # it was loaded by plain SQL, which said nothing
         own = _set_home(con, home)
     else:
         own = _taken_home(con, setting or "") or setting or default_home().absolute()

@@ -20,6 +20,7 @@ def test_a_smoke_run():
     assert [table.split(":")[0] for table in tables[:3]] == ["linear", "trees", "mlp"]
     for table in tables[:3]:
         assert "| sqlinfer, Arrow engine |" in table and "as fast" in table
+    assert "nan MB" not in tables[0]
     assert tables[3].count("x as fast") >= 2
     assert tables[4].count("x its time") >= 4
 

@@ -71,5 +71,5 @@ def test_a_damaged_file_is_one_clear_error(name, tmp_path):
         (tmp_path / f"{how}_{name}").write_bytes(part)
         with pytest.raises(InvalidModel, match=f"{how}_{name}"):
             # LightGBM reads some of them for minutes
-            sqlinfer.register("m", tmp_path / f"{how}_{name}", sample=X, registry=tmp_path / "models", time_limit=5)
+            sqlinfer.register("m", tmp_path / f"{how}_{name}", sample=X, registry=tmp_path / "models", time_limit=2)
     assert sqlinfer.Registry(tmp_path / "models").names() == []

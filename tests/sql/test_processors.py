@@ -320,6 +320,7 @@ def test_images_of_many_sizes_run_together(asked):
         np.testing.assert_array_equal(given, alone[i % len(IMAGES)])
 
 
+@pytest.mark.slow
 def test_what_is_too_large_between_two_passes_is_named(asked):
     high = Image.new("RGB", (1, 120_000))
     assert not asked(named("ViT", size=600, do_normalize=False), images=[high])[0].any()

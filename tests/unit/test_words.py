@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
+from functools import cache
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from sqlinfer.errors import RegistryError
 from sqlinfer.models.convert.sklearn.exact.table import Unsupported
 from sqlinfer.models.convert.sklearn.exact.texts import section_of
 from sqlinfer.runtime.words import PART, Words
+from tests.characters import EVERYTHING
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "words": {},
@@ -30,8 +31,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "characters": {"analyzer": "char"},
     "characters of words": {"analyzer": "char_wb"},
 }
-# All code points that a text may hold, in pieces between letters.
-EVERYTHING = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
 # The marks that stand between the parts.
 OURS = {"\ufffe", "\ufdd0", "\ufdd1"}
 TEXTS = [
@@ -43,8 +42,9 @@ TEXTS = [
 ]
 
 
-def cut_by(**options):
-    vectorizer = CountVectorizer(**options)
+@cache
+def cut_by(name):
+    vectorizer = CountVectorizer(**OPTIONS[name])
     section, _ = section_of(vectorizer)
     words = Words(json.dumps({"sections": [section]}).encode(), "words.json")
     return vectorizer, lambda text: [part for part in words.cut(text).split(PART)[1:] if part]
@@ -57,7 +57,7 @@ def own(vectorizer, text):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_texts_are_cut_alike(name):
-    vectorizer, cut = cut_by(**OPTIONS[name])
+    vectorizer, cut = cut_by(name)
     for text in TEXTS:
         expected = own(vectorizer, text)
         given = cut(text)
@@ -66,21 +66,20 @@ def test_texts_are_cut_alike(name):
         assert given == expected, text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["words", "without accents", "in ascii", "of ascii", "characters"])
 def test_every_character_is_cut_alike(name):
-    vectorizer, cut = cut_by(**OPTIONS[name])
+    vectorizer, cut = cut_by(name)
     analyze = vectorizer.build_analyzer()
     for start in range(0, len(EVERYTHING), 400):
         text = "".join(f"{char}xΣ{char} " for char in EVERYTHING[start : start + 400] if char not in OURS)
         assert cut(text) == analyze(text), hex(start)
 
 
-CUTS = {name: cut_by(**OPTIONS[name]) for name in ("words", "without accents", "single letters", "characters")}
-
-
 @given(st.text(alphabet=st.characters(exclude_characters=OURS, exclude_categories=["Cs"]), max_size=40))
 def test_any_text_is_cut_alike(text):
-    for vectorizer, cut in CUTS.values():
+    for name in ("words", "without accents", "single letters", "characters"):
+        vectorizer, cut = cut_by(name)
         assert cut(text) == own(vectorizer, text)
 
 

@@ -1,11 +1,13 @@
-"""Where a model's answer jumps between two rows of numbers, found by halving: the thresholds of trees that stand behind
-other steps. On the very place of a jump all ways to compute it are equally right, so the rows are a little beside."""
+"""Where a model's answer jumps between two rows of numbers, found by dividing the way ever finer: the thresholds of
+trees that stand behind other steps. On the very place of a jump all ways to compute it are equally right, so the rows
+are a little beside."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,9 @@ from sqlinfer.registration.trials.rows import LARGEST_WHOLE
 __all__ = ["rows_at_steps"]
 
 _PAIRS = 6
-_HALVINGS = 40
+# A question costs a framework much the same for one row as for many.
+_BETWEEN = np.arange(1, 8)[:, None] / 8
+_ROUNDS = 13
 # Relative to the way between the two rows. Whole numbers may be as near to a jump as they are to one another, which may
 # be less than singles tell apart; what a kernel rounds is not tried.
 _NEAREST, _FARTHEST, _OF_FRACTIONS = 1e-9, 1e-3, 1e-5
@@ -40,11 +44,11 @@ def rows_at_steps(
             right = right.set_column(i, table.schema.field(i), left.column(i))
     with suppress(Exception):  # a model that refuses such rows has none
         typical = typical_size(_telling(answers(table.slice(0, 50))))
-        return _halved(left, right, numbers, answers, partial(_differ, tolerance=tolerance, typical=typical))
+        return _closed_in(left, right, numbers, answers, partial(_differ, tolerance=tolerance, typical=typical))
     return []
 
 
-def _halved(
+def _closed_in(
     left: pa.Table,
     right: pa.Table,
     numbers: Sequence[int],
@@ -56,20 +60,25 @@ def _halved(
     beside = np.array([_beside(a, b) for a, b in zip(first.T, last.T, strict=True)])
     low, high = np.zeros(len(left)), np.ones(len(left))
 
-    def at(share: np.ndarray) -> pa.Table:
-        return _with(left, numbers, first + (last - first) * share)
+    def at(shares: np.ndarray) -> pa.Table:
+        """For each row of shares a row between each pair."""
+        values = first[:, None] + (last - first)[:, None] * shares
+        return _with(pa.concat_tables([left] * len(shares)), numbers, values.reshape(len(numbers), -1))
 
-    for _ in range(_HALVINGS):
+    for _ in range(_ROUNDS):
         if not differ(says_left, says_right).any():
             return []
-        middle = (low + high) / 2
-        says_middle = _telling(answers(at(middle)))
-        to_left = differ(says_left, says_middle)
-        low, high = np.where(to_left, low, middle), np.where(to_left, middle, high)
-        says_left = [a if stays else b for a, b, stays in zip(says_left, says_middle, to_left, strict=True)]
-        says_right = [b if moves else a for a, b, moves in zip(says_right, says_middle, to_left, strict=True)]
+        shares = low + (high - low) * _BETWEEN
+        between = _telling(answers(at(shares)))
+        says = [says_left, *(between[i : i + len(left)] for i in range(0, len(between), len(left))), says_right]
+        section = np.argmax([differ(a, b) for a, b in pairwise(says)], axis=0)  # the first in which it jumps
+        edges = np.vstack([low, shares, high])
+        pairs = range(len(left))
+        low, high = edges[section, pairs], edges[section + 1, pairs]
+        says_left = [says[s][i] for i, s in enumerate(section)]
+        says_right = [says[s + 1][i] for i, s in enumerate(section)]
     jumps = differ(says_left, says_right)
-    sides = (at(low - beside), at(high + beside))
+    sides = (at((low - beside)[None]), at((high + beside)[None]))
     rows = (zip(*(column.to_pylist() for column in side.columns), strict=True) for side in sides)
     return [row for side in rows for row, jump in zip(side, jumps, strict=True) if jump]
 

@@ -21,6 +21,7 @@ pub unsafe extern "C" fn sqlinfer_configure(
     home: *const c_char,
     onnxruntime: *const c_char,
     operators: *const c_char,
+    is_new: bool,
 ) {
     let _ = guard(|| {
         let text = |text: *const c_char| {
@@ -28,7 +29,7 @@ pub unsafe extern "C" fn sqlinfer_configure(
             (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
         };
         let given = [home, onnxruntime, operators].map(text);
-        let said = given.iter().any(Option::is_some).then_some(Given(given));
+        let said = given.iter().any(Option::is_some).then_some(Given { texts: given, is_new });
         give(text(marker).unwrap_or_default(), said);
         Ok(())
     });

@@ -1,7 +1,7 @@
 //! What belongs to one database: where its models and libraries are, taken once, and which versions its statements see.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -51,7 +51,11 @@ pub struct Taken {
 
 /// What the program that loads the extension says itself, so that no SQL can say otherwise.
 #[derive(Clone, Default)]
-pub struct Given(pub [Option<String>; 3]);
+pub struct Given {
+    pub texts: [Option<String>; 3],
+    /// The database has no functions but DuckDB's own.
+    pub is_new: bool,
+}
 
 /// By the name of a function that only the database has that it is meant for.
 static GIVEN: Mutex<Vec<(String, Given)>> = Mutex::new(Vec::new());
@@ -67,19 +71,20 @@ pub fn give(function: String, given: Option<Given>) {
     all.extend(given.map(|given| (function, given)));
 }
 
-pub fn given(functions: &HashSet<String>) -> Option<Given> {
-    let all = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
-    all.iter().find(|(function, _)| functions.contains(function)).map(|(_, given)| given.clone())
+/// What was given for a database by whether it has a function.
+pub fn given(has: impl Fn(&str) -> bool) -> Option<Given> {
+    let all = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    all.into_iter().find(|(function, _)| has(function)).map(|(_, given)| given)
 }
 
 impl Instance {
     pub fn new(given: Option<Given>, layouts: Layouts) -> Instance {
         let taken = given.map(|given| {
-            let [home, onnxruntime, operators] = given.0.clone();
+            let [home, onnxruntime, operators] = given.texts.clone();
             Arc::new(Taken {
                 registry: Registry::open(home.as_deref()),
                 libraries: Libraries::of(onnxruntime, operators),
-                settings: given.0.map(|text| Setting { text, is_own: false }),
+                settings: given.texts.map(|text| Setting { text, is_own: false }),
             })
         });
         let Layouts { interrupt_flag, typing, database, transaction } = layouts;

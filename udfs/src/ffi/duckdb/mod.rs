@@ -24,7 +24,7 @@ use libduckdb_sys::*;
 use self::call::{Answer, Function};
 use self::catalogue::Listed;
 use self::context::{Context, HOME, Value};
-use self::instance::{Given, Instance, Layouts};
+use self::instance::{Instance, Layouts};
 use self::layout::{DatabaseLayout, InterruptFlag, Layout, TransactionLayout};
 use self::types::{LogicalType, c_text, owned_text};
 use super::{duckdb_v2, library};
@@ -113,7 +113,14 @@ impl Connection {
         Context(context)
     }
 
-    /// The functions of ours that are there already.
+    /// Whether there is a function of no arguments. It is not called.
+    fn has(&self, function: &str) -> bool {
+        let query = c_text(&format!("DESCRIBE SELECT \"{function}\"()"));
+        // SAFETY: connection and query are valid, no result is asked for.
+        unsafe { duckdb_query(self.0, query.as_ptr(), ptr::null_mut()) == DuckDBSuccess }
+    }
+
+    /// The functions of ours that are there already. DuckDB takes long to list all that it has.
     fn functions(&self) -> HashSet<String> {
         let query = c"SELECT DISTINCT function_name FROM duckdb_functions() WHERE regexp_matches(function_name, \
                       '^(predict|infer|sqlinfer_)')";
@@ -141,13 +148,14 @@ impl Connection {
 
 /// `function`: one of DuckDB's own.
 fn register(connection: &Connection, database: duckdb_database, function: *const c_void) -> Result<()> {
-    let known = connection.functions();
-    let given = instance::given(&known);
+    let given = instance::given(|function| connection.has(function));
+    let is_new = given.as_ref().is_some_and(|given| given.is_new);
+    let known = if is_new { HashSet::new() } else { connection.functions() };
     let instance = match known.contains("sqlinfer_version").then(|| connection.instance()).flatten() {
         Some(instance) => instance,
         None => Arc::new(Instance::new(given.clone(), layouts(connection, database, function))),
     };
-    let Given([home, onnxruntime, operators]) = given.unwrap_or_default();
+    let [home, onnxruntime, operators] = given.unwrap_or_default().texts;
     register_setting(connection, HOME, "folder of the models of sqlinfer", home);
     let description = "path of libonnxruntime, which sqlinfer runs models with";
     register_setting(connection, library::SETTING, description, onnxruntime);

@@ -22,6 +22,7 @@ __all__ = ["section_of"]
 # As in runtime.words
 _PART = "\ufffe"
 _OURS = {"\ufffe", "\ufdd1", "\ufdd0"}
+_BLOCK = 256
 Ranges = list[list[int]]
 
 
@@ -102,7 +103,7 @@ def section_of(step: Any) -> tuple[dict[str, Any], Callable[[str], tuple[str, ..
         "sigma": _sigma() if step.lowercase else None,
         "words": None,
         "inside": step.analyzer == "char_wb",
-        "space": _ranges(_all(str.isspace)),
+        "space": _matched(re.compile(r"\s+")),
     }
     if step.analyzer != "word":
         return section, tuple
@@ -112,7 +113,7 @@ def section_of(step: Any) -> tuple[dict[str, Any], Callable[[str], tuple[str, ..
         "pattern": items,
         "starts": starts,
         "ends": ends,
-        "letters": _ranges(_all(re.compile(r"\w", pattern.flags & re.ASCII).match)),
+        "letters": _matched(re.compile(r"\w+", pattern.flags & re.ASCII)),
         "stop": sorted(step.get_stop_words() or ()),
     }
     if not any(first <= 32 <= last for ranges, _, _ in items for first, last in ranges):
@@ -122,9 +123,16 @@ def section_of(step: Any) -> tuple[dict[str, Any], Callable[[str], tuple[str, ..
     return section, lambda term: (term,)
 
 
-def _all(test: Callable[[str], Any]) -> Iterable[int]:
-    """The code points that pass; halves of others are none that a text of SQL has."""
-    return (code for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000 and test(chr(code)))
+@cache
+def _everything() -> tuple[str, str]:
+    """The code points that a text of SQL may have, below and above the halves of others."""
+    return "".join(map(chr, range(0xD800))), "".join(map(chr, range(0xE000, sys.maxunicode + 1)))
+
+
+def _matched(some: re.Pattern[str]) -> Ranges:
+    """The code points that a pattern matches one or more of."""
+    runs = (found[0] for part in _everything() for found in some.finditer(part))
+    return [[ord(run[0]), ord(run[-1])] for run in runs]
 
 
 def _ranges(codes: Iterable[int]) -> Ranges:
@@ -152,16 +160,18 @@ def _replaced(lower: bool, accents: str | None) -> dict[str, str]:
     def after(char: str) -> str:
         return stripped(char.lower() if lower else char)
 
-    return {str(code): after(chr(code)) for code in _all(lambda char: after(char) != char)}
+    blocks = (part[i : i + _BLOCK] for part in _everything() for i in range(0, len(part), _BLOCK))
+    changed = (char for block in blocks if after(block) != block for char in block)  # most scripts have nothing
+    return {str(ord(char)): text for char in changed if (text := after(char)) != char}
 
 
 @cache
 def _sigma() -> dict[str, Ranges]:
     """What decides the lower case of Σ, as this Python has it: the letters, and what stands between without a say."""
-    cased = list(_all(lambda char: (char + "Σ").lower()[-1] == "ς"))
-    known = set(cased)
-    ignorable = (code for code in _all(lambda char: ("A" + char + "Σ").lower()[-1] == "ς") if code not in known)
-    return {"cased": _ranges(cased), "ignorable": _ranges(ignorable)}
+    everything = "".join(_everything())
+    cased = {ord(char) for char in everything if (char + "Σ").lower()[-1] == "ς"}
+    either = {ord(char) for char in everything if ("A" + char + "Σ").lower()[-1] == "ς"}
+    return {"cased": _ranges(sorted(cased)), "ignorable": _ranges(sorted(either - cased))}
 
 
 def _parsed(pattern: re.Pattern[str]) -> tuple[list[Any], bool, bool]:
@@ -192,10 +202,10 @@ def _parsed(pattern: re.Pattern[str]) -> tuple[list[Any], bool, bool]:
             constants.ANY,
         ):
             raise refused
-        one = parser.SubPattern(parser.parse("", pattern.flags).state, inner)
-        test = compiler.compile(one, pattern.flags)
-        ranges = _ranges(_all(test.fullmatch))
-        items.append([ranges, int(least), None if most is constants.MAXREPEAT else int(most)])
+        state = parser.parse("", pattern.flags).state
+        repeat = (constants.MAX_REPEAT, (1, constants.MAXREPEAT, parser.SubPattern(state, inner)))
+        some = compiler.compile(parser.SubPattern(state, [repeat]), pattern.flags)
+        items.append([_matched(some), int(least), None if most is constants.MAXREPEAT else int(most)])
     if pattern.groups > 1 or not items or not sum(least for _, least, _ in items) or len(items) > 8:
         raise refused
     return items, starts, ends
