@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from operator import itemgetter
@@ -85,7 +85,7 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
     elif labels:
         original = _with_labels(original, labels)
     failure: SqlinferError | None = None
-    trials = Trials(original, sample, wishes.trials, nulls=wishes.null is None)
+    trials = Trials(original, sample, wishes.trials, nulls=_undecided(sample.table.column_names, wishes.null))
     guarded: list[tuple[int, Callable[[], None]]] = []
     for candidate in _converted(candidates, original.model):
         try:
@@ -313,9 +313,8 @@ def _prove_rows(
     calls = {call: how for call, how in signature.calls.items() if call in expected or call == "infer"}
     signature = with_label(replace(signature, calls=calls))
     signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
-    if wishes.null is None:
-        learning = _Learning(name, original, candidate, seen.session, graph.tolerance)
-        signature = learning.null_policies(signature, rows)
+    learning = _Learning(name, original, candidate, seen.session, graph.tolerance)
+    signature = learning.null_policies(signature, rows, _undecided(signature.feature_names, wishes.null))
     signature = replace(signature, batch=batch_rule(name, signature, seen, rows.table, wishes.together))
     if candidate.widest:
         most = max(1, min(_MOST_TEXTS if candidate.prepared else _MOST_ROWS, _MOST_NUMBERS // candidate.widest))
@@ -349,10 +348,10 @@ class _Learning:
     session: Session
     tolerance: float
 
-    def null_policies(self, signature: Signature, sample: Sample) -> Signature:
-        """Where the estimator answers, and the graph answers the same for some stand-in, that is the policy. An
-        estimator that refuses leaves the default: the answer is NULL. Where it answers and the graph does not answer
-        the same, a NULL is an error."""
+    def null_policies(self, signature: Signature, sample: Sample, undecided: Collection[str]) -> Signature:
+        """Of the ``undecided`` features. Where the estimator answers, and the graph answers the same for some stand-in,
+        that is the policy. An estimator that refuses leaves the default: the answer is NULL. Where it answers and the
+        graph does not answer the same, a NULL is an error."""
         whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
         rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
         others = list(signature.features)
@@ -360,6 +359,8 @@ class _Learning:
             others = [replace(f, null=NullPolicy("nan")) if f.type in _FLOATS else f for f in others]
         learnt: dict[str, NullPolicy] = {}
         for i, feature in enumerate(signature.features):
+            if feature.name not in undecided:
+                continue
             table = _without(rows.table, feature.name)
             try:
                 expected = self.original.answers(replace(sample, table=table))
@@ -385,6 +386,14 @@ class _Learning:
             own = self.candidate.missing.get(feature.name)
             return [NullPolicy("value", text) for text in (_TEXTS_FOR_NULL if own is None else (own,))]
         return [NullPolicy("value", _NO_CATEGORY)] if feature.type == "BIGINT" else []
+
+
+def _undecided(names: Sequence[str], given: str | Mapping[str, Any] | None) -> list[str]:
+    """The features of which the user has not said what NULL does."""
+    if isinstance(given, str):
+        return []
+    decided = {name.lower() for name in given or ()}
+    return [name for name in names if name.lower() not in decided]
 
 
 def _with_policies(signature: Signature, policies: Mapping[str, NullPolicy]) -> Signature:

@@ -152,7 +152,8 @@ def _trials(original: Original, sample: Sample, answers: Mapping[str, Sequence[A
     row = [*sample.table.slice(0, 1).to_pylist(), *(given[:1] for given in answers.values())]
     width = max(1, len(str(row)) // _DIGITS)
     count = min(most, _MOST_VALUES // width)
-    return Trials(original, sample, count if count >= _FEWEST else 0, typed=True, seconds=_SECONDS)
+    nulls, most = sample.table.column_names, count if count >= _FEWEST else 0
+    return Trials(original, sample, most, nulls=nulls, typed=True, seconds=_SECONDS)
 
 
 def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes, *, sums: bool = True) -> Opened:

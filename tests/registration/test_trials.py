@@ -17,6 +17,7 @@ from lightgbm import LGBMRegressor
 from sklearn.cluster import KMeans
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -210,7 +211,7 @@ def test_a_small_sample_has_the_same_guards(register, rows):
 def test_the_same_rows_each_time(iris):
     sample = Sample.of(iris.assign(town=["Bern", "Chur", None] * 50, visits=range(150)))
     known = Splits({"pl": [2.45, 4.75]}, ("Thun",), (3,))
-    made = [made_rows(sample, known, 400, True) for _ in range(2)]
+    made = [made_rows(sample, known, 400, sample.table.column_names) for _ in range(2)]
     assert [repr(batch.rows) for batch in made[0]] == [repr(batch.rows) for batch in made[1]]
     assert sum(len(batch.rows) for batch in made[0]) == 400
     values = {repr(value) for batch in made[0] for row in batch.rows for value in row.values}
@@ -260,3 +261,10 @@ def test_a_type_that_the_model_refuses_says_nothing_of_its_rows(tmp_path, engine
 def test_a_number_of_trials_that_cannot_be(register):
     with pytest.raises(sqlinfer.SqlinferError, match="trials=-1"):
         register(SAME_NUMBER, {"x": [1.5, 2.5]}, numbers(lambda x: x), trials=-1)
+
+
+def test_a_policy_for_one_feature_leaves_the_others_to_the_original(tmp_path):
+    sample = pd.DataFrame({"a": [None, 1.5, 2.0, 3.0], "n": [1.0, 2.0, 3.0, 4.0]})
+    model = make_pipeline(SimpleImputer(), LogisticRegression()).fit(sample, [True, False, True, False])
+    registered = sqlinfer.register("m", model, sample=sample, registry=tmp_path, null={"N": 7}, trials=TRIALS)
+    assert [str(f.null) for f in registered.manifest.signature.features] == ["nan", "7"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -56,8 +56,8 @@ class Guarded:
 
 class Trials:
     """The made-up rows of one registration, and what the original says of them; both are made once, for all
-    candidates. ``nulls``: NULLs are tried, too; not where the user has said what they do. ``typed``: numbers and texts
-    also in columns of DuckDB's other types. ``seconds``: rows that come later are not tried."""
+    candidates. ``nulls``: the features whose NULL is tried, too; not where the user has said what it does. ``typed``:
+    numbers and texts also in columns of DuckDB's other types. ``seconds``: rows that come later are not tried."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Trials:
         sample: Sample,
         count: int,
         *,
-        nulls: bool = True,
+        nulls: Collection[str],
         typed: bool = False,
         seconds: float = _SECONDS,
     ) -> None:

@@ -4,7 +4,7 @@ not show. The same sample and the same graph make the same rows."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby, pairwise, zip_longest
@@ -74,15 +74,15 @@ def made_rows(
     sample: Sample,
     splits: Splits,
     count: int,
-    nulls: bool,
+    nulls: Collection[str],
     more: Sequence[tuple[Any, ...]] = (),
     *,
     typed: bool = False,
 ) -> list[Batch]:
-    """At most ``count`` rows. ``nulls``: also some with NULL. ``more``: the rows to begin with, of doubles. ``typed``:
-    some in columns of other types."""
+    """At most ``count`` rows. ``nulls``: the features that are NULL in some. ``more``: the rows to begin with, of
+    doubles. ``typed``: some in columns of other types."""
     table = sample.table
-    odd = [_odd_values(table.column(i), name, splits, nulls) for i, name in enumerate(table.column_names)]
+    odd = [_odd_values(table.column(i), name, splits, name in nulls) for i, name in enumerate(table.column_names)]
     bases = _bases(table)
     drawn: dict[tuple[Any, ...], tuple[Made, tuple[pa.DataType, ...]]] = {}
     types_ = tuple(column.type for column in table.columns)
