@@ -97,7 +97,8 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
         store_proven(home, name, seen.graph, told, source, task_of(told), table, answers, opened.files, refusals)
 
     original = _as_it_came(probe, path.name, opened, seen, wishes)
-    rows = Sample(table.select(signature.feature_names)).spread(_ALONE)
+    most = int(_SECONDS / max(seen.session.seconds_per_row, 1e-9))
+    rows = Sample(table.select(signature.feature_names)).spread(min(_ALONE, max(most, 1)))
     expected = None if original is None else _own_answers(original, rows)
     if original is None or expected is None:
         store(signature)
@@ -105,7 +106,6 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     difference = compare(probe.answers(rows.table), expected, graph.tolerance)
     if not difference.passed:
         raise ProofFailed.of(name, difference.text)
-    most = int(_SECONDS / max(seen.session.seconds_per_row, 1e-9))
     trials = _trials(original, Sample(table.select(signature.feature_names)), answers, min(wishes.trials, most))
     candidate = Candidate(parse_model(seen.graph.content, path), (), "as it came")
     guarded = trials.guards(probe, candidate, answers, graph.tolerance)
@@ -119,7 +119,7 @@ def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, wishes:
     signature, graph = probe.signature, opened.graph
     pictures = any(isinstance(feature.prepare, ImagePreparation) for feature in signature.features)
     together = signature.batch.neighbours > 0 and signature.batch.most is None
-    if pictures or together or len(graph.content) > _LARGEST:
+    if opened.own is None or pictures or together or len(graph.content) > _LARGEST:
         return None
     step("loading the file as it came into ONNX Runtime")
     changes = Changes(graph, seen.parts, seen.outputs, wishes.layout.constants)

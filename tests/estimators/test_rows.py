@@ -380,7 +380,7 @@ def test_neighbours_that_tie_in_the_sample(tmp_path, iris, species, engine):
     assert len(answered) == 150 - of_sample.refused
     assert list(answered.values()) == model.predict(iris.iloc[list(answered)]).tolist()
     shown = CliRunner().invoke(main, ["show", "m", "--registry", str(tmp_path), "-f", "table"]).output
-    assert f"refused       {of_sample.refused} of 150 rows of the sample: more than 5 rows of training" in shown
+    assert f"{of_sample.refused} of 150 rows of the sample: more than 5 rows of training" in shown
 
 
 def test_a_sample_that_is_mostly_refused_is_no_proof(tmp_path):

@@ -38,7 +38,7 @@ def test_the_fields_are_those_that_are_documented(path):
     fields = json.loads(path.read_text(encoding="utf-8"))
     assert list(fields) == [
         "format", "name", "version", "created", "sha256", "source", "task", "features", "inputs", "outputs", "labels",
-        "calls", "batch", "kernel", "proof",
+        "calls", "batch", "kernel", "proof", "refusals",
     ]  # fmt: skip
     for field in fields:
         assert f"\n    {field} " in module.__doc__

@@ -27,21 +27,22 @@ __all__ = ["Labels", "Offered", "Opened", "Options", "attach_head", "labels_of",
 
 
 _PLAIN = Layout()
+_MOST_COPIED = 512 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A graph that is ready to be stored, its features, and the files that belong beside it.
 
-    ``own``: the file, or its graph with what the options ask for, before anything else was changed. ``unproven``: the
-    one score is a probability because its user says so.
+    ``own``: the file, or its graph with what the options ask for, before anything else was changed; None where
+    that is large. ``unproven``: the one score is a probability because its user says so.
     """
 
     graph: Graph
     features: list[Feature]
     labels: tuple[Label, ...]
     files: dict[str, bytes]
-    own: Path | bytes
+    own: Path | bytes | None
     unproven: bool = False
 
 
@@ -76,7 +77,7 @@ def open_file(
         if wants_image(options):
             pixels = attach_pixels(model, options, path)
         unproven = attach_head(model, options, tokens, classes, path)
-        if options or classes:
+        if (options or classes) and _is_small(model):
             own.CopyFrom(model)
 
     graph = inspect_file(path, layout, change, sums=sums)
@@ -91,8 +92,16 @@ def open_file(
     others = replace(graph, inputs=tuple(tensor for tensor in graph.inputs if tensor.name not in taken))
     forms = forms_of(others, len(names or sample or ()))
     features = choose([form.behind(prepared) for form in forms], names, sample, renamed)
-    asked = own.SerializeToString() if options or classes else path
+    asked = path if not (options or classes) else own.SerializeToString() or None
     return Opened(graph, features, classes, files, asked, unproven)
+
+
+def _is_small(model: onnx.ModelProto) -> bool:
+    """Whether there is room for another copy of it."""
+    try:
+        return bool(model.ByteSize() <= _MOST_COPIED)
+    except ValueError:  # it has no size that can be told
+        return False
 
 
 def _fitting(offered: Offered, graph: onnx.GraphProto) -> Offered:
