@@ -85,7 +85,7 @@ def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, eng
 
     Raises EngineError for what is no connection of DuckDB's own.
     """
-    if not isinstance(con, duckdb.DuckDBPyConnection):
+    if not issubclass(type(con), duckdb.DuckDBPyConnection):  # isinstance() holds for a Connection, too
         raise EngineError.no_connection(con)
     return _face(con, registry, engine, attached=True)
 
@@ -117,6 +117,12 @@ class Connection:
         self._fetchone = con.fetchone
         self._fetchmany = con.fetchmany
 
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """DuckDB's, which tools ask for by isinstance(); SQLAlchemy takes this connection as duckdb_engine wraps it:
+        ``create_engine("duckdb://", creator=lambda: duckdb_engine.ConnectionWrapper(con.cursor()))``."""
+        return type(self._con)
+
     @property
     def engine(self) -> str:
         """The engine that computes predictions: ``native`` or ``arrow``."""
@@ -128,9 +134,8 @@ class Connection:
 
     @property
     def raw(self) -> duckdb.DuckDBPyConnection:
-        """The connection below, for libraries that insist on DuckDB's own type: isinstance() does not hold for this
-        one. SQLAlchemy takes this one, as duckdb_engine wraps connections:
-        ``create_engine("duckdb://", creator=lambda: duckdb_engine.ConnectionWrapper(sqlinfer.connect()))``."""
+        """The connection below, for what takes DuckDB's own object alone: ``duckdb.execute(…, connection=con.raw)``.
+        Its SQL is as after a plain LOAD, with the native engine."""
         return self._con
 
     def execute(self, query: Any, parameters: Any = None) -> Connection:

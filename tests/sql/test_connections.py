@@ -95,6 +95,14 @@ def test_attach_to_somebody_elses_connection(registry, engine):
     assert plain.execute("SELECT predict_width(1) > 0").fetchall() == [(True,)]
 
 
+def test_who_asks_takes_it_for_duckdbs_own(con):
+    for connected in (con, con.cursor()):
+        assert isinstance(connected, duckdb.DuckDBPyConnection)
+        assert isinstance(connected, sqlinfer.Connection)
+    with pytest.raises(EngineError, match=r"of DuckDB's own, not a sqlinfer\.connection\.Connection"):
+        sqlinfer.attach(con)
+
+
 def test_functions_outlive_the_cursor_that_brought_them(registry, engine):
     plain = unsigned()
     con = attach(plain.cursor(), registry, engine)
