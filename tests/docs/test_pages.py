@@ -70,9 +70,8 @@ def test_a_block_that_nothing_runs_is_an_error():
 
 
 def test_output_stands_right_behind_its_block():
-    markdown = (
-        "```sql\nSELECT 1\n```\n\n```text\n1\n```\n```text\n2\n```\n```python torch\nx\n```\nand\n```text\n3\n```\n"
-    )
+    blocks = ("sql\nSELECT 1", "text\n1", "text\n2", "python torch\nx", "and", "text\n3")
+    markdown = "\n".join(block if block == "and" else f"```{block}\n```\n" for block in blocks)
     first, second = blocks_of("p.md", markdown)
     assert (first.language, first.code, first.shown) == ("sql", "SELECT 1", "1")
     assert (second.language, second.needs, second.shown) == ("python", "torch", None)
