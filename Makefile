@@ -17,7 +17,7 @@ MAKEFLAGS += --jobs=2
 # The tests' processes have all cores already: threads that wait for one another double the time of small models.
 test test-fast floors pythons: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-fast check floors pythons native bench clean
+.PHONY: demo test test-fast check floors wheel pythons native bench clean
 
 # with the native extension where it is built; it takes longer to build than all the rest
 demo: $(VENV)/demo
@@ -40,7 +40,12 @@ check: $(VENV)/ready
 floors: $(FLOORS)/ready $(NATIVE)
 	$(FLOORS)/bin/python $(PYTEST) --fast $(OLDEST) -W ignore::DeprecationWarning -W ignore::FutureWarning
 
-pythons: $(VENV)/ready $(NATIVE)
+# dist/: what a user installs, with the extension inside
+wheel:
+	.ci/wheel
+
+# a bare environment of each with the wheel
+pythons: wheel
 	.ci/pythons 3.11 3.12 3.13
 
 native:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -24,6 +25,14 @@ def test_links_lead_somewhere():
     links = re.findall(r"\]\(([^)#]+)\)", README)
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_extras_are_there():
+    (listed,) = re.findall(r"other models take ([^.]+)\.", README)
+    named = {"sklearn", *re.findall(r"`(\w+)`", listed)}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    inner = {"demo", "examples", "operators", "test", "dev"}  # of the repository itself, or for a few graphs
+    assert named == set(project["optional-dependencies"]) - inner
 
 
 def test_commands_are_there():

@@ -221,7 +221,8 @@ def _installation(registry: str | None) -> list[tuple[str, str]]:
     ]
     with sqlinfer.connect(registry=store) as con:
         lines.append(("engine", f"{con.engine}{_why(con.engine)}"))
-    lines.append(("registry", f"{store.home} ({len(store.names())} models)"))
+    count = len(store.names())
+    lines.append(("registry", f"{store.home} ({count} model{'' if count == 1 else 's'})"))
     return lines
 
 

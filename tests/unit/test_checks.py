@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from tests import conftest
 from tests.engines import REQUIRED, native_problem
@@ -78,3 +80,27 @@ def test_the_run_makes_every_check():
         "floors",
         "pythons",
     ]
+
+
+@pytest.mark.parametrize("path", [".ci/run", ".github/workflows/release.yml", "CONTRIBUTING.md", "README.md", "docs"])
+def test_what_is_made_can_be_made(path):
+    place = ROOT / path
+    texts = [file.read_text(encoding="utf-8") for file in ([place] if place.is_file() else place.glob("*.md"))]
+    made = {target for text in texts for target in re.findall(r"(?:^ +|^|run: |`)make ([\w-]+)", text, re.MULTILINE)}
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    known = {target for line in re.findall(r"^([\w -]+):(?!=)", makefile, re.MULTILINE) for target in line.split()}
+    assert made <= known
+    assert made or path == "docs"
+
+
+def test_a_wheel_is_tried_where_it_was_built():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8"))["jobs"]
+    assert jobs["wheel"]["strategy"]["matrix"]["system"] == jobs["try"]["strategy"]["matrix"]["system"]
+    assert "make wheel" in [step.get("run") for step in jobs["wheel"]["steps"]]
+    assert any(step.get("run", "").startswith(".ci/pythons ") for step in jobs["try"]["steps"])
+
+
+def test_hooks_are_our_own():
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert {repository["repo"] for repository in config["repos"]} == {"local"}
+    assert [hook["id"] for hook in config["repos"][0]["hooks"]] == ["ruff", "ruff-format", "mypy", "cargo-fmt"]
