@@ -101,7 +101,10 @@ class PlainRun:
 
     def _fed(self, tensor: Tensor, value: np.ndarray) -> np.ndarray:
         axis = self._changes.graph.row_axes[0][tensor.name]
-        value = value[0] if axis is None else np.moveaxis(np.repeat(value, tensor.shape[0] or 1, axis=0), 0, axis)
+        if axis is None:
+            value = value[:1].reshape(value.shape[1:])  # also of one text, which is to stay an array
+        else:
+            value = np.moveaxis(np.repeat(value, tensor.shape[0] or 1, axis=0), 0, axis)
         return np.ascontiguousarray(value).astype(self._dtypes[tensor.name], copy=False).reshape(value.shape)
 
     def _constant(self, name: str, given: Any) -> np.ndarray:

