@@ -350,6 +350,14 @@ def test_layers_behind_the_pooling_are_those_of_the_folder(folder, connected, ac
         ("3_Dense/config.json", {"use_residual": True}, "use_residual is True"),
         ("3_Dense/config.json", {"in_features": 2, "out_features": 1}, "model.safetensors, the weights of a Dense"),
         ("tokenizer_config.json", {"do_lower_case": "x"}, "do_lower_case is 'x' in tokenizer_config.json"),
+        ("tokenizer_config.json", {"tokenizer_class": "BertTokenizerFast"},
+         "do_lower_case is True by default of the tokenizer_class"),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"9": {"content": "zzz"}}},
+         "the token 'zzz' of added_tokens_decoder"),
+        ("sentence_bert_config.json", {"tokenizer_args": {"add_prefix_space": True}},
+         "tokenizer_args with add_prefix_space"),
+        ("sentence_bert_config.json", {"processor_kwargs": {"model_max_length": 6, "use_fast": True}},
+         "processor_kwargs with model_max_length"),
     ],
 )  # fmt: skip
 def test_what_a_folder_of_sentence_transformers_does_besides_is_refused(folder, tmp_path, file, content, says):
@@ -361,6 +369,29 @@ def test_what_a_folder_of_sentence_transformers_does_besides_is_refused(folder, 
     files.write(file, content)
     with pytest.raises(InvalidModel, match=says):
         sqlinfer.register("m", files.path, registry=tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("inside", "config", "says"),
+    [
+        (False, {"add_prefix_space": True}, "add_prefix_space is True in tokenizer_config.json"),
+        (True, {"model_max_length": 8}, "add_prefix_space is False by default of the tokenizer_class"),
+        (True, {"add_prefix_space": True}, None),
+        (False, {}, None),
+    ],
+)
+def test_a_space_before_a_text_is_said_alike(folder, tmp_path, inside, config, says):
+    """Where they differ, transformers has another tokenizer than the programs that read tokenizer.json."""
+    files = folder()
+    spelled = json.loads((files.path / "tokenizer.json").read_text())
+    bytes_ = {"type": "ByteLevel", "add_prefix_space": inside, "trim_offsets": True, "use_regex": True}
+    files.write("tokenizer.json", {**spelled, "pre_tokenizer": bytes_})
+    files.write("tokenizer_config.json", config)
+    if says is None:
+        sqlinfer.register("m", files.path, registry=tmp_path / "r", pool="mean")
+        return
+    with pytest.raises(InvalidModel, match=says):
+        sqlinfer.register("m", files.path, registry=tmp_path / "r", pool="mean")
 
 
 def test_texts_are_made_lower_case_and_cut_as_the_folder_says(folder, connected):

@@ -23,6 +23,11 @@ _NORMALIZING = {
     "strip_accents": "strip_accents",
     "tokenize_chinese_chars": "handle_chinese_chars",
 }
+# The families whose classes have these defaults.
+_BERTS = {"Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "Funnel", "LayoutLM", "MPNet"}
+_BERTS_OWN = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
+# How an added token is found in a text.
+_MATCHING = ("lstrip", "rstrip", "single_word", "normalized")
 # Tokenizers without a limit of their own say 10^30.
 _NO_LIMIT = 10**6
 
@@ -138,7 +143,7 @@ def _text_options(folder: Path) -> Offered:
     known = next((limit for limit in limits if isinstance(limit, int) and limit < _NO_LIMIT), None)
     if known is not None:
         options["max_length"] = known
-    _require_one_normalizer(folder)
+    _require_one_tokenizer(folder)
     config = _json(folder / "tokenizer_config.json")
     if "truncation_side" in config:
         options["cut_left"] = config["truncation_side"] == "left"
@@ -152,17 +157,38 @@ def _text_options(folder: Path) -> Offered:
     return options
 
 
-def _require_one_normalizer(folder: Path) -> None:
-    """transformers lets tokenizer_config.json change what tokenizer.json says of words; other programs do not."""
-    config = _json(folder / "tokenizer_config.json")
-    normalizer = _json(folder / "tokenizer.json").get("normalizer") or {}
+def _require_one_tokenizer(folder: Path) -> None:
+    """transformers lets tokenizer_config.json, and the defaults of its tokenizer_class, change what tokenizer.json
+    says; other programs do not."""
+    if not (folder / "tokenizer_config.json").is_file():
+        return
+    config, fields = _json(folder / "tokenizer_config.json"), _json(folder / "tokenizer.json")
+    normalizer, cut = fields.get("normalizer") or {}, fields.get("pre_tokenizer") or {}
     berts = [n for n in (normalizer, *normalizer.get("normalizers", ())) if n.get("type") == "BertNormalizer"]
+    family = str(config.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
+    meant = {**(_BERTS_OWN if family in _BERTS else {}), **config}
     for name, field in _NORMALIZING.items():
-        if berts and name in config and config[name] != berts[0].get(field):
+        if berts and name in meant and meant[name] != berts[0].get(field):
+            raise _two_ways(folder, name, meant[name], field, berts[0].get(field), said=name in config)
+    name, space = "add_prefix_space", config.get("add_prefix_space", False)
+    if name in cut and bool(cut[name]) != bool(space):
+        raise _two_ways(folder, name, space, name, cut[name], said=name in config)
+    added = {token.get("content"): token for token in fields.get("added_tokens", ())}
+    for token in (config.get("added_tokens_decoder") or {}).values():
+        known = added.get(token.get("content"))
+        if known is None or any(known.get(key) != token[key] for key in _MATCHING if key in token):
             raise InvalidModel(
-                f"{folder}: {name} is {config[name]!r} in tokenizer_config.json, and {field} is "
-                f"{berts[0].get(field)!r} in tokenizer.json: make both say the same"
+                f"{folder}: the token {token.get('content')!r} of added_tokens_decoder in tokenizer_config.json is not "
+                "among the added_tokens of tokenizer.json, or not with the same properties: save the tokenizer anew, "
+                "so that both say the same"
             )
+
+
+def _two_ways(folder: Path, name: str, value: object, field: str, other: object, *, said: bool) -> InvalidModel:
+    where = "in tokenizer_config.json" if said else "by default of the tokenizer_class in tokenizer_config.json"
+    return InvalidModel(
+        f"{folder}: {name} is {value!r} {where}, and {field} is {other!r} in tokenizer.json: make both say the same"
+    )
 
 
 def _image_options(folder: Path) -> Options:

@@ -39,6 +39,8 @@ _USUAL: dict[str, tuple[Any, ...]] = {
 _DENSE = {"in_features", "out_features", "bias", "activation_function"}
 _BERT = {"max_seq_length", "do_lower_case", "model_args", "config_args", "tokenizer_args", "modality_config"}
 _BERT |= {"model_kwargs", "config_kwargs", "processor_kwargs", "unpad_inputs"}
+# Where a tokenizer is loaded from, and not what it does.
+_LOADING = {"trust_remote_code", "use_fast", "revision", "local_files_only"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,9 @@ def read_sentences(folder: Path) -> Sentences:
     """Raises InvalidModel, with the name of what is not known."""
     bert = _object(folder / "sentence_bert_config.json")
     _require_known(folder / "sentence_bert_config.json", bert, _BERT)
+    for name in ("tokenizer_args", "processor_kwargs"):
+        if changing := sorted(set(bert.get(name) or {}) - _LOADING):
+            raise _refused(folder / "sentence_bert_config.json", f"{name} with {', '.join(changing)}")
     _require_no_prompt(folder / "config_sentence_transformers.json")
     pooling, steps = folder / "1_Pooling" / "config.json", list[Dense | str]()
     for module in _modules(folder / "modules.json"):
