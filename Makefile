@@ -9,8 +9,7 @@ RUST := udfs/build.py udfs/Cargo.toml udfs/Cargo.lock $(shell find udfs/src -nam
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 PYTEST := -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 # What meets each of the packages that have a lowest version.
-OLDEST := tests/estimators tests/cli tests/faces tests/test_readme.py \
-	$(addprefix tests/unit/test_,convert.py foreign_files.py) \
+OLDEST := tests/estimators tests/cli tests/faces tests/unit/test_convert.py \
 	$(addprefix tests/sql/test_,answers.py texts.py images.py nulls.py operators.py relations.py rows.py types.py)
 # cargo compiles while pip downloads and installs
 MAKEFLAGS += --jobs=2
@@ -39,6 +38,7 @@ check: $(VENV)/ready
 # the oldest versions that pyproject.toml allows; what they call deprecated is no news
 floors: $(FLOORS)/ready $(NATIVE)
 	$(FLOORS)/bin/python $(PYTEST) --fast $(OLDEST) -W ignore::DeprecationWarning -W ignore::FutureWarning
+	$(FLOORS)/bin/python $(PYTEST) tests/test_readme.py tests/unit/test_foreign_files.py -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 # dist/: what a user installs, with the extension inside
 wheel:

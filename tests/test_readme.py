@@ -9,10 +9,13 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_ten_lines_print_what_is_shown(tmp_path):
     code, shown = re.search(r"```python\n(.*?)```\s+```text\n(.*?)```", README, re.DOTALL).groups()
     environment = {**os.environ, "SQLINFER_HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"}

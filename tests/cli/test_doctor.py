@@ -71,6 +71,7 @@ def test_a_file_that_needs_nothing(run, examine, negate, home):
     assert not home.exists(), "the doctor only looks"
 
 
+@pytest.mark.slow
 def test_as_a_table(run, negate):
     lines = dict(line.split(None, 1) for line in run("doctor", negate, "-f", "table").stdout.splitlines())
     assert lines["input"] == "x float32[n, 1]" and lines["takes"] == "x FLOAT" and lines["predict()"] == "FLOAT"

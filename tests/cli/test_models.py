@@ -85,6 +85,7 @@ def test_images_by_options(run, onnx_file, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.slow
 def test_a_pickle_with_a_sample_file(run, tmp_path, estimators, suffix):
     model, rows = estimators["iris"]
     (tmp_path / "iris.pkl").write_bytes(pickle.dumps(model))

@@ -22,6 +22,7 @@ WITHOUT_CODE = {"differences.md"}
 
 @pytest.mark.skipif(native_problem() is not None, reason="the pages tell of the native engine")
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.slow
 def test_a_page(name, page):
     blocks = [block for block in BLOCKS[name] if not block.needs]
     assert bool(blocks) == (name not in WITHOUT_CODE)
@@ -30,6 +31,7 @@ def test_a_page(name, page):
 
 
 @pytest.mark.parametrize("block", ALONE, ids=lambda block: f"{block.place}:{block.needs}")
+@pytest.mark.slow
 def test_a_block_that_needs_a_package(block, page):
     if find_spec(block.needs) is None:
         pytest.skip(f"{block.needs} is not installed")

@@ -190,6 +190,7 @@ SAME_BITS = {
 
 
 @pytest.mark.parametrize("kind", SAME_BITS)
+@pytest.mark.slow
 def test_no_thread_batch_or_engine_changes_a_bit(registered, kind):
     made = SAME_BITS[kind]
     element = made.graph.input[0].type.tensor_type.elem_type

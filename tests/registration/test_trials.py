@@ -263,6 +263,7 @@ def test_a_number_of_trials_that_cannot_be(register):
         register(SAME_NUMBER, {"x": [1.5, 2.5]}, numbers(lambda x: x), trials=-1)
 
 
+@pytest.mark.slow
 def test_a_policy_for_one_feature_leaves_the_others_to_the_original(tmp_path):
     sample = pd.DataFrame({"a": [None, 1.5, 2.0, 3.0], "n": [1.0, 2.0, 3.0, 4.0]})
     model = make_pipeline(SimpleImputer(), LogisticRegression()).fit(sample, [True, False, True, False])

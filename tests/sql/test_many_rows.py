@@ -110,6 +110,7 @@ def test_one_row_and_none(wide):
     assert alone == pytest.approx(among)
 
 
+@pytest.mark.slow
 def test_frames_of_every_size(registry, engine):
     """One more and one less than DuckDB's vectors hold."""
     with sqlinfer.connect(registry=registry, engine=engine) as con:

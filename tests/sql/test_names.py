@@ -57,6 +57,7 @@ def samples(tmp_path):
     yield from (dict(TURNED), tmp_path / "s.csv", tmp_path / "s.parquet")
 
 
+@pytest.mark.slow
 def test_a_sample_is_read_by_the_names_of_the_file(asked, tmp_path):
     for sample in samples(tmp_path):
         for graph, metadata in ((TWO_INPUTS, None), (MATRIX, ["age", "income"])):

@@ -15,6 +15,8 @@ from tests.processes import HANG
 from tests.tools.conftest import PACKAGES
 from tests.tools.pages import readme_sql
 
+pytestmark = pytest.mark.slow
+
 README = readme_sql()
 TYPES = f"SELECT typeof(COLUMNS(*)) FROM ({README}) LIMIT 1"
 NAMES = """SELECT predict('species', petal_width := 0.2, petal_length := 1.4, sepal_width := 3.5, sepal_length := 5.1)
