@@ -10,6 +10,8 @@ import pytest
 
 import sqlinfer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def wide(registry, engine):
@@ -24,7 +26,6 @@ def wide(registry, engine):
         yield con
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["churn", "risk", "offer"])
 def test_every_row_gets_its_own_answer(wide, estimators, name):
     model, sample = estimators[name]
@@ -110,7 +111,6 @@ def test_one_row_and_none(wide):
     assert alone == pytest.approx(among)
 
 
-@pytest.mark.slow
 def test_frames_of_every_size(registry, engine):
     """One more and one less than DuckDB's vectors hold."""
     with sqlinfer.connect(registry=registry, engine=engine) as con:

@@ -9,6 +9,8 @@ import pytest
 from tests.tools.conftest import PACKAGES
 from tests.tools.pages import ROOT, pages
 
+pytestmark = pytest.mark.slow
+
 PAGES = pages((ROOT / "docs" / "tools.md").read_text(encoding="utf-8"))
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.processes import HANG
 
+pytestmark = pytest.mark.slow
+
 # The first has asked when the second asks, and fetches when the second has its rows.
 PROGRAM = """
 import json, sys, threading

@@ -20,6 +20,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 import sqlinfer
 from sqlinfer.errors import ConversionFailed, InvalidModel, SqlinferError, UntrustedModel
 
+pytestmark = pytest.mark.slow
+
 RANDOM = np.random.default_rng(3)
 X = pd.DataFrame(RANDOM.normal(size=(200, 3)), columns=["a", "b", "c"])
 Y = X["a"] * 2 - X["b"]
@@ -120,7 +122,6 @@ def test_dumps_that_are_no_models(said, tmp_path):
     assert "save_model('model.txt')" in said(tmp_path / "trees.json", sample=X)
 
 
-@pytest.mark.slow
 def test_the_command_for_a_catboost_model_as_json_makes_one_that_registers(said, tmp_path):
     model = CatBoostRegressor(iterations=5, verbose=0, allow_writing_files=False).fit(X, Y)
     model.save_model(str(tmp_path / "m.json"), format="json")
@@ -181,7 +182,6 @@ def save(model, path):
 
 
 @pytest.mark.parametrize("name", SAVED)
-@pytest.mark.slow
 def test_boosters_that_know_their_features_need_no_sample(tmp_path, name, engine):
     model = SAVED[name](tmp_path / name)
     stored = sqlinfer.register("m", tmp_path / name, registry=tmp_path / "registry")
@@ -205,7 +205,6 @@ class Own(LinearRegression):
     """A type that skops does not know."""
 
 
-@pytest.mark.slow
 def test_a_file_of_skops(tmp_path):
     io = pytest.importorskip("skops.io")
     model = LogisticRegression().fit(X, np.where(Y > 0, "yes", "no"))
