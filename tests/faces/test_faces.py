@@ -186,6 +186,8 @@ def test_answers_of_one_model(face, sql, rows):
         ("SELECT predict_proba('iris', sl, sw, pl, pw, sl::VARCHAR) FROM iris", "the class must be a constant"),
         (f"SELECT predict_proba('churn', {CUSTOMER}, 'maybe')", "has no class 'maybe'"),
         ("SELECT predict_proba('width', 1)", "has no predict_proba()"),
+        ("FROM predict('iris', 'rows.parquet')", "is no table: write SELECT *, predict('iris', t) FROM"),
+        ("FROM infer('iris', 'rows.parquet')", "is no table: write SELECT *, infer('iris', t) FROM"),
     ],
 )
 def test_errors(face, sql, says):
@@ -355,7 +357,7 @@ def test_models_that_come_later(tmp_path, onnx_file, refresh):
 @native
 @pytest.mark.skipif(IS_1, reason="API v1 has no place for them")
 def test_functions_describe_themselves(plain):
-    ask = "SELECT parameters, description FROM duckdb_functions() WHERE function_name = ?"
+    ask = "SELECT parameters, description FROM duckdb_functions() WHERE function_name = ? AND function_type = 'scalar'"
     ((parameters, description),) = plain.execute(ask, ["predict_iris"]).fetchall()
     assert parameters == [] and "sl DOUBLE, sw DOUBLE, pl DOUBLE, pw DOUBLE" in description
     ((parameters, description),) = plain.execute(ask, ["predict"]).fetchall()

@@ -31,6 +31,14 @@ pub fn no_model_named(function: &str) -> Error {
     Error(format!("{function}() needs the name of a model, such as {function}('churn')"))
 }
 
+pub fn no_table(function: &str, reference: &str) -> Error {
+    let reference = reference.replace('\'', "''");
+    Error(format!(
+        "{function}() answers a value for each row, and is no table: write SELECT *, {function}('{reference}', t) FROM \
+         a_table t; a_table may be a file, such as 'rows.parquet', or a query in parentheses"
+    ))
+}
+
 pub fn subquery(call: &str) -> Error {
     Error(format!(
         "{call}: an argument holds a subquery, which DuckDB does not show to extensions; put it into FROM, such as \

@@ -14,7 +14,8 @@ use super::types::{LogicalType, c_text, report};
 use super::writing::{Places, Values, Write, Writes, written};
 use super::{Typing, dropped, guard};
 use crate::core::catalogue::{self, Table};
-use crate::core::error::{Error, Result, no_model_named};
+use crate::core::error::{Error, Result, no_model_named, no_table};
+use crate::core::manifest::CALLS;
 use crate::core::reference::Reference;
 use crate::core::sqltype::{Plain, SqlType};
 use crate::core::tensor::{Buffer, Texts};
@@ -33,16 +34,31 @@ pub enum Listed {
     /// Of the model that is the argument; so are the functions.
     Features,
     Functions,
+    /// Nothing: who takes a call for a table is told how it is written.
+    Call(&'static str),
 }
 
 impl Listed {
-    pub const ALL: [Listed; 3] = [Listed::Models, Listed::Features, Listed::Functions];
+    pub fn all() -> impl Iterator<Item = Listed> {
+        let calls = CALLS.into_iter().map(Listed::Call);
+        [Listed::Models, Listed::Features, Listed::Functions].into_iter().chain(calls)
+    }
+
+    /// Texts, as many.
+    pub fn parameters(self) -> usize {
+        match self {
+            Listed::Models => 0,
+            Listed::Features | Listed::Functions => 1,
+            Listed::Call(_) => 2,
+        }
+    }
 
     pub fn name(self) -> &'static str {
         match self {
             Listed::Models => "sqlinfer_models",
             Listed::Features => "sqlinfer_features",
             Listed::Functions => "sqlinfer_functions",
+            Listed::Call(call) => call,
         }
     }
 }
@@ -71,16 +87,16 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
             duckdb_bind_get_extra_info(info).cast::<Function>().as_ref()
         };
         let function = function.ok_or_else(|| Error("no function".to_string()))?;
-        let registry = &function.instance.take(&Context(context))?.registry;
-        let reference = || {
-            // SAFETY: the info is valid; the value is ours, and null where there is none.
-            let given = Value(unsafe { duckdb_bind_get_parameter(info, 0) }).text();
-            Reference::parse(&given.ok_or_else(|| no_model_named(function.listed.name()))?)
-        };
+        let context = Context(context);
+        let registry = &function.instance.take(&context)?.registry;
+        // SAFETY: the info is valid; the value is ours, and null where there is none.
+        let given = || Value(unsafe { duckdb_bind_get_parameter(info, 0) }).text();
+        let reference = || Reference::parse(&given().ok_or_else(|| no_model_named(function.listed.name()))?);
         let table = match function.listed {
             Listed::Models => catalogue::models(registry)?,
             Listed::Features => catalogue::features(registry, &reference()?)?,
             Listed::Functions => catalogue::functions(registry, &reference()?)?,
+            Listed::Call(call) => return Err(no_table(call, &given().unwrap_or_default())),
         };
         for (name, values) in &table {
             let sql_type = match values {

@@ -161,8 +161,11 @@ fn register(connection: &Connection, database: duckdb_database, function: *const
     register_setting(connection, library::SETTING, description, onnxruntime);
     let description = "path of a library of operators that ONNX Runtime itself has not";
     register_setting(connection, library::OPERATORS_SETTING, description, operators);
-    for listed in Listed::ALL.into_iter().filter(|listed| !known.contains(listed.name())) {
-        register_table(connection, listed, &instance)?;
+    for listed in Listed::all().filter(|listed| !known.contains(listed.name())) {
+        let is_a_call = matches!(listed, Listed::Call(_));
+        if !is_a_call || instance.typing.is_ok() {
+            register_table(connection, listed, &instance)?;
+        }
     }
     if !known.contains("sqlinfer_version") {
         register_version(connection, &instance)?;
@@ -308,9 +311,7 @@ fn register_table(connection: &Connection, listed: Listed, instance: &Arc<Instan
         let extra = Box::into_raw(Box::new(catalogue::Function { listed, instance: instance.clone() }));
         duckdb_table_function_set_extra_info(function, extra.cast(), Some(catalogue::drop_function));
         duckdb_table_function_set_name(function, name.as_ptr());
-        if listed != Listed::Models {
-            duckdb_table_function_add_parameter(function, text.0);
-        }
+        (0..listed.parameters()).for_each(|_| duckdb_table_function_add_parameter(function, text.0));
         duckdb_table_function_set_bind(function, Some(catalogue::bind));
         duckdb_table_function_set_init(function, Some(catalogue::init));
         duckdb_table_function_set_function(function, writing::table(catalogue::execute));
