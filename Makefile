@@ -25,7 +25,7 @@ demo: $(VENV)/demo
 test: $(VENV)/ready $(NATIVE)
 	$(BIN)/python $(PYTEST) tests
 
-# something of everything, on both engines, in a minute
+# something of everything, on the engines in turn, in about a minute
 test-fast: $(VENV)/ready $(NATIVE)
 	$(BIN)/python $(PYTEST) --fast tests
 
