@@ -43,6 +43,7 @@ def test_options_of_registration(run, two, home):
     assert (feature.name, str(feature.null)) == ("amount", "error")
 
 
+@pytest.mark.slow
 def test_null_policies_by_feature(run, onnx_file, home):
     file = onnx_file("(float[n, 2] x) => (float[n, 2] y) { y = Neg(x) }")
     run("register", "m", file, "--features", "a, b", "--null", "a=nan", "--null", "b=7")

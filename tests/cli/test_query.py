@@ -345,6 +345,7 @@ def test_a_file_keeps_its_mode_and_a_link_its_file(run, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="the system has no such device")
+@pytest.mark.slow
 def test_standard_output_is_a_file(process):
     running = process("query", "SELECT 1 AS x", "-f", "csv", "-o", "/dev/stdout", stdout=subprocess.PIPE)
     assert running.communicate(timeout=HANG)[0] == "x\n1\n"

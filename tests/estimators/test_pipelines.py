@@ -78,6 +78,7 @@ def test_columns_of_singles_are_scaled_in_singles(scaler, trees, engine, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["boosting", "forest"])
+@pytest.mark.slow
 def test_a_score_is_the_same_in_every_run(name, engine, tmp_path):
     model = CLASSIFIERS[name].fit(X, THREE)
     with registered(model, X, tmp_path, engine) as con:

@@ -132,6 +132,7 @@ MODELS = {
     "encoder", [ONE_HOT(), ONE_HOT(handle_unknown="ignore", drop="first"), preprocessing.OrdinalEncoder()], ids=str
 )
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.slow
 def test_rows_behind_columns(asked, name, encoder):
     model = pipeline.make_pipeline(columns(encoder), MODELS[name]).fit(X, Y)
     assert_same(asked(model, X.head(20), STRANGE), own(model, STRANGE))
@@ -224,6 +225,7 @@ def test_a_row_of_zeros_has_no_length(asked, norm):
     assert_same(asked(model, rows + 1, rows), own(model, rows))
 
 
+@pytest.mark.slow
 def test_zeros_that_are_not_stored_are_missing_to_xgboost(asked):
     model = pipeline.make_pipeline(columns(ONE_HOT(handle_unknown="ignore")), XGBClassifier(n_estimators=8))
     model[0].set_params(sparse_threshold=1.0)
@@ -256,6 +258,7 @@ def test_a_sample_of_five_rows_proves_the_whole_model(asked, name):
     assert asked(model, NUMBERS.head(5), NUMBERS.head(80)) == model.predict(NUMBERS.head(80)).ravel().tolist()
 
 
+@pytest.mark.slow
 def test_neighbours_that_are_as_near_as_others_are_refused(asked):
     """Which of them count is up to how scikit-learn's search went."""
     rows = pd.DataFrame({"a": [0.0, 1.0, 1.0, 5.0, 9.0], "b": [0.0] * 5})

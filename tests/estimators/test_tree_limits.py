@@ -69,6 +69,7 @@ def write(path, outputs, attributes):
 
 
 @pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.slow
 def test_a_file_is_refused(tmp_path, kind):
     outputs, attributes, why = REFUSED[kind]
     write(tmp_path / "m.onnx", outputs, attributes)

@@ -138,6 +138,7 @@ def test_texts_that_are_answered_otherwise(register, tmp_path, kind):
         assert sqlinfer.verify("m", registry=tmp_path, engine=engine).passed
 
 
+@pytest.mark.slow
 def test_a_refusal_is_one_in_sql(register, tmp_path, engine):
     """Also where weighted sums need no graph, for features by position, in a list and by name."""
 

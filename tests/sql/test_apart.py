@@ -382,6 +382,7 @@ def test_a_model_registered_after_external_access_was_switched_off(tmp_path, eng
         assert con.execute("SELECT predict('m', 1)").fetchall() == [(-1,)]
 
 
+@pytest.mark.slow
 def test_the_environment_is_left_alone(registry, tmp_path, monkeypatch, engine):
     """While a database is opened with another registry, the default one stays what it is."""
     monkeypatch.setenv("SQLINFER_HOME", str(tmp_path))
@@ -401,6 +402,7 @@ def test_the_environment_is_left_alone(registry, tmp_path, monkeypatch, engine):
     assert seen == {str(tmp_path)}
 
 
+@pytest.mark.slow
 def test_a_database_that_loads_the_extension_meanwhile_has_its_own_registry(registry, tmp_path, monkeypatch):
     monkeypatch.setenv("SQLINFER_HOME", str(tmp_path))
     stop = threading.Event()

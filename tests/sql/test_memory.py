@@ -74,6 +74,7 @@ def register(tmp_path, onnx_file):
         ("predict_proba('classes', x)", 1000, "MAP(VARCHAR, DOUBLE)"),
     ],
 )
+@pytest.mark.slow
 def test_answers_that_there_is_no_memory_for(register, answer, rows, type):
     home = str(register(answer.split("'")[1]).home)
     script = f"""

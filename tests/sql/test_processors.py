@@ -241,6 +241,7 @@ def test_timm_says_it_in_its_config(asked):
         asked({}, name="other.json", config=config)
 
 
+@pytest.mark.slow
 def test_who_prepares_is_said_in_several_places(asked):
     plain = {"size": 24, "image_mean": list(M), "image_std": list(S)}
     linear = normal(scaled(IMAGES[0].resize((24, 24), LINEAR)))

@@ -84,6 +84,7 @@ VECTORIZERS = {
 
 
 @pytest.mark.parametrize("name", VECTORIZERS)
+@pytest.mark.slow
 def test_models_of_words(name, engine, tmp_path):
     model = make_pipeline(VECTORIZERS[name], LogisticRegression()).fit(REVIEWS["text"], GOOD)
     sqlinfer.register("m", model, sample=REVIEWS.head(5), registry=tmp_path)
