@@ -189,9 +189,10 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
     if chosen_format(format_) == "json":
         click.echo(json.dumps(json.loads(manifest.to_json()), ensure_ascii=False))
         return
+    listed = row(store, stored)
     facts: list[tuple[str, Any]] = [
         ("model", f"{manifest.name}/{manifest.version}"),
-        ("aliases", ", ".join(row(store, stored)["aliases"])),
+        ("aliases", ", ".join(listed["aliases"])),
         ("task", manifest.task),
         ("made by", f"{manifest.source.framework}: {manifest.source.model}"),
         ("converted by", manifest.source.converter or "nothing: registered as it came"),
@@ -200,7 +201,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
         ("batches", batch_text(signature.batch)),
         *((f.name, _preparation_text(f.prepare)) for f in signature.features if f.prepare is not None),
         *((f"{call}()", how.type) for call, how in signature.calls.items()),
-        *([("classes", named(row(store, stored)["classes"]))] if signature.labels else []),
+        *([("classes", named(listed["classes"]))] if signature.labels else []),
         *(("refused", str(refusals)) for refusals in manifest.refusals if is_common(refusals)),
     ]
     width = max(len(name) for name, _ in facts)

@@ -12,7 +12,7 @@ from sqlinfer.errors import RegistryError
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
-from sqlinfer.models.signature import Signature
+from sqlinfer.models.signature import Signature, label_texts
 from sqlinfer.runtime.libraries import vectors
 from sqlinfer.sql.literals import literal, text_literal
 from sqlinfer.version import __version__
@@ -51,7 +51,7 @@ def row(registry: Registry, model: StoredModel) -> dict[str, Any]:
         "task": manifest.task,
         "features": _arguments(manifest.signature),
         "result": manifest.signature.calls["predict"].type,
-        "classes": _classes(manifest.signature),
+        "classes": label_texts(manifest.signature.labels),
         "created": manifest.created,
         "sha256": manifest.sha256,
     }
@@ -75,13 +75,13 @@ def functions(registry: Registry, reference: str) -> list[dict[str, Any]]:
     """One row a call, with a statement that runs as it stands."""
     manifest = registry.get(reference).manifest
     signature, name = manifest.signature, str(Reference.parse(reference))
-    given, classes = _arguments(signature), _classes(signature)
+    given, classes, row = _arguments(signature), label_texts(signature.labels), _row(manifest)
     found = []
     for call in ("predict", "predict_proba", "infer"):
         if call not in signature.calls:
             continue
         type = signature.calls[call].type
-        asked = f"SELECT {call}({text_literal(name)}, {_row(manifest)}"
+        asked = f"SELECT {call}({text_literal(name)}, {row}"
         found.append((call, given, type, f"{asked})"))
         if type.startswith("MAP("):
             of_one = f"{asked}, {text_literal(classes[-1])})"
@@ -91,10 +91,6 @@ def functions(registry: Registry, reference: str) -> list[dict[str, Any]]:
 
 def _arguments(signature: Signature) -> str:
     return ", ".join(f"{feature.name} {feature.type}" for feature in signature.features)
-
-
-def _classes(signature: Signature) -> list[str]:
-    return [str(label).lower() if isinstance(label, bool) else str(label) for label in signature.labels or ()]
 
 
 def _row(manifest: Manifest) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "Tensor",
     "TextPreparation",
     "WordsPreparation",
+    "label_texts",
     "labelled_type",
     "quoted",
     "struct_type",
@@ -245,6 +246,11 @@ class Signature:
 
     def output(self, name: str) -> Output:
         return next(output for output in self.outputs if output.name == name)
+
+
+def label_texts(labels: Iterable[Label]) -> list[str]:
+    """As SQL writes them, without quotes."""
+    return [str(label).lower() if isinstance(label, bool) else str(label) for label in labels]
 
 
 def quoted(identifier: str) -> str:

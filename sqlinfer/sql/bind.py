@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature, named
 from sqlinfer.models.reference import Reference
-from sqlinfer.models.signature import Signature, quoted
+from sqlinfer.models.signature import Signature, label_texts, quoted
 from sqlinfer.sql.calls import Argument, SqlCall
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.scope import may_mean_another, only_table
@@ -135,7 +135,7 @@ def _class_follows(
 
 def _class(text: str, model: str, classes: Sequence[str | int | bool]) -> str:
     """The class that a constant names, as SQL has it among the keys."""
-    texts = [str(known).lower() if isinstance(known, bool) else str(known) for known in classes]
+    texts = label_texts(classes)
     if not _CONSTANT.fullmatch(text):
         raise CallError.no_constant_class(model, texts)
     asked = text[1:-1].replace("''", "'") if text.startswith("'") else text.lower()

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 
 use super::error::{Error, Result};
 use super::files::{read_plain, unreadable};
+use super::literals::text_literal;
 use super::manifest::{CALLS, Labels, MOST_BYTES, Manifest};
 use super::reference::Reference;
 use super::registry::Registry;
@@ -64,10 +65,10 @@ pub fn functions(registry: &Registry, reference: &Reference) -> Result<Table> {
     let mut rows = Vec::new();
     for name in CALLS {
         let Some(call) = model.calls.get(name) else { continue };
-        let asked = format!("{name}({}, {row}", quoted(&reference.to_string()));
+        let asked = format!("{name}({}, {row}", text_literal(&reference.to_string()));
         rows.push([name.to_string(), given.clone(), call.sql_type.to_string(), format!("SELECT {asked})")]);
         if let (SqlType::Map(_, value), Some(class)) = (&call.sql_type, classes(&model).last()) {
-            let example = format!("SELECT {asked}, {})", quoted(class));
+            let example = format!("SELECT {asked}, {})", text_literal(class));
             rows.push([name.to_string(), format!("{given}, class VARCHAR"), value.to_string(), example]);
         }
     }
@@ -139,7 +140,7 @@ impl Told {
         let value = |i: usize| whole.and_then(|row| row.get(i));
         let fields = self.features.iter().enumerate().map(|(i, feature)| {
             let value = value(i).map_or("NULL".to_string(), |value| literal(value, &feature.sql_type));
-            format!("{}: {value}", quoted(&feature.name))
+            format!("{}: {value}", text_literal(&feature.name))
         });
         format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
     }
@@ -152,7 +153,7 @@ fn literal(value: &RawValue, sql_type: &str) -> String {
         return "NULL".to_string();
     }
     if let Ok(text) = serde_json::from_str::<String>(text) {
-        return quoted(&text);
+        return text_literal(&text);
     }
     match (sql_type, serde_json::from_str::<Vec<u8>>(text), serde_json::from_str::<Vec<Box<RawValue>>>(text)) {
         ("BLOB", Ok(bytes), _) => {
@@ -165,10 +166,6 @@ fn literal(value: &RawValue, sql_type: &str) -> String {
         }
         _ => text.to_string(),
     }
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::literals::text_literal;
+
 /// What a query is told when it cannot be answered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Error(pub String);
@@ -32,9 +34,9 @@ pub fn no_model_named(function: &str) -> Error {
 }
 
 pub fn no_table(function: &str, reference: &str) -> Error {
-    let reference = reference.replace('\'', "''");
+    let reference = text_literal(reference);
     Error(format!(
-        "{function}() answers a value for each row, and is no table: write SELECT *, {function}('{reference}', t) FROM \
+        "{function}() answers a value for each row, and is no table: write SELECT *, {function}({reference}, t) FROM \
          a_table t; a_table may be a file, such as 'rows.parquet', or a query in parentheses"
     ))
 }

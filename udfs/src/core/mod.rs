@@ -18,6 +18,7 @@ mod guard;
 pub mod half;
 pub mod interrupt;
 pub mod linear;
+pub mod literals;
 pub mod manifest;
 pub mod memo;
 pub mod names;

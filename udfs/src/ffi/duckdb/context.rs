@@ -8,6 +8,7 @@ use super::instance::held;
 use super::layout::InterruptFlag;
 use super::types::{LogicalType, c_text, owned_text};
 use crate::core::interrupt::Interrupt;
+use crate::core::literals::text_literal;
 use crate::core::sqltype::Given;
 
 pub const HOME: &str = "sqlinfer_home";
@@ -114,9 +115,8 @@ impl Value {
             }
             let text = owned_text(duckdb_get_varchar(self.0));
             let is_text = duckdb_get_type_id(duckdb_get_value_type(self.0)) == DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR;
-            let quoted = || format!("'{}'", text.replace('\'', "''"));
             // in SQL, a NUL is chr(0), or what is behind it is lost with the quote
-            let is_whole = !is_text || owned_text(duckdb_value_to_string(self.0)) == quoted();
+            let is_whole = !is_text || owned_text(duckdb_value_to_string(self.0)) == text_literal(&text);
             Some(if is_whole { text } else { text + "\0…" })
         }
     }
