@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlinfer.engines.native import extension_path
     from sqlinfer.model import Model, load, models
     from sqlinfer.models.registry import Registry
-    from sqlinfer.registration import register, verify
+    from sqlinfer.registration.register import register, verify
 
 __all__ = [
     "Connection",
@@ -43,8 +43,8 @@ _HOMES = {
     "connect": "sqlinfer.connection",
     "extension_path": "sqlinfer.engines.native",
     "load": "sqlinfer.model",
-    "register": "sqlinfer.registration",
-    "verify": "sqlinfer.registration",
+    "register": "sqlinfer.registration.register",
+    "verify": "sqlinfer.registration.register",
 }
 
 

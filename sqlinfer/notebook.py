@@ -17,8 +17,8 @@ from typing import Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, needs_local_scope
 
-from sqlinfer.callers import call_in
 from sqlinfer.connection import Connection, connect
+from sqlinfer.connection.frames import call_in
 
 __all__ = ["SqlinferMagics", "load_ipython_extension"]
 

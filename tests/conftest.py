@@ -34,7 +34,7 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBRegressor
 
 import sqlinfer
-from sqlinfer.worker import Worker
+from sqlinfer.registration.sandbox import Worker
 from tests.engines import ENGINES, REQUIRED, native_problem
 from tests.processes import HANG, computes
 
@@ -166,7 +166,7 @@ def without(tmp_path, monkeypatch):
         (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no {package}')")
         monkeypatch.syspath_prepend(tmp_path)
         monkeypatch.delitem(sys.modules, package, raising=False)
-        monkeypatch.setattr("sqlinfer.registration.worker", fresh)
+        monkeypatch.setattr("sqlinfer.registration.register.worker", fresh)
 
     yield hide
     fresh.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlinfer.runtime.libraries import EXTENSION_FILE
+from sqlinfer.installation import EXTENSION_FILE
 
 __all__ = ["ENGINES", "REQUIRED", "native_problem"]
 

@@ -19,11 +19,11 @@ from sqlinfer.errors import EngineError, SqlinferError, named
 from sqlinfer.models.reference import RESERVED
 
 if TYPE_CHECKING:
-    from sqlinfer.models.facts import Facts
+    from sqlinfer.graphs.hints import Question
+    from sqlinfer.graphs.summary import Facts
     from sqlinfer.models.manifest import Manifest, Refusals
-    from sqlinfer.models.questions import Question
     from sqlinfer.models.signature import Feature, Signature
-    from sqlinfer.runtime.operators import Lack
+    from sqlinfer.trials.operators import Lack
 
 __all__ = ["doctor"]
 
@@ -81,11 +81,11 @@ def doctor(model: Path | None, format_: str | None, registry: str | None, **limi
 
 
 def _examine(path: Path, limits: dict[str, Any]) -> _Report:
-    from sqlinfer.models.facts import read_facts
-    from sqlinfer.models.foreign import require_own
-    from sqlinfer.models.questions import FLAGS, Question
-    from sqlinfer.runtime.operators import lacking
-    from sqlinfer.worker import Limits, worker
+    from sqlinfer.graphs.hints import FLAGS, Question
+    from sqlinfer.graphs.summary import read_facts
+    from sqlinfer.registration.sandbox import Limits, worker
+    from sqlinfer.registration.sources.other_formats import require_own
+    from sqlinfer.trials.operators import lacking
 
     require_own(path)
     facts = worker.call(read_facts, path, about=str(path), limits=Limits.of(**limits))
@@ -123,7 +123,7 @@ def _trial(path: Path, limits: dict[str, Any]) -> tuple[str | None, Manifest | N
 
 def _questions(facts: Facts, signature: Signature | None) -> list[Question]:
     """What is open; a flag that this version of register does not have is no answer."""
-    from sqlinfer.models.questions import Question, questions
+    from sqlinfer.graphs.hints import Question, questions
 
     offered = {option for parameter in register.params for option in parameter.opts}
     return [

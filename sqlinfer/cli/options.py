@@ -123,7 +123,7 @@ def limit_options(function: F) -> F:
 
 
 def _size(context: click.Context, option: click.Parameter, text: str) -> str:
-    from sqlinfer.worker.limits import Limits
+    from sqlinfer.registration.sandbox.limits import Limits
 
     try:
         Limits.of(1, text)

@@ -63,10 +63,10 @@ class _Script:
         """The last statement, after those before it were run."""
         from sqlinfer.sql.statements import split_statements
 
-        *before, last = split_statements(self._sql)
-        for statement in before:
-            self.execute(statement)
-        return last
+        *before, last = split_statements(self._sql) or [(0, len(self._sql))]
+        for start, end in before:
+            self.execute(self._sql[start:end])
+        return self._sql[slice(*last)]
 
     def run(self) -> None:
         self.execute(self.last() if self._params else self._sql)

@@ -39,7 +39,7 @@ def shell(words: tuple[str, ...], print_setup: bool, copy_to: Path | None, regis
         click.echo(click.get_current_context().get_help())
         return
     from sqlinfer.engines.native import extension_path
-    from sqlinfer.runtime.libraries import onnxruntime_library
+    from sqlinfer.installation import onnxruntime_library
 
     store = existing_registry(registry)
     database, options = _database(words)

@@ -13,8 +13,8 @@ import duckdb
 from sqlinfer.engines.arrow import HOME, ArrowEngine
 from sqlinfer.engines.native import NativeEngine, is_loaded
 from sqlinfer.errors import EngineError, OtherRegistry
+from sqlinfer.installation import EXTENSION_FILE
 from sqlinfer.models.registry import Registry, StoredModel
-from sqlinfer.runtime.libraries import EXTENSION_FILE
 from sqlinfer.sql.bind import Function
 
 __all__ = ["Engine", "open_engine"]

@@ -9,11 +9,11 @@ import duckdb
 import onnxruntime
 
 from sqlinfer.errors import RegistryError
+from sqlinfer.installation import vectors
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.signature import Signature, label_texts
-from sqlinfer.runtime.libraries import vectors
 from sqlinfer.sql.literals import literal, text_literal
 from sqlinfer.version import __version__
 

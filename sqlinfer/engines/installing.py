@@ -15,7 +15,7 @@ import duckdb
 
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
-from sqlinfer.runtime.libraries import onnxruntime_library
+from sqlinfer.installation import onnxruntime_library
 from sqlinfer.sql.literals import text_literal
 
 __all__ = ["Installed", "duckdb_programs", "install_extension"]

@@ -20,9 +20,9 @@ import duckdb
 
 from sqlinfer import errors
 from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferError
+from sqlinfer.installation import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.models.registry import Registry, StoredModel, default_home
 from sqlinfer.models.signature import quoted
-from sqlinfer.runtime.libraries import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.sql.bind import Function
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.temporary import temporary_folder

@@ -100,8 +100,8 @@ from sqlinfer.models.signature import (
     TextPreparation,
     WordsPreparation,
 )
-from sqlinfer.models.soundness import require_sound, require_types
 from sqlinfer.models.strict_json import read_json
+from sqlinfer.models.validate import require_sound, require_types
 
 __all__ = ["FORMAT", "Manifest", "Proof", "Refusals", "Source"]
 

@@ -15,29 +15,29 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer import types
+from sqlinfer.convert import Candidate, Original, made_up_rows, open_original
+from sqlinfer.convert.saved import load_saved
 from sqlinfer.errors import ConversionFailed, InvalidModel, ModelFailed, OptionError, ProofFailed, SqlinferError, named
-from sqlinfer.models.convert import Candidate, Original, made_up_rows, open_original
-from sqlinfer.models.convert.labels import label_type_of
-from sqlinfer.models.convert.saved import load_saved
-from sqlinfer.models.describe import describe, null_policies, with_label
-from sqlinfer.models.features import require_distinct
-from sqlinfer.models.inspect import Graph, inspect_graph
+from sqlinfer.graphs.describe import describe, null_policies, with_label
+from sqlinfer.graphs.features import require_distinct
+from sqlinfer.graphs.inspect import Graph, inspect_graph
+from sqlinfer.graphs.preprocess import labels_of
+from sqlinfer.models.compare import compare
+from sqlinfer.models.labels import label_type_of
 from sqlinfer.models.manifest import Refusals, Source
-from sqlinfer.models.prepare import labels_of
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Call, Feature, Label, NullPolicy, Signature
-from sqlinfer.proof import compare
+from sqlinfer.progress import step
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
 from sqlinfer.registration.scores import classified
-from sqlinfer.registration.trials import Trials
-from sqlinfer.registration.trials.asking import Refusal, ask
-from sqlinfer.runtime.claims import require_labels
-from sqlinfer.runtime.probe import Probe, run_on
 from sqlinfer.runtime.session import Session
+from sqlinfer.trials.guards import Trials
+from sqlinfer.trials.guards.asking import Refusal, ask
+from sqlinfer.trials.labels import require_labels
+from sqlinfer.trials.probe import Probe, run_on
 from sqlinfer.version import __version__
-from sqlinfer.worker import step
 
 __all__ = ["prove_estimator", "prove_saved"]
 

@@ -7,33 +7,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sqlinfer.convert import Candidate, Original
 from sqlinfer.errors import ProofFailed, SqlinferError
-from sqlinfer.models.convert import Candidate, Original
-from sqlinfer.models.describe import describe, null_policies, task_of
-from sqlinfer.models.inspect import parse_model
+from sqlinfer.graphs.describe import describe, null_policies, task_of
+from sqlinfer.graphs.inspect import parse_model
+from sqlinfer.graphs.preprocess import Opened, open_file
+from sqlinfer.models.compare import compare
 from sqlinfer.models.manifest import Refusals, Source
-from sqlinfer.models.prepare import Opened, open_file
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import ImagePreparation, Signature
-from sqlinfer.proof import compare
+from sqlinfer.progress import step
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
-from sqlinfer.registration.trials import Trials
-from sqlinfer.runtime.claims import (
+from sqlinfer.runtime.session import Session
+from sqlinfer.trials.guards import Trials
+from sqlinfer.trials.labels import (
     are_probabilities,
     labels_hold,
     require_answers,
     require_labels,
     require_probabilities,
 )
-from sqlinfer.runtime.plain import Changes, PlainRun
-from sqlinfer.runtime.probe import Probe, settled_axes
-from sqlinfer.runtime.session import Session
-from sqlinfer.runtime.stand_ins import synthetic_rows
-from sqlinfer.runtime.trial import classes_agree, prepared_rules
+from sqlinfer.trials.original import Changes, PlainRun
+from sqlinfer.trials.probe import Probe, settled_axes
+from sqlinfer.trials.synthetic_rows import synthetic_rows
+from sqlinfer.trials.texts_and_images import classes_agree, prepared_rules
 from sqlinfer.version import __version__
-from sqlinfer.worker import step
 
 __all__ = ["prove_file"]
 

@@ -10,23 +10,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from sqlinfer.connection import connect
+from sqlinfer.engines.database import Database
 from sqlinfer.errors import InvalidModel, ProofFailed
-from sqlinfer.models.axes import Layout
-from sqlinfer.models.inspect import Graph, with_output_type, with_rows_first, with_tensors
+from sqlinfer.graphs.axes import Layout
+from sqlinfer.graphs.batch_axis import Parts
+from sqlinfer.graphs.inspect import Graph, with_output_type, with_rows_first, with_tensors
+from sqlinfer.graphs.preprocess import Labels, Options
+from sqlinfer.models.compare import Difference, compare, json_values
 from sqlinfer.models.manifest import Manifest, Proof, Refusals, Source
-from sqlinfer.models.prepare import Labels, Options
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
-from sqlinfer.models.rows import Parts
 from sqlinfer.models.signature import Batch, Feature, Signature
-from sqlinfer.proof import Difference, compare, json_values
-from sqlinfer.registration.telling import telling_rows
-from sqlinfer.runtime.neighbours import Trial
-from sqlinfer.runtime.probe import observe, parts_of_sequences
+from sqlinfer.progress import step
+from sqlinfer.registration.proof_rows import telling_rows
 from sqlinfer.runtime.session import Session, mistaken_output
-from sqlinfer.runtime.stand_ins import synthetic_rows
-from sqlinfer.worker import step
+from sqlinfer.trials.batch_invariance import Trial
+from sqlinfer.trials.probe import observe, parts_of_sequences
+from sqlinfer.trials.synthetic_rows import synthetic_rows
 
 __all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "loaded", "proof_table", "prove", "store_proven"]
 
@@ -143,10 +143,10 @@ def prove(
     asked = {call: answers[call] for call in model.manifest.signature.calls if call in answers}
     if not len(table) or not asked:
         return Difference(0, 0.0, True, "nothing to compare")
-    with connect(registry=registry, engine=engine) as con:
-        con.register("proof", table.select(model.manifest.signature.feature_names))
+    rows = table.select(model.manifest.signature.feature_names)
+    with Database(registry, engine) as database:
         given = {
-            call: [row[0] for row in con.execute(f"SELECT {call}('{reference}', proof) FROM proof").fetchall()]
+            call: [row[0] for row in database.ask(f"SELECT {call}('{reference}', given) FROM given", rows)]
             for call in asked
         }
     difference = compare(given, asked, tolerance)

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from sqlinfer.convert import Candidate, Original
 from sqlinfer.errors import FeatureError, InvalidModel
-from sqlinfer.models.convert import Candidate, Original
-from sqlinfer.models.prepare import Offered, Options, attach_head
+from sqlinfer.graphs.preprocess import Offered, Options, attach_head
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Label
 

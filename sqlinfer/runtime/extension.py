@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sqlinfer.runtime.libraries import EXTENSION_FILE
+from sqlinfer.installation import EXTENSION_FILE
 
 __all__ = ["Extension", "extension"]
 

@@ -17,14 +17,14 @@ from sqlinfer.errors import ModelFailed
 from sqlinfer.models.formula import Formula
 from sqlinfer.models.registry import StoredModel
 from sqlinfer.models.signature import Call, Signature, TextPreparation
-from sqlinfer.runtime.answers import answer, answer_type
+from sqlinfer.runtime.batch_cache import Memo
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
+from sqlinfer.runtime.content_cache import Recent, keys
 from sqlinfer.runtime.guards import require_allowed
-from sqlinfer.runtime.memo import Memo
-from sqlinfer.runtime.prepare import chunks, prepared_groups, preparers
-from sqlinfer.runtime.recent import Recent, keys
+from sqlinfer.runtime.linear import Sums
+from sqlinfer.runtime.outputs import answer, answer_type
+from sqlinfer.runtime.preprocess import chunks, prepared_groups, preparers
 from sqlinfer.runtime.session import Session, sessions
-from sqlinfer.runtime.sums import Sums
 from sqlinfer.runtime.texts import TOKENS_PER_RUN
 from sqlinfer.runtime.unreadable import Unreadable
 from sqlinfer.types import DTYPES

@@ -21,9 +21,9 @@ import numpy as np
 import onnxruntime as ort
 
 from sqlinfer.errors import InvalidModel, MissingExtra, ModelFailed, RegistryError
+from sqlinfer.installation import EXTENSION_FILE, EXTENSIONS, operators_library
 from sqlinfer.models.registry import MODEL_FILE, StoredModel
 from sqlinfer.runtime.ending import run_options
-from sqlinfer.runtime.libraries import EXTENSION_FILE, EXTENSIONS, operators_library
 from sqlinfer.runtime.trees import trees_of
 from sqlinfer.telemetry import is_off
 

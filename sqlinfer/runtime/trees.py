@@ -34,7 +34,7 @@ def _refusal(model: bytes, name: str) -> str | None:
     native = extension()
     if native is not None:
         return native.refuse_trees(model)
-    from sqlinfer.models.inspect import parse_model
-    from sqlinfer.models.tree_limits import refusal
+    from sqlinfer.graphs.inspect import parse_model
+    from sqlinfer.graphs.tree_limits import refusal
 
     return refusal(parse_model(model, name))

@@ -21,9 +21,9 @@ _ORDINARY = "predict__"
 _WORTH_READING = re.compile("index", re.IGNORECASE)
 
 
-def split_statements(sql: str) -> list[str]:
-    """The statements of ``sql`` without their semicolons and the comments around them."""
-    return [sql[tokens[0].start : tokens[-1].end + 1] for tokens in _statements(tokens_of(sql)) if tokens] or [sql]
+def split_statements(sql: str) -> list[tuple[int, int]]:
+    """Where the statements of ``sql`` start and end, without their semicolons and the comments around them."""
+    return [(tokens[0].start, tokens[-1].end + 1) for tokens in _statements(tokens_of(sql)) if tokens]
 
 
 @remembering

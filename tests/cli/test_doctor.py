@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from sqlinfer.cli.models import register
-from sqlinfer.models.questions import FLAGS
+from sqlinfer.graphs.hints import FLAGS
 
 FLOAT = TensorProto.FLOAT
 

@@ -150,7 +150,7 @@ class Page:
         exec(compile(block.code, block.place, "exec"), self.namespace)
 
     def _sql(self, block: Block) -> str | None:
-        for statement in split_statements(block.code):
+        for statement in (block.code[start:end] for start, end in split_statements(block.code)):
             try:
                 rows = self.con.execute(statement).fetchall()
             except (sqlinfer.SqlinferError, duckdb.Error) as error:

@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
-from sqlinfer.models.formula import formula_of
+from sqlinfer.graphs.linear import formula_of
 from tests.conftest import ENGINES, parse
 
 RANDOM = np.random.default_rng(5)

@@ -22,8 +22,8 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 import sqlinfer
+from sqlinfer.convert.sklearn.exact import encoders
 from sqlinfer.errors import ConversionFailed
-from sqlinfer.models.convert.sklearn.exact import encoders
 
 RANDOM = np.random.default_rng(5)
 X = pd.DataFrame(RANDOM.normal(size=(3000, 5)), columns=list("abcde"))

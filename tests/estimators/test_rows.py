@@ -31,8 +31,8 @@ from xgboost import XGBClassifier, XGBRegressor
 
 import sqlinfer
 from sqlinfer.cli import main
+from sqlinfer.convert.sklearn.exact import writer
 from sqlinfer.errors import ConversionFailed, InvalidModel, ModelFailed
-from sqlinfer.models.convert.sklearn.exact import writer
 from sqlinfer.registration import estimators
 
 pytestmark = pytest.mark.usefixtures("few_trials")

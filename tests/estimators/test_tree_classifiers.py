@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 import sqlinfer
-from sqlinfer.models.tree_classifiers import classify_by_sums
-from sqlinfer.models.tree_limits import refusal
+from sqlinfer.graphs.tree_classifiers import classify_by_sums
+from sqlinfer.graphs.tree_limits import refusal
 from tests.engines import ENGINES
 
 FEATURES = 3

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifi
 from xgboost import XGBClassifier, XGBRegressor
 
 import sqlinfer
-from sqlinfer.runtime.libraries import EXTENSION_FILE
+from sqlinfer.installation import EXTENSION_FILE
 from tests.conftest import ENGINES
 
 FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE

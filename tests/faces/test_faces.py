@@ -15,7 +15,7 @@ import pytest
 
 import sqlinfer
 from sqlinfer.engines.native import extension_path
-from sqlinfer.runtime.libraries import onnxruntime_library
+from sqlinfer.installation import onnxruntime_library
 from tests.engines import ENGINES
 from tests.processes import HANG
 

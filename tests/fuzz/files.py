@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from sqlinfer.worker import Worker
+from sqlinfer.registration.sandbox import Worker
 from tests.fuzz.mutations import SECRET, mutated
 from tests.fuzz.seeds import seeds
 from tests.fuzz.trying import Outcome, try_file

@@ -14,7 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 
-from sqlinfer.worker import Limits, Worker
+from sqlinfer.registration.sandbox import Limits, Worker
 from tests.fuzz.both import KINDS, Outcome, tried
 
 _LIMITS = Limits.of(600, "4GB")

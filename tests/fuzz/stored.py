@@ -27,7 +27,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import sqlinfer
 from sqlinfer.models.registry import Registry
-from sqlinfer.worker import Limits, Worker
+from sqlinfer.registration.sandbox import Limits, Worker
 from tests.conftest import ENGINES
 from tests.fuzz.asking import Answer, ask
 from tests.fuzz.documents import mutated

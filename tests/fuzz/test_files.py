@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqlinfer.worker import Worker
+from sqlinfer.registration.sandbox import Worker
 from tests.fuzz.files import fuzz
 from tests.fuzz.seeds import seeds
 from tests.fuzz.trying import try_file

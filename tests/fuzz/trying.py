@@ -13,7 +13,7 @@ import duckdb
 import sqlinfer
 from sqlinfer.errors import InvalidModel, SqlinferError
 from sqlinfer.registration.proving import proof_table
-from sqlinfer.worker import Limits, Worker
+from sqlinfer.registration.sandbox import Limits, Worker
 from tests.conftest import ENGINES
 from tests.fuzz.mutations import SECRET
 

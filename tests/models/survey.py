@@ -23,7 +23,7 @@ import pyarrow as pa
 
 import sqlinfer
 from sqlinfer.errors import SqlinferError
-from sqlinfer.models.facts import Facts, Value, read_facts
+from sqlinfer.graphs.summary import Facts, Value, read_facts
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES, arrow_type, is_list

@@ -52,7 +52,7 @@ def here(monkeypatch):
             return function(*args)
 
     run = PlainSession.run
-    monkeypatch.setattr("sqlinfer.registration.worker", Here())
+    monkeypatch.setattr("sqlinfer.registration.register.worker", Here())
 
     def answer(change):
         monkeypatch.setattr(PlainSession, "run", lambda self, names, feeds: change(feeds, run(self, names, feeds)))

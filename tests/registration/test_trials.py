@@ -24,12 +24,12 @@ from sklearn.preprocessing import OneHotEncoder
 
 import sqlinfer
 from sqlinfer.cli import main
-from sqlinfer.models.convert import Candidate, Original
+from sqlinfer.convert import Candidate, Original
+from sqlinfer.graphs.splits import Splits
 from sqlinfer.models.sample import Sample
-from sqlinfer.models.splits import Splits
 from sqlinfer.registration import estimators
-from sqlinfer.registration.trials import TRIALS
-from sqlinfer.registration.trials.rows import made_rows
+from sqlinfer.trials.guards import TRIALS
+from sqlinfer.trials.guards.rows import made_rows
 from tests.engines import ENGINES
 
 SAME_NUMBER = "(double[n, 1] x) => (double[n, 1] y) { y = Identity(x) }"

@@ -12,7 +12,7 @@ import pytest
 
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
-from sqlinfer.runtime.libraries import onnxruntime_library
+from sqlinfer.installation import onnxruntime_library
 from tests.processes import HANG
 
 pytestmark = pytest.mark.slow

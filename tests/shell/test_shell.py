@@ -23,7 +23,7 @@ import pytest
 import sqlinfer
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
-from sqlinfer.runtime.libraries import packaged_operators
+from sqlinfer.installation import packaged_operators
 from tests.processes import HANG, computes, spent
 
 pytestmark = pytest.mark.slow

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import sqlinfer
 from sqlinfer.errors import InvalidModel, ModelFailed
 from sqlinfer.models.signature import Call, Output, Signature
-from sqlinfer.runtime.answers import answer
+from sqlinfer.runtime.outputs import answer
 
 VOICE = """(float[n, samples] audio, float[2, n, 3] state, int64 rate) => (float[n, 1] speech, float[2, n, 3] next)
  <int64[1] one = {1}, int64[1] zero = {0}> {

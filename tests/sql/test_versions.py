@@ -19,7 +19,7 @@ from sklearn.linear_model import LinearRegression
 import sqlinfer
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import ModelNotFound, RegistryError
-from sqlinfer.runtime.libraries import onnxruntime_library
+from sqlinfer.installation import onnxruntime_library
 from tests.engines import ENGINES
 
 

@@ -15,9 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline, make_union
 
 import sqlinfer
+from sqlinfer.convert.sklearn.exact.texts import section_of
 from sqlinfer.errors import FeatureType
-from sqlinfer.models.convert.sklearn.exact.texts import section_of
-from sqlinfer.models.inspect import inspect_graph
+from sqlinfer.graphs.inspect import inspect_graph
 from sqlinfer.models.manifest import Source
 from sqlinfer.models.signature import Batch, Call, Feature, Output, Signature, Tensor, WordsPreparation
 from sqlinfer.registration.proving import store_proven

@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
 from sqlinfer.errors import ConversionFailed, FeatureError, ProofFailed, RegistryError
-from sqlinfer.proof import compare
+from sqlinfer.models.compare import compare
 
 
 class Liar(LinearRegression):

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import CountVectorizer
 
+from sqlinfer.convert.sklearn.exact.table import Unsupported
+from sqlinfer.convert.sklearn.exact.texts import section_of
 from sqlinfer.errors import RegistryError
-from sqlinfer.models.convert.sklearn.exact.table import Unsupported
-from sqlinfer.models.convert.sklearn.exact.texts import section_of
 from sqlinfer.runtime.words import PART, Words
 from tests.characters import EVERYTHING
 

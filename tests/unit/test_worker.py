@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from sqlinfer.errors import FeatureError, InvalidModel, SqlinferError
-from sqlinfer.worker import _START, Limits, Worker, step
+from sqlinfer.progress import step
+from sqlinfer.registration.sandbox import _START, Limits, Worker
 from tests.processes import HANG
 
 pytestmark = pytest.mark.slow
@@ -166,8 +167,8 @@ def test_one_that_has_left_is_replaced(shared, call):
 
 
 def test_a_request_may_take_long_to_read(monkeypatch):
-    impatient = "import sqlinfer.worker.serve as module\nmodule._IDLE_SECONDS = 1\nserve("
-    monkeypatch.setattr("sqlinfer.worker._START", _START.replace("serve(", impatient))
+    impatient = "import sqlinfer.registration.sandbox.serve as module\nmodule._IDLE_SECONDS = 1\nserve("
+    monkeypatch.setattr("sqlinfer.registration.sandbox._START", _START.replace("serve(", impatient))
     worker = Worker()
     try:
         assert worker.call(repr, LateToRead(), about="x.onnx", limits=AMPLE) == "None"
@@ -201,7 +202,7 @@ def test_an_interrupt_ends_the_call(shared, call, monkeypatch):
 @pytest.mark.skipif(os.name != "posix", reason="elsewhere nothing tells that a parent is gone")
 def test_an_orphan_leaves():
     program = (
-        "import os, time\nfrom sqlinfer.worker import Limits, Worker\nworker = Worker()\n"
+        "import os, time\nfrom sqlinfer.registration.sandbox import Limits, Worker\nworker = Worker()\n"
         "how = {'about': 'x.onnx', 'limits': Limits(100_000, 2_000_000_000)}\n"
         "print(worker.call(os.getpid, **how), flush=True)\nworker.call(time.sleep, 100_000, **how)"
     )

@@ -1,5 +1,5 @@
 //! Tree ensembles that ONNX Runtime does not survive, or answers from memory that nobody wrote. Registration refuses
-//! them, in sqlinfer/models/tree_limits.py; a file of models may have been written by anybody.
+//! them, in sqlinfer/graphs/tree_limits.py; a file of models may have been written by anybody.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,5 +1,5 @@
 //! Whether a manifest can be believed: what one part names, another has, and nothing is so large that it must be
-//! refused. The same as in sqlinfer/models/soundness.py: both readers accept and refuse the same files.
+//! refused. The same as in sqlinfer/models/validate.py: both readers accept and refuse the same files.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;

@@ -1,0 +1,39 @@
+"""The registry as the rewriting of one statement sees it."""
+
+from __future__ import annotations
+
+from sqlinfer.models.reference import Reference
+from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.signature import Signature
+from sqlinfer.sql.bind import Function
+
+__all__ = ["Resolver"]
+
+
+class Resolver:
+    """Reads the registry once for each reference. ``needed``: the functions that the database must have before the
+    statement runs. ``takes_names``: functions may be told the names of their arguments by their own."""
+
+    def __init__(self, registry: Registry, *, takes_names: bool = False) -> None:
+        self._registry = registry
+        self._takes_names = takes_names
+        self._models: dict[Reference, StoredModel] = {}
+        self.needed: dict[Function, StoredModel] = {}
+
+    def has(self, name: str) -> bool:
+        return bool(self._registry.aliases(name))
+
+    def signature(self, function: Function) -> Signature:
+        """Raises ModelNotFound; CallError where the model does not answer the call."""
+        model = self._models.get(function.reference)
+        if model is None:
+            model = self._models[function.reference] = self._registry.get(function.reference)
+        model.call(function.call)
+        return model.manifest.signature
+
+    def spelled(self, function: Function, names: tuple[str, ...]) -> Function:
+        model = self._models[function.reference]
+        if names and self._takes_names:
+            function = Function(function.call, function.reference, names)
+        self.needed[function] = model
+        return function

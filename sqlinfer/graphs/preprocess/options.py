@@ -1,0 +1,228 @@
+"""How a user says what a text or image model needs, and what a folder of Hugging Face's says in the user's place."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypedDict, cast
+
+from sqlinfer.errors import InvalidModel
+from sqlinfer.graphs.preprocess.sentence import Dense, read_sentences
+from sqlinfer.models.signature import Label
+
+__all__ = ["ABOUT_TEXTS", "Labels", "Offered", "Options", "completed", "labels_of"]
+
+ABOUT_TEXTS = ("tokenizer", "max_length", "pool", "normalize", "layers", "lowercase", "cut_left", "pad_left")
+
+_GRAPHS = ("model.onnx", "onnx/model.onnx")
+_CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
+_NORMALIZING = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+}
+# The families whose classes have these defaults.
+_BERTS = {"Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "Funnel", "LayoutLM", "MPNet"}
+_BERTS_OWN = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
+# How an added token is found in a text.
+_MATCHING = ("lstrip", "rstrip", "single_word", "normalized")
+# Tokenizers without a limit of their own say 10^30.
+_NO_LIMIT = 10**6
+
+
+class Options(TypedDict, total=False):
+    """What may stand between the rows and the graph; all of it is optional.
+
+    ``tokenizer``: a tokenizer.json; the model takes text. ``max_length``: longer texts are cut to so many tokens.
+    ``pool``: how the vectors of tokens become one: 'mean', 'cls' (the first) or 'none'.
+    ``normalize``: answer vectors of length 1. ``softmax``, ``sigmoid``: answer probabilities, not raw scores; of one
+    score for two labels, ``sigmoid=False`` says that it is one already.
+    ``image``: the model takes PNG and JPEG files, as values from 0 to 1 unless one of the following says otherwise.
+    ``preprocessor``: a preprocessor_config.json of Hugging Face's (or config.json of timm's), which says the following.
+    ``channels``: 'rgb', 'bgr' or 'gray'. ``resize``: 'stretch' to the model's size, 'crop' the middle, or how long the
+    shorter side is made before the middle is cut out. ``interpolation``: 'linear', 'cubic', 'nearest',
+    'lanczos', 'box' or 'hamming', as Pillow does it.
+    ``scale``, ``mean``, ``std``: a value is (pixel x scale - mean) / std, with one mean and std or one a channel.
+    """
+
+    tokenizer: str | os.PathLike[str]
+    max_length: int
+    pool: Literal["mean", "cls", "none"]
+    normalize: bool
+    softmax: bool
+    sigmoid: bool
+    image: bool
+    preprocessor: str | os.PathLike[str]
+    channels: Literal["rgb", "bgr", "gray"]
+    resize: str | int
+    interpolation: Literal["linear", "cubic", "nearest", "lanczos", "box", "hamming"]
+    scale: float
+    mean: float | Sequence[float]
+    std: float | Sequence[float]
+
+
+class Offered(Options, total=False):
+    """What a folder says besides. ``layers``: what is done with the vector of a text, in order; ``lowercase``: texts
+    are made so first; ``cut_left``: the end of a text that is too long is kept; ``pad_left``: a text that is too short
+    for the graph is filled up before its tokens."""
+
+    layers: Sequence[Dense | str]
+    lowercase: bool
+    cut_left: bool
+    pad_left: bool
+
+
+Labels = Sequence[Label] | str | os.PathLike[str] | None
+
+
+def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[Label, ...], Options, Offered]:
+    """The graph's own file, its labels, what the user says, who has the last word, and what the folder knows."""
+    unknown = sorted(set(given) - Options.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"register() has no option {unknown[0]!r}; it has {', '.join(Options.__annotations__)}")
+    labels = labels_of(labels)
+    given = cast("Options", {name: value for name, value in given.items() if value is not None})
+    offered: Offered = {}
+    if path.is_dir():
+        folder, path = path, _graph_in(path)
+        known, scores = _classes(folder)
+        labels = labels or tuple(known)
+        offered = {**_text_options(folder), **_image_options(folder), **(scores if labels else {})}
+    options: Offered = {**offered, **given}
+    if "pool" in options and options["pool"] not in ("mean", "cls", "none"):
+        raise InvalidModel(f"pool is {options['pool']!r}: write 'mean', 'cls' or 'none'")
+    if options.get("softmax") and options.get("sigmoid"):
+        raise InvalidModel("softmax or sigmoid: the scores of classes that exclude one another want softmax")
+    return path, labels, given, offered
+
+
+def labels_of(given: Labels) -> tuple[Label, ...]:
+    """As they are, or from a file. Raises InvalidModel."""
+    labels = tuple(_read_labels(Path(given)) if isinstance(given, (str, os.PathLike)) else given or ())
+    if len(set(labels)) == 1:
+        raise InvalidModel.one_label(labels[0])
+    return labels
+
+
+def _read_labels(path: Path) -> list[Label]:
+    """One label a line, or the ``id2label`` of a config.json. Raises InvalidModel."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidModel(f"the labels {path} cannot be read: {error}") from error
+    if path.suffix != ".json":
+        return [line.strip() for line in text.splitlines() if line.strip()]
+    labels = _id2label(_json(path))
+    if not labels:
+        raise InvalidModel(f"{path} has no labels: a list, or an object with 'id2label', was expected")
+    return labels
+
+
+def _graph_in(folder: Path) -> Path:
+    for name in _GRAPHS:
+        if (folder / name).is_file():
+            return folder / name
+    found = sorted(folder.glob("*.onnx")) + sorted(folder.glob("onnx/*.onnx"))
+    if len(found) == 1:
+        return found[0]
+    which = f"several graphs ({', '.join(p.name for p in found)})" if found else "no graph"
+    raise InvalidModel(f"the directory {folder} holds {which} and no model.onnx; give the path of the .onnx file")
+
+
+def _text_options(folder: Path) -> Offered:
+    if not (folder / "tokenizer.json").is_file():
+        return {}
+    options: Offered = {"tokenizer": folder / "tokenizer.json"}
+    sentences = read_sentences(folder)
+    limits = (
+        sentences.max_length,
+        _json(folder / "tokenizer_config.json").get("model_max_length"),
+    )
+    known = next((limit for limit in limits if isinstance(limit, int) and limit < _NO_LIMIT), None)
+    if known is not None:
+        options["max_length"] = known
+    _require_one_tokenizer(folder)
+    config = _json(folder / "tokenizer_config.json")
+    if "truncation_side" in config:
+        options["cut_left"] = config["truncation_side"] == "left"
+    if "padding_side" in config:
+        options["pad_left"] = config["padding_side"] == "left"
+    options["lowercase"] = sentences.lowercase
+    if sentences.pool is not None:
+        options["pool"] = sentences.pool
+    if sentences.steps:
+        options["layers"] = sentences.steps
+    return options
+
+
+def _require_one_tokenizer(folder: Path) -> None:
+    """transformers lets tokenizer_config.json, and the defaults of its tokenizer_class, change what tokenizer.json
+    says; other programs do not."""
+    if not (folder / "tokenizer_config.json").is_file():
+        return
+    config, fields = _json(folder / "tokenizer_config.json"), _json(folder / "tokenizer.json")
+    normalizer, cut = fields.get("normalizer") or {}, fields.get("pre_tokenizer") or {}
+    berts = [n for n in (normalizer, *normalizer.get("normalizers", ())) if n.get("type") == "BertNormalizer"]
+    family = str(config.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
+    meant = {**(_BERTS_OWN if family in _BERTS else {}), **config}
+    for name, field in _NORMALIZING.items():
+        if berts and name in meant and meant[name] != berts[0].get(field):
+            raise _two_ways(folder, name, meant[name], field, berts[0].get(field), said=name in config)
+    name, space = "add_prefix_space", config.get("add_prefix_space", False)
+    if name in cut and bool(cut[name]) != bool(space):
+        raise _two_ways(folder, name, space, name, cut[name], said=name in config)
+    added = {token.get("content"): token for token in fields.get("added_tokens", ())}
+    for token in (config.get("added_tokens_decoder") or {}).values():
+        known = added.get(token.get("content"))
+        if known is None or any(known.get(key) != token[key] for key in _MATCHING if key in token):
+            raise InvalidModel(
+                f"{folder}: the token {token.get('content')!r} of added_tokens_decoder in tokenizer_config.json is not "
+                "among the added_tokens of tokenizer.json, or not with the same properties: save the tokenizer anew, "
+                "so that both say the same"
+            )
+
+
+def _two_ways(folder: Path, name: str, value: object, field: str, other: object, *, said: bool) -> InvalidModel:
+    where = "in tokenizer_config.json" if said else "by default of the tokenizer_class in tokenizer_config.json"
+    return InvalidModel(
+        f"{folder}: {name} is {value!r} {where}, and {field} is {other!r} in tokenizer.json: make both say the same"
+    )
+
+
+def _image_options(folder: Path) -> Options:
+    """Where a newer file says it, that is the one; audio has such files, too."""
+    about_images = {"image_mean", "do_resize", "image_processor_type"}
+    if "image_processor" in _json(folder / "processor_config.json"):
+        return {"preprocessor": folder / "processor_config.json"}
+    if about_images & set(_json(folder / "preprocessor_config.json")):
+        return {"preprocessor": folder / "preprocessor_config.json"}
+    return {"preprocessor": folder / "config.json"} if "pretrained_cfg" in _json(folder / "config.json") else {}
+
+
+def _classes(folder: Path) -> tuple[list[Label], Options]:
+    """The labels of a classifier, and how its scores become probabilities."""
+    config = _json(folder / "config.json")
+    kinds = config.get("architectures") or [""]
+    labels = _id2label(config)
+    if not str(kinds[0]).endswith(_CLASSIFIERS) or len(labels) < 2:
+        return [], {}
+    several = config.get("problem_type") == "multi_label_classification"
+    return labels, {"sigmoid": True} if several else {"softmax": True}
+
+
+def _id2label(config: Any) -> list[Label]:
+    if isinstance(config, list):
+        return [str(label) for label in config]
+    table = config.get("id2label") or {}
+    return [str(table[key]) for key in sorted(table, key=int)]
+
+
+def _json(path: Path) -> Any:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidModel(f"{path} cannot be read: {error}") from error

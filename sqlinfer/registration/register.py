@@ -1,0 +1,143 @@
+"""register(): convert, inspect, prove through SQL, store. Everything that a query needs to know is worked out here.
+
+A model is stored only when SQL answers what the original answers on the sample rows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from sqlinfer.convert.pickled import load_pickle
+from sqlinfer.convert.saved import is_saved
+from sqlinfer.engines.files import rows_of
+from sqlinfer.errors import BadReference, OptionError
+from sqlinfer.graphs.axes import Layout
+from sqlinfer.graphs.preprocess import Labels, Options
+from sqlinfer.model import Model
+from sqlinfer.models.compare import Difference
+from sqlinfer.models.reference import RESERVED, Reference, check_name
+from sqlinfer.models.registry import Registry, RegistryLike
+from sqlinfer.models.sample import Sample
+from sqlinfer.registration.estimators import prove_estimator, prove_saved
+from sqlinfer.registration.files import prove_file
+from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, proof_table, prove
+from sqlinfer.registration.sandbox import Limits, worker
+from sqlinfer.registration.sources.mlflow import is_logged, read_logged
+from sqlinfer.registration.sources.other_formats import PICKLES, is_pickle, require_own
+from sqlinfer.temporary import temporary_folder
+from sqlinfer.trials.guards import TRIALS
+from sqlinfer.trials.guards.verifying import require_guards
+
+__all__ = ["register", "verify"]
+
+
+def register(
+    name: str,
+    model: Any,
+    *,
+    sample: Any = None,
+    features: Sequence[str] | None = None,
+    labels: Labels = None,
+    null: str | Mapping[str, Any] | None = None,
+    registry: RegistryLike = None,
+    batch_axis: Mapping[str, int | None] | None = None,
+    constants: Mapping[str, Any] | None = None,
+    row_by_row: bool = False,
+    together: bool = False,
+    promote: bool = False,
+    trust: bool = False,
+    trials: int = TRIALS,
+    time_limit: float = 300,
+    memory_limit: str = "8GB",
+    **options: Unpack[Options],
+) -> Model:
+    """Store ``model`` as a new version of ``name`` and return it.
+
+    ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
+    the path of an .onnx file, of a file that XGBoost, LightGBM, CatBoost or skops saved, of a folder as Hugging Face or
+    MLflow lays it out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
+    ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model. A
+    file (CSV, JSON, Parquet) is read as DuckDB reads it.
+    ``features``: names for the features of a model that has none, or the columns of the sample that are meant.
+    ``labels``: classes in the order of the scores, or a file of them: one a line, or a config.json with id2label. One
+    score for two classes is the probability of the second or, with ``sigmoid=True``, its logit: predict() answers the
+    second where the probability is above 0.5.
+    ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
+    For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
+    of a run share the value (an input that has a value in the file is a feature only then), and by output, where
+    several axes are as long; ``constants``, by input, a value that never changes (the input is no feature then);
+    ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
+    though their answers then depend on their neighbours.
+    ``trials``: of an estimator or a booster, how many made-up rows (missing, infinite and huge numbers, unseen texts …)
+    are asked of it and of SQL; what SQL would answer otherwise is refused, or the registration is. 0: none.
+    ``promote``: let the bare name mean this version; the first version always does.
+    ``time_limit`` (seconds) and ``memory_limit``: for a file that is no pickle, which is read and tried in a process
+    of its own, so that whatever it does, this process goes on.
+    ``options``: how text and images become tensors, see `Options`: tokenizer="tokenizer.json", pool="mean" …;
+    ``softmax`` and ``sigmoid`` of a torch module, too.
+
+    Raises InvalidModel, ConversionFailed, ProofFailed, UntrustedModel, FeatureError, RegistryError.
+    """
+    name = check_name(name)
+    if trials < 0:
+        raise OptionError(f"trials={trials}: a number of rows is asked for, or 0 for none")
+    if name in RESERVED:
+        raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
+    store = Registry.of(registry)
+    limits = Limits.of(time_limit, memory_limit)
+    wishes = Wishes(
+        tuple(features or ()),
+        labels,
+        null,
+        Layout(batch_axis or {}, constants or {}, row_by_row),
+        together,
+        options,
+        trials,
+        trust,
+    )
+    is_path = isinstance(model, (str, os.PathLike))
+    if is_path and is_logged(Path(model)):
+        logged = read_logged(Path(model))
+        model, sample = logged.path, logged.rows if sample is None else sample
+    prove_path = prove_saved if is_path and is_saved(Path(model)) else prove_file
+    if is_path and prove_path is prove_file:
+        require_own(Path(model))
+        if _is_pickle(Path(model), trust):
+            model, is_path = load_pickle(Path(model), trust=trust), False
+    rows = None if sample is None else Sample.of(rows_of(sample), list(features) if features else None)
+    # A model that fails its proof was never there: it is proven in a registry that is thrown away.
+    with temporary_folder() as folder:
+        if is_path:
+            few = rows and rows.spread(PROVEN_ROWS)
+            worker.call(prove_path, name, Path(model), few, wishes, str(folder), about=str(model), limits=limits)
+        else:
+            prove_estimator(name, model, rows, wishes, str(folder))
+        proven = Registry(folder).get(name)
+        files = {file.name: file.read_bytes() for file in proven.files}
+    stored = store.add(name, lambda version: replace(proven.manifest, version=version), files, promote=promote)
+    return Model(stored, store)
+
+
+def _is_pickle(path: Path, trusted: bool) -> bool:
+    """By its suffix or its first bytes; where its code may run, so may that of a file of any suffix that is not ONNX's
+    own."""
+    named = path.suffix in PICKLES or (trusted and path.is_file() and path.suffix != ".onnx")
+    return named or (path.exists() and is_pickle(path))
+
+
+def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto") -> Difference:
+    """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed, or
+    when a value is answered that a guard refuses, and RegistryError when the files have changed."""
+    store = Registry.of(registry)
+    model = store.get(reference)
+    manifest = model.manifest
+    model.require_intact()
+    where = Reference(manifest.name, manifest.version)
+    table = proof_table(manifest.signature.features, manifest.proof.rows)
+    features = manifest.signature.features
+    require_guards(where, manifest, lambda rows: proof_table(features, rows), store, engine)
+    return prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)
