@@ -10,6 +10,7 @@ import onnxruntime
 
 from sqlinfer.errors import RegistryError
 from sqlinfer.installation import vectors
+from sqlinfer.models.calls import CALLS
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
@@ -77,9 +78,7 @@ def functions(registry: Registry, reference: str) -> list[dict[str, Any]]:
     signature, name = manifest.signature, str(Reference.parse(reference))
     given, classes, row = _arguments(signature), label_texts(signature.labels), _row(manifest)
     found = []
-    for call in ("predict", "predict_proba", "infer"):
-        if call not in signature.calls:
-            continue
+    for call in filter(signature.calls.__contains__, CALLS):
         type = signature.calls[call].type
         asked = f"SELECT {call}({text_literal(name)}, {row}"
         found.append((call, given, type, f"{asked})"))

@@ -21,6 +21,7 @@ import duckdb
 from sqlinfer import errors
 from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferError
 from sqlinfer.installation import EXTENSION_FILE, onnxruntime_library, operators_library
+from sqlinfer.models.calls import CALLS
 from sqlinfer.models.registry import Registry, StoredModel, default_home
 from sqlinfer.models.signature import quoted
 from sqlinfer.sql.bind import Function
@@ -31,7 +32,7 @@ __all__ = ["NativeEngine", "extension_path"]
 
 _MOST_LOADS = 255
 # Functions of any model, which is their first argument.
-_GENERIC = frozenset({"predict", "predict_label", "predict_proba", "infer"})
+_GENERIC = frozenset({*CALLS, "predict_label"})
 # The extension phrases its errors as `sqlinfer.errors` does; this is how they are told apart again.
 _PHRASES: list[tuple[str, type[SqlinferError]]] = [
     (r"an argument holds a subquery|name every feature or none|stands where .* is expected", errors.CallError),

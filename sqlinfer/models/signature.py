@@ -182,7 +182,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One of predict, predict_proba, infer: which outputs it needs, how they become an answer, and its SQL type.
+    """How a model answers one of `CALLS`: which outputs it needs, how they become an answer, and its SQL type.
 
     ``decode``: *tensor* one output as it is; *label* one output of class labels; *argmax* the class with the
     highest of the scores; *map* scores keyed by class; *struct* all outputs by name; *labelled* the same

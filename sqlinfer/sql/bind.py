@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature, named
+from sqlinfer.models.calls import CALLS
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, label_texts, quoted
 from sqlinfer.sql.calls import Argument, SqlCall
@@ -24,7 +25,7 @@ _CONSTANT = re.compile(r"'(?:[^']|'')*'|-?\d+|true|false", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One typed SQL function: a call (predict, predict_proba, infer) of what a reference means. ``names``: those of the
+    """One typed SQL function: a call, one of `CALLS`, of what a reference means. ``names``: those of the
     features that it is given, in their order, whichever order a version has."""
 
     call: str
@@ -86,7 +87,7 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     Behind the features ``predict_proba('m', …, 'yes')`` names a class.
     """
     names = signature.feature_names
-    if call.function == "predict_proba" and _class_follows(call.arguments, sql, names, is_row):
+    if CALLS[function.call].takes_class and _class_follows(call.arguments, sql, names, is_row):
         *features, last = call.arguments
         key = _class(sql[last.start : last.end], str(function.reference), signature.labels)
         return replace(bind(replace(call, arguments=tuple(features)), function, signature, sql, is_row), key=key)

@@ -9,12 +9,14 @@ from typing import Literal
 
 from sqlglot.tokens import Token, TokenType
 
+from sqlinfer.models.calls import CALLS
 from sqlinfer.sql.tokens import CLOSING, OPENING, matching, names_model, remembering, tokens_of, words
 
 __all__ = ["Argument", "SqlCall", "SqlText", "find_calls"]
 
-GENERIC = frozenset({"predict", "predict_proba", "infer"})
 _WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
+# How the functions of single models are called: `Function.name`.
+_TYPED = ("predict_", *(f"{call}(" for call in CALLS))
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
 _NAMES = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING}
 _CONSTANTS = {TokenType.STRING, TokenType.HEREDOC_STRING}
@@ -102,7 +104,7 @@ def _may_be_call(tokens: Sequence[Token], i: int) -> bool:
     if token.token_type in (TokenType.STRING, TokenType.NUMBER):
         return False
     name = token.text.lower()
-    return name in GENERIC or name.startswith(("predict_", "predict_proba(", "infer("))
+    return name in CALLS or name.startswith(_TYPED)
 
 
 def _is_named(tokens: Sequence[Token], i: int, close: int) -> bool:
@@ -146,7 +148,7 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
     parts = list(_split(tokens, name + 2, close))
     function = tokens[name].text.lower()
     text = span = None
-    if function in GENERIC:
+    if function in CALLS:
         first, last = parts[0] if parts else (close, close)
         first += names_model(tokens, first)
         if last - first == 1 and tokens[first].token_type == TokenType.STRING:

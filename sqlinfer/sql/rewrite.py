@@ -13,10 +13,11 @@ from operator import itemgetter
 from typing import Protocol
 
 from sqlinfer.errors import BadReference, CallError, SqlinferError
+from sqlinfer.models.calls import CALLS
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.bind import Function, TypedCall, bind
-from sqlinfer.sql.calls import GENERIC, SqlCall, SqlText, find_calls
+from sqlinfer.sql.calls import SqlCall, SqlText, find_calls
 from sqlinfer.sql.columns import nameless_columns
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.statements import makes_index, relation_names
@@ -141,7 +142,7 @@ class _Rewriting:
             for around, a in typed.arguments
         ]
         # what the user calls predict_churn() may be a macro of that name
-        spelled = self.models.spelled(function, typed.names if call.function in GENERIC else ())
+        spelled = self.models.spelled(function, typed.names if call.function in CALLS else ())
         if self.by_name and typed.names and not spelled.names:
             fields = zip(typed.names, rendered, strict=True)
             rendered = ["{" + ", ".join(f"{quoted(name)}: {value}" for name, value in fields) + "}"]
@@ -151,7 +152,7 @@ class _Rewriting:
         return text
 
     def _function(self, call: SqlCall) -> Function | None:
-        if call.function not in GENERIC:
+        if call.function not in CALLS:
             try:
                 function = Function.parse(call.function)
             except BadReference:
@@ -185,4 +186,4 @@ def _spelled(call: SqlCall, function: Function) -> str:
     """The function's name for DuckDB. What stands for ``predict('price', …)`` is looked for where functions are that no
     user makes: a macro called predict_price, which may well be made of that very call, must not answer for it."""
     name = function.name if function.name.isidentifier() and function.name.isascii() else quoted(function.name)
-    return f"system.main.{name}" if call.function in GENERIC and not call.before else name
+    return f"system.main.{name}" if call.function in CALLS and not call.before else name
