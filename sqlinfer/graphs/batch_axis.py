@@ -6,7 +6,7 @@ What is done here is done once, in the graph itself, so that every engine runs t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 
@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.graphs.axes import Layout, RowAxes, fixed_rows, row_axes
+from sqlinfer.graphs.build import default_opset, fresh_name, node_with_numbers, with_bodies
 from sqlinfer.models.signature import Tensor
 from sqlinfer.types import DTYPES
 
@@ -28,7 +29,6 @@ __all__ = [
     "tell_outputs_apart",
     "tensors_of_sequences",
     "widen_outputs",
-    "with_bodies",
 ]
 
 # Element types that SQL does not have → the one that holds their values exactly.
@@ -41,8 +41,6 @@ _HOLDS: dict[int, int] = {
     TensorProto.INT4: TensorProto.INT8,
     TensorProto.UINT4: TensorProto.UINT8,
 }
-# An opset in which Unsqueeze, Gather and Transpose are what this module writes, for graphs that name none.
-_OPSET = 13
 
 
 def inputs_rows_first(
@@ -77,10 +75,10 @@ def outputs_rows_first(model: onnx.ModelProto, axes: Mapping[str, Sequence[int] 
     for name, axes_in_order in axes.items():
         inner = _set_aside(model.graph, name)
         if axes_in_order is None:
-            model.graph.node.append(_with_numbers(model, "Unsqueeze", inner, name, 13, axes=[0]))
+            model.graph.node.append(node_with_numbers(model, "Unsqueeze", inner, name, 13, axes=[0]))
         else:
             model.graph.node.append(helper.make_node("Transpose", [inner], [name], perm=list(axes_in_order)))
-            _default_opset(model)
+            default_opset(model)
         output = next(output for output in model.graph.output if output.name == name)
         output.CopyFrom(helper.make_tensor_value_info(name, output.type.tensor_type.elem_type, None))
 
@@ -102,9 +100,9 @@ def tell_outputs_apart(model: onnx.ModelProto) -> None:
     outputs.sort(key=lambda output: output.name not in passed)  # an input keeps its name
     for output, name in zip(outputs, distinct_names([output.name for output in outputs]), strict=True):
         if name != output.name and output.name in passed:
-            model.graph.node.append(helper.make_node("Identity", [output.name], [_fresh(model.graph, name)]))
+            model.graph.node.append(helper.make_node("Identity", [output.name], [fresh_name(model.graph, name)]))
             output.name = model.graph.node[-1].output[0]
-            _default_opset(model)
+            default_opset(model)
         elif name != output.name:
             output.name = _set_aside(model.graph, output.name, name)
 
@@ -150,7 +148,7 @@ def tensors_of_sequences(model: onnx.ModelProto, parts: Mapping[str, Parts]) -> 
         shown = names.get(output.name)
         tensors = [helper.make_tensor_value_info(name, elements[output.name], None) for name in shown or ()]
         model.graph.output.extend([output] if shown is None else tensors)
-    _default_opset(model)
+    default_opset(model)
     widen_outputs(model)
     return names
 
@@ -162,7 +160,9 @@ def _stack(model: onnx.ModelProto, sequence: str, name: str, parts: Parts, elem:
         model.graph.node.append(joined)
         return
     graph = model.graph
-    length, none, is_empty, some = (_fresh(graph, f"{name}/{what}") for what in ("length", "none", "is_empty", "some"))
+    length, none, is_empty, some = (
+        fresh_name(graph, f"{name}/{what}") for what in ("length", "none", "is_empty", "some")
+    )
     joined.output[0] = some
     nodes = _nothing(model, f"{name}/nothing", parts.empty, elem)
     bodies = {
@@ -181,20 +181,20 @@ def _stack(model: onnx.ModelProto, sequence: str, name: str, parts: Parts, elem:
 
 def _nothing(model: onnx.ModelProto, name: str, shape: Sequence[int], elem: int) -> list[onnx.NodeProto]:
     """Nodes that make a tensor without values of a shape, in which -1 stands for as many rows as the inputs have."""
-    values, rows, axes = (_fresh(model.graph, f"{name}/{what}") for what in ("values", "rows", "axes"))
+    values, rows, axes = (fresh_name(model.graph, f"{name}/{what}") for what in ("values", "rows", "axes"))
     one = helper.make_tensor(values, elem, [abs(length) for length in shape], [])
     constant = helper.make_node("Constant", [], [values], value=one)
     if -1 not in shape:
         return [constant]
     inner = helper.make_node("Constant", [], [axes], value=numpy_helper.from_array(np.array(shape[1:], np.int64)))
-    lengths, whole = (_fresh(model.graph, f"{name}/{what}") for what in ("lengths", "shape"))
+    lengths, whole = (fresh_name(model.graph, f"{name}/{what}") for what in ("lengths", "shape"))
     return [
         constant,
         inner,
         helper.make_node("Shape", [model.graph.input[0].name], [lengths]),
-        _with_numbers(model, "Slice", lengths, rows, 10, starts=[0], ends=[1], axes=[0]),
+        node_with_numbers(model, "Slice", lengths, rows, 10, starts=[0], ends=[1], axes=[0]),
         helper.make_node("Concat", [rows, axes], [whole], axis=0),
-        helper.make_node("Expand", [values, whole], [_fresh(model.graph, name)]),
+        helper.make_node("Expand", [values, whole], [fresh_name(model.graph, name)]),
     ]
 
 
@@ -203,8 +203,8 @@ def _untold(name: str, elem: int) -> onnx.ValueInfoProto:
 
 
 def _part(model: onnx.ModelProto, sequence: str, name: str, place: int) -> str:
-    name = _fresh(model.graph, name)
-    index = _fresh(model.graph, f"{name}/place")
+    name = fresh_name(model.graph, name)
+    index = fresh_name(model.graph, f"{name}/place")
     model.graph.initializer.append(numpy_helper.from_array(np.array(place, np.int64), index))
     model.graph.node.append(helper.make_node("SequenceAt", [sequence, index], [name]))
     return name
@@ -289,7 +289,7 @@ def _row_first(
         name, graph = value.name, model.graph
         wanted = _set_aside(graph, name)
         # first the axes: ONNX does not move those of every element type
-        moved = _fresh(graph, f"{name}/moved") if held != elem and axis != 0 else wanted
+        moved = fresh_name(graph, f"{name}/moved") if held != elem and axis != 0 else wanted
         nodes = []
         if axis is None:
             nodes += _first_row(model, name, moved)
@@ -300,7 +300,7 @@ def _row_first(
             nodes.append(helper.make_node("Cast", [moved if axis != 0 else name], [wanted], to=elem))
         for node in reversed(nodes):
             graph.node.insert(0, node)
-        _default_opset(model)
+        default_opset(model)
         value.CopyFrom(helper.make_tensor_value_info(name, held, list(shape)))
         for output in [output for output in graph.output if output.name == name]:
             output.CopyFrom(value)
@@ -309,7 +309,7 @@ def _row_first(
 
 def _set_aside(graph: onnx.GraphProto, name: str, other: str = "") -> str:
     """Give the value ``name`` another name wherever it is made and used, so that the old one can mean its new form."""
-    inner = _fresh(graph, other or f"{name}/original")
+    inner = fresh_name(graph, other or f"{name}/original")
     for part in with_bodies(graph):
         for node in part.node:
             node.input[:] = [inner if used == name else used for used in node.input]
@@ -322,55 +322,11 @@ def _set_aside(graph: onnx.GraphProto, name: str, other: str = "") -> str:
     return inner
 
 
-def _fresh(graph: onnx.GraphProto, name: str) -> str:
-    """The name, or one like it that no value of the graph has."""
-    taken = {value.name for value in (*graph.input, *graph.output)}
-    for part in with_bodies(graph):
-        taken |= {tensor.name for tensor in part.initializer} if isinstance(part, onnx.GraphProto) else set()
-        taken |= {value for node in part.node for value in (*node.input, *node.output)}
-    return next(one for one in chain([name], (f"{name}_{i}" for i in count(2))) if one not in taken)
-
-
-def with_bodies(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
-    """The graph, or a function of the file, and the bodies of its If, Loop and Scan, which see its values by name."""
-    yield graph
-    for node in graph.node:
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                if body.node or body.output:
-                    yield from with_bodies(body)
-
-
 def _first_row(model: onnx.ModelProto, source: str, target: str) -> list[onnx.NodeProto]:
     """Slice and squeeze: ONNX Runtime 1.32's Gather copies only the first text of a row of texts."""
-    row = _fresh(model.graph, f"{target}/row")
-    nodes = [_with_numbers(model, "Slice", source, row, 10, starts=[0], ends=[1], axes=[0])]
-    return [*nodes, _with_numbers(model, "Squeeze", row, target, 13, axes=[0])]
-
-
-def _with_numbers(
-    model: onnx.ModelProto, operator: str, source: str, target: str, since: int, **numbers: list[int]
-) -> onnx.NodeProto:
-    """A node whose numbers are inputs from the opset ``since`` on, and attributes before."""
-    if _default_opset(model) < since:
-        node = helper.make_node(operator, [source], [target])
-        node.attribute.extend(helper.make_attribute(name, n) for name, n in numbers.items())
-        return node
-    names = [_fresh(model.graph, f"{target}/{name}") for name in numbers]
-    tensors = [
-        numpy_helper.from_array(np.array(n, np.int64), name) for name, n in zip(names, numbers.values(), strict=True)
-    ]
-    model.graph.initializer.extend(tensors)
-    return helper.make_node(operator, [source, *names], [target])
-
-
-def _default_opset(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operators that the model uses; one is named if it used none."""
-    for entry in model.opset_import:
-        if entry.domain in ("", "ai.onnx"):
-            return int(entry.version)
-    model.opset_import.append(helper.make_opsetid("", _OPSET))
-    return _OPSET
+    row = fresh_name(model.graph, f"{target}/row")
+    nodes = [node_with_numbers(model, "Slice", source, row, 10, starts=[0], ends=[1], axes=[0])]
+    return [*nodes, node_with_numbers(model, "Squeeze", row, target, 13, axes=[0])]
 
 
 def _held(elem_type: int) -> int:

@@ -1,27 +1,40 @@
-"""Build an ONNX graph node by node: the form in which our own converters write."""
+"""Write ONNX graphs node by node, whole ones and what is added to others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-__all__ = ["GraphBuilder"]
+__all__ = [
+    "GraphBuilder",
+    "default_opset",
+    "element_types",
+    "fresh_name",
+    "node_with_numbers",
+    "opset_of",
+    "with_bodies",
+]
 
 _IR_VERSION = 10  # the newest that ONNX Runtime 1.20 reads
 _OPSET = 18
+# For graphs that name no opset: one in which Unsqueeze, Gather and Transpose are what is added to them.
+_UNNAMED_OPSET = 13
 
 
 class GraphBuilder:
-    """Nodes and constants under construction; every value has a name of its own that starts with ``prefix``."""
+    """Nodes and constants under construction; every value has a name of its own that starts with ``prefix`` and is none
+    of those that are ``taken``."""
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", taken: Iterable[str] = ()) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
         self._prefix = prefix
+        self._taken = set(taken)
         self._guards: list[str] = []
         self._count = 0
 
@@ -83,6 +96,12 @@ class GraphBuilder:
         self.constants.append(numpy_helper.from_array(array, name))
         return name
 
+    def nodes_alone(self) -> list[onnx.NodeProto]:
+        """The nodes with the constants as nodes among them, for a graph of any IR version: before version 4 a tensor
+        beside the nodes is an input."""
+        constants = (helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in self.constants)
+        return [*constants, *self.nodes]
+
     def model(
         self,
         inputs: list[onnx.ValueInfoProto],
@@ -96,5 +115,67 @@ class GraphBuilder:
         return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="sqlinfer")
 
     def _name(self, stem: str) -> str:
-        self._count += 1
-        return f"{self._prefix}{stem}_{self._count}"
+        while True:
+            self._count += 1
+            name = f"{self._prefix}{stem}_{self._count}"
+            if name not in self._taken:
+                return name
+
+
+def opset_of(model: onnx.ModelProto) -> int | None:
+    """The version of ONNX's own operators that the model uses, None where it names none."""
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), None)
+
+
+def default_opset(model: onnx.ModelProto) -> int:
+    """The same; one is named if there was none."""
+    opset = opset_of(model)
+    if opset is None:
+        opset = _UNNAMED_OPSET
+        model.opset_import.append(helper.make_opsetid("", opset))
+    return opset
+
+
+def element_types(model: onnx.ModelProto) -> dict[str, int]:
+    """By value, its element type, as far as ONNX can tell."""
+    values = list(model.graph.input)
+    try:
+        values += onnx.shape_inference.infer_shapes(model).graph.value_info
+    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+        values += model.graph.value_info
+    return {value.name: value.type.tensor_type.elem_type for value in values}
+
+
+def fresh_name(graph: onnx.GraphProto, name: str) -> str:
+    """The name, or one like it that no value of the graph has."""
+    taken = {value.name for value in (*graph.input, *graph.output)}
+    for part in with_bodies(graph):
+        taken |= {tensor.name for tensor in part.initializer} if isinstance(part, onnx.GraphProto) else set()
+        taken |= {value for node in part.node for value in (*node.input, *node.output)}
+    return next(one for one in chain([name], (f"{name}_{i}" for i in count(2))) if one not in taken)
+
+
+def node_with_numbers(
+    model: onnx.ModelProto, operator: str, source: str, target: str, since: int, **numbers: Sequence[int]
+) -> onnx.NodeProto:
+    """A node whose numbers are inputs from the opset ``since`` on, and attributes before."""
+    if default_opset(model) < since:
+        node = helper.make_node(operator, [source], [target])
+        node.attribute.extend(helper.make_attribute(name, n) for name, n in numbers.items())
+        return node
+    names = [fresh_name(model.graph, f"{target}/{name}") for name in numbers]
+    tensors = [
+        numpy_helper.from_array(np.array(n, np.int64), name) for name, n in zip(names, numbers.values(), strict=True)
+    ]
+    model.graph.initializer.extend(tensors)
+    return helper.make_node(operator, [source, *names], [target])
+
+
+def with_bodies(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:
+    """The graph, or a function of the file, and the bodies of its If, Loop and Scan, which see its values by name."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for body in (attribute.g, *attribute.graphs):
+                if body.node or body.output:
+                    yield from with_bodies(body)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import onnx
 
-from sqlinfer.graphs.batch_axis import with_bodies
+from sqlinfer.graphs.build import with_bodies
 
 __all__ = ["loose_outputs"]
 

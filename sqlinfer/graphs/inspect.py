@@ -25,6 +25,7 @@ from sqlinfer.graphs.batch_axis import (
     tensors_of_sequences,
     widen_outputs,
 )
+from sqlinfer.graphs.build import element_types
 from sqlinfer.graphs.classes import Classes, classes_of
 from sqlinfer.graphs.dynamic_shapes import loose_outputs
 from sqlinfer.graphs.linear import formula_of
@@ -283,7 +284,7 @@ def _strip_zipmap(model: onnx.ModelProto) -> None:
     """Let each ZipMap's scores leave the graph as the tensor they were: maps are slow, and SQL has its own."""
     graph = model.graph
     zipmaps = [node for node in graph.node if node.op_type == "ZipMap"]
-    kinds = _inferred_types(model) if zipmaps else {}
+    kinds = element_types(model) if zipmaps else {}
     for node in zipmaps:
         scores, zipped = node.input[0], node.output[0]
         graph.node.remove(node)
@@ -294,15 +295,6 @@ def _strip_zipmap(model: onnx.ModelProto) -> None:
                 kind = TensorProto.DOUBLE if kinds.get(scores) == TensorProto.DOUBLE else TensorProto.FLOAT
                 output.CopyFrom(onnx.helper.make_tensor_value_info(zipped, kind, [None, classes or None]))
         graph.node.append(onnx.helper.make_node("Identity", [scores], [zipped], name=f"scores_{zipped}"))
-
-
-def _inferred_types(model: onnx.ModelProto) -> dict[str, int]:
-    """By value, its element type, as far as ONNX can tell."""
-    try:
-        values = onnx.shape_inference.infer_shapes(model).graph.value_info
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        return {}
-    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _computes_in_single(graph: onnx.GraphProto) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 import onnx
 from onnx import TypeProto
 
-from sqlinfer.graphs.batch_axis import dtype_name, shape_of, with_bodies
+from sqlinfer.graphs.batch_axis import dtype_name, shape_of
+from sqlinfer.graphs.build import with_bodies
 from sqlinfer.graphs.inspect import external_files, parse_model
 
 __all__ = ["Facts", "Operator", "Value", "read_facts"]

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from sqlinfer.graphs.build import GraphBuilder
+from sqlinfer.graphs.build import GraphBuilder, default_opset, element_types, opset_of
 
 __all__ = ["Replaced", "classify_by_sums"]
 
@@ -59,12 +59,12 @@ class _Classifier:
 
 def classify_by_sums(model: onnx.ModelProto) -> list[Replaced]:
     """Change ``model``: a TreeEnsembleRegressor for each TreeEnsembleClassifier, and what makes classes of sums."""
-    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
+    opset = opset_of(model)
     names = {name for node in model.graph.node for name in (*node.input, *node.output)}
     if (opset or _OPSET) < _OPSET or any(name.startswith(_PREFIX) for name in names):
         return []
     wanted = [node for node in model.graph.node if node.op_type == "TreeEnsembleClassifier"]
-    kinds = _element_types(model) if wanted else {}
+    kinds = element_types(model) if wanted else {}
     nodes: list[onnx.NodeProto] = []
     replaced: list[Replaced] = []
     for node in model.graph.node:
@@ -79,19 +79,8 @@ def classify_by_sums(model: onnx.ModelProto) -> list[Replaced]:
     if replaced:
         del model.graph.node[:]
         model.graph.node.extend(nodes)
-        if opset is None:
-            model.opset_import.append(helper.make_opsetid("", 13))
+        default_opset(model)
     return replaced
-
-
-def _element_types(model: onnx.ModelProto) -> dict[str, int]:
-    """By value, as far as ONNX can tell."""
-    values = list(model.graph.input)
-    try:
-        values += onnx.shape_inference.infer_shapes(model).graph.value_info
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        values += model.graph.value_info
-    return {value.name: value.type.tensor_type.elem_type for value in values}
 
 
 def _write(graph: GraphBuilder, node: onnx.NodeProto, kind: int) -> bool:

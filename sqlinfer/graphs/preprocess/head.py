@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from sqlinfer.errors import InvalidModel
+from sqlinfer.graphs.build import GraphBuilder, opset_of
 from sqlinfer.graphs.preprocess.options import Offered
 from sqlinfer.graphs.preprocess.sentence import Dense
 from sqlinfer.graphs.preprocess.text import Tokens
@@ -129,9 +130,10 @@ class _Head:
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
         self._graph = model.graph
-        self._opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
+        self._opset = opset_of(model) or 1
         self._taken = {name for node in self._graph.node for name in node.output}
         self._made_by = {name: node for node in self._graph.node for name in node.output}
+        self._added = GraphBuilder("sqlinfer_", self._taken)
         self._kind: int = TensorProto.FLOAT
         self._outputs = {value.name: _Output.of(value) for value in _inferred(model).graph.output}
 
@@ -197,9 +199,9 @@ class _Head:
         """The probability of the second of two classes → those of both."""
         if name in self._outputs:
             self._kind = self._outputs[name].kind
-        one = numpy_helper.from_array(np.ones(1, helper.tensor_dtype_to_np_dtype(self._kind)))
+        one = np.ones(1, helper.tensor_dtype_to_np_dtype(self._kind))
         column = self._add("Reshape", name, self._constant(np.array([-1, 1], np.int64)))
-        return self._add("Concat", self._add("Sub", self._add("Constant", value=one), column), column, axis=1)
+        return self._add("Concat", self._add("Sub", self._constant(one), column), column, axis=1)
 
     def look_up(self, labels: Sequence[Label], origin: object) -> None:
         """Let an output that numbers the classes answer with their labels."""
@@ -218,9 +220,9 @@ class _Head:
         if classes is not None and classes != len(labels):
             raise InvalidModel(f"{origin}: {len(labels)} labels are given, and {name} numbers {classes} classes")
         texts = isinstance(labels[0], str)
-        table = numpy_helper.from_array(np.array(labels, object if texts else np.int64))
+        table = np.array(labels, object if texts else np.int64)
         rows = self._add("Reshape", self._add("Cast", name, to=TensorProto.INT64), self._constant(np.array([-1])))
-        shown = self._shown(self._add("Gather", self._add("Constant", value=table), rows, axis=0), "label")
+        shown = self._shown(self._add("Gather", self._constant(table), rows, axis=0), "label")
         kind = TensorProto.STRING if texts else TensorProto.INT64
         output = next(output for output in self._graph.output if output.name == name)
         output.CopyFrom(helper.make_tensor_value_info(shown, kind, [None]))
@@ -232,7 +234,7 @@ class _Head:
         if old is not None:
             kept.CopyFrom(old)
         else:
-            made_by = next(node.op_type for node in self._graph.node if name in node.output)
+            made_by = next(node.op_type for node in self._added.nodes if name in node.output)
             shown = self._shown(name, "probabilities" if made_by in ("Softmax", "Sigmoid", "Concat") else "embedding")
             kept.CopyFrom(helper.make_tensor_value_info(shown, self._kind, None))
         del self._graph.output[:]
@@ -240,7 +242,8 @@ class _Head:
 
     def _shown(self, name: str, shown: str) -> str:
         shown = shown if shown not in self._taken else f"sqlinfer_{shown}"
-        self._graph.node.append(helper.make_node("Identity", [name], [shown], name=shown))
+        self._add("Identity", name, name=shown)
+        self._graph.node.extend(self._added.nodes_alone())
         return shown
 
     def _source(self, name: str, passing: set[str]) -> onnx.NodeProto | None:
@@ -264,9 +267,7 @@ class _Head:
         return found[axis].dim_value or None if -len(found) <= axis < len(found) else None
 
     def _add(self, op: str, *inputs: str, **attributes: Any) -> str:
-        output = self._free(op.lower())
-        self._graph.node.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
-        return output
+        return self._added.add(op, *inputs, **attributes)
 
     def _reduce(self, op: str, name: str) -> str:
         """Over the axis of the tokens."""
@@ -287,12 +288,7 @@ class _Head:
         return self._add("Unsqueeze", name, axes=[2])
 
     def _constant(self, value: np.ndarray) -> str:
-        return self._add("Constant", value=numpy_helper.from_array(value))
-
-    def _free(self, stem: str) -> str:
-        name = next(n for n in (f"sqlinfer_{stem}_{i}" for i in range(10**6)) if n not in self._taken)
-        self._taken.add(name)
-        return name
+        return self._added.constant(value)
 
 
 def _lacks_shape(graph: onnx.GraphProto) -> bool:

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from sqlinfer.errors import InvalidModel
+from sqlinfer.graphs.build import GraphBuilder, opset_of
 from sqlinfer.graphs.preprocess.options import Options
 from sqlinfer.graphs.preprocess.processors import FILTERS, Operation, Recipe, read_processor
 from sqlinfer.models.signature import ImagePreparation, ImageStep
@@ -58,8 +59,8 @@ def attach_pixels(model: onnx.ModelProto, options: Options, origin: object) -> P
     count = dims[1 if first else 3] or 3
     if count not in (1, 3):
         raise InvalidModel(f"{origin}: the input {old.name!r} has {count} channels; an image has 1 or 3")
-    if _opset(model) < _OPSET:
-        raise InvalidModel(f"{origin} is of opset {_opset(model)}: export the model with opset {_OPSET} or later")
+    if (opset := opset_of(model) or 1) < _OPSET:
+        raise InvalidModel(f"{origin} is of opset {opset}: export the model with opset {_OPSET} or later")
     sides = (dims[2], dims[3]) if first else (dims[1], dims[2])
     recipe = read_processor(Path(options["preprocessor"])) if "preprocessor" in options else _PLAIN
     steps = _steps(options, recipe, sides)
@@ -77,7 +78,7 @@ def attach_pixels(model: onnx.ModelProto, options: Options, origin: object) -> P
     rows = old.type.tensor_type.shape.dim[0]
     shape = [rows.dim_value or rows.dim_param or "rows", height or "height", width or "width", count]
     pixels = helper.make_tensor_value_info(name, TensorProto.UINT8, shape)
-    _put_before(model.graph, old.name, pixels, nodes.nodes)
+    _put_before(model.graph, old.name, pixels, nodes.builder.nodes_alone())
     return Pixels(name, ImagePreparation(_PIXELS, "L" if gray else "RGB", steps))
 
 
@@ -85,15 +86,15 @@ class _Nodes:
     """A chain of nodes on images [batch, height, width, channels]."""
 
     def __init__(self, start: str) -> None:
-        self.nodes: list[onnx.NodeProto] = []
+        self.builder = GraphBuilder("sqlinfer_image_")
         self._at = start
 
     def add(self, op: str, *more: str, **attributes: Any) -> str:
-        self._at = self._node(op, self._at, *more, **attributes)
+        self._at = self.builder.add(op, self._at, *more, **attributes)
         return self._at
 
     def constant(self, values: Any, dtype: Any = np.int64) -> str:
-        return self._node("Constant", value=numpy_helper.from_array(np.asarray(values, dtype)))
+        return self.builder.constant(np.asarray(values, dtype))
 
     def compute(self, values: Sequence[Operation], count: int) -> None:
         if not values or values[0][0] != "scale":
@@ -107,12 +108,7 @@ class _Nodes:
                 self.add(operation.title(), self.constant(_per_channel(numbers, count, operation), np.float32))
 
     def last(self, name: str, kind: int) -> None:
-        self.nodes.append(helper.make_node("Cast", [self._at], [name], name="sqlinfer_pixels", to=kind))
-
-    def _node(self, op: str, *inputs: str, **attributes: Any) -> str:
-        output = f"sqlinfer_image_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, list(inputs), [output], name=output, **attributes))
-        return output
+        self.builder.add("Cast", self._at, name=name, label="sqlinfer_pixels", to=kind)
 
 
 def _steps(options: Options, recipe: Recipe, sides: tuple[int | None, int | None]) -> tuple[ImageStep, ...]:
@@ -239,10 +235,6 @@ def _image_input(graph: onnx.GraphProto, origin: object) -> onnx.ValueInfoProto:
 def _is_channels_first(value: onnx.ValueInfoProto) -> bool:
     dims = [d.dim_value for d in value.type.tensor_type.shape.dim]
     return dims[1] in (1, 3) or dims[3] not in (1, 3)
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return int(next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1))
 
 
 def _named(graph: onnx.GraphProto) -> list[Any]:
