@@ -24,7 +24,7 @@ TOKENS_PER_RUN = 512
 # What a run costs beside its tokens, in tokens.
 _RUN_COSTS = 16
 # A text of more bytes is refused, and one that has more once it is normalised: a novel has a few millions. The
-# extension has the same bounds, in core/prepare/text.rs.
+# extension has the same bounds, in core/preprocess/text.rs.
 _MOST_BYTES = 8 << 20
 _MOST_NORMALISED = 16 << 20
 # Texts of more characters are looked at first, in pieces of so many.

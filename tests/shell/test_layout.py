@@ -22,7 +22,7 @@ try:
 except EngineError as missing:
     pytest.skip(f"no native engine: {missing}", allow_module_level=True)
 
-# `Places` in udfs/src/ffi/duckdb/layout/mod.rs, as it lies in the built file.
+# `Places` in udfs/src/host/duckdb_v1/layout.rs, as it lies in the built file.
 PLACES = (0, 8, 8, 208, 9, 16)
 SCORED = "SELECT predict_iris(5.1, 3.5, 1.4, 0.2) AS p, typeof(p)"
 FIXED = "gives the functions of an extension one type each"

@@ -6,7 +6,7 @@ use super::error::{Error, Result};
 use super::half::{f32_from_bf16, f32_from_f16};
 use super::manifest::{Call, Decode, Labels, Manifest, Output};
 use super::sqltype::{Plain, SqlType};
-use super::tensor::{Buffer, Tensor, Texts};
+use crate::sys::tensor::{Buffer, Tensor, Texts};
 
 /// Answers of some rows, one after the other, as the columns of the host want them.
 #[derive(Debug, PartialEq)]
@@ -283,8 +283,8 @@ fn narrowed<T: TryFrom<i128>>(buffer: Buffer) -> Result<Vec<T>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::tests::{parsed, sample};
     use super::*;
+    use crate::core::manifest::tests::{parsed, sample};
 
     fn decoded(call: &str, target: &str, tensor: Tensor) -> Result<Answers> {
         let manifest = parsed(sample()).unwrap();

@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::column::{Column, Data};
 use super::convert::Place;
 use super::float::Float;
-use super::tensor::Buffer;
-use crate::ffi::cpu;
+use crate::sys::cpu;
+use crate::sys::tensor::Buffer;
 
 /// How many of the columns may be copied side by side, which is faster than one by one: those at the head that are of the
 /// tensor's own type. Eight, four or two; else none.

@@ -159,10 +159,15 @@ pub fn same_shape(shapes: &[usize], depth: usize) -> Vec<Vec<u32>> {
     groups
 }
 
+/// Where the values of the rows are, one after the other.
+pub fn leaves(cells: &Cells) -> impl Iterator<Item = usize> {
+    cells.runs.iter().flat_map(|(first, count)| *first..first + count)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::column::Entry;
     use super::*;
+    use crate::core::column::Entry;
 
     fn numbers() -> Box<Column<'static>> {
         Box::new(Column { valid: None, data: Data::F32(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]) })

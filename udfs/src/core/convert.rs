@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use super::column::{Column, Data, Rows, Wide};
 use super::decimal::{Rounding, unsigned};
 use super::half::{bf16_from_f32, f16_from_f64};
+use super::manifest::StandIn;
 use super::sqltype::Number;
-use super::tensor::{Buffer, Texts};
+use crate::sys::tensor::{Buffer, Texts};
 
 /// A value that the tensor cannot hold without changing it, as text.
 pub struct Misfit(pub String);
@@ -234,15 +235,6 @@ fn coded<C: Copy + Into<u32>>(
             _ => (0, 0),
         };
     }
-}
-
-/// What a NULL is replaced by.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StandIn {
-    Number(f64),
-    /// For a tensor of integers that holds it.
-    Integer(i128),
-    Text(String),
 }
 
 /// Put the stand-in at the rows of the column that are NULL.

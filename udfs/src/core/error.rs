@@ -1,20 +1,7 @@
 //! The messages, each phrased once: what happened, where, what to do. The same phrases as in the Python package.
 
-use std::fmt;
-
 use super::literals::text_literal;
-
-/// What a query is told when it cannot be answered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Error(pub String);
-
-pub type Result<T> = std::result::Result<T, Error>;
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+pub use crate::sys::error::{Error, Result};
 
 pub fn bad_reference(text: &str) -> Error {
     Error(format!(

@@ -3,7 +3,7 @@
 use std::ops::{Add, Mul};
 
 use super::column::Data;
-use super::tensor::{Buffer, Dtype};
+use crate::sys::tensor::{Buffer, Dtype};
 
 pub trait Float: Copy + Default + Add<Output = Self> + Mul<Output = Self> {
     const DTYPE: Dtype;

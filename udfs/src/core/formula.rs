@@ -2,23 +2,14 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
-
 use super::column::{Column, Rows};
 use super::convert::{Place, numbers};
 use super::float::Float;
 use super::linear::Linear;
-use super::plan::{Kind, Reader};
-use super::tensor::{Buffer, Dtype, Tensor};
-use crate::ffi::cpu;
-
-/// As model.json has it.
-#[derive(Debug, Deserialize)]
-pub struct FormulaFields {
-    /// [targets, features]
-    weights: Vec<Vec<f64>>,
-    intercepts: Vec<f64>,
-}
+use super::manifest::{FormulaFields, Manifest};
+use super::plan::{Form, Kind, Plan, Reader};
+use crate::sys::cpu;
+use crate::sys::tensor::{Buffer, Dtype, Tensor};
 
 /// The sums, in the type of the columns.
 #[derive(Debug)]
@@ -28,34 +19,41 @@ pub enum Formula {
 }
 
 impl Formula {
-    /// None where the numbers do not fit each other and `features` columns.
-    pub fn of(fields: FormulaFields, dtype: Dtype, features: usize) -> Option<Formula> {
-        let FormulaFields { weights, intercepts } = fields;
-        let targets = weights.len();
-        if intercepts.len() != targets || weights.iter().any(|weights| weights.len() != features) {
-            return None;
-        }
-        let weights = weights.into_iter().flatten();
-        match dtype {
-            Dtype::F32 => {
-                let single = |x| x as f32;
-                Linear::new(weights.map(single).collect(), intercepts.into_iter().map(single).collect(), targets)
-                    .map(Formula::Single)
-            }
-            Dtype::F64 => Linear::new(weights.collect(), intercepts, targets).map(Formula::Double),
+    /// None where the graph is no such sums.
+    pub fn of_manifest(manifest: &Manifest) -> Option<Formula> {
+        match (&manifest.formula, manifest.inputs.as_slice()) {
+            (Some(fields), [input]) => Formula::of(fields, input.dtype),
             _ => None,
         }
     }
 
-    pub fn targets(&self) -> usize {
-        match self {
-            Formula::Single(linear) => linear.targets,
-            Formula::Double(linear) => linear.targets,
+    /// None where the numbers do not fit each other.
+    fn of(fields: &FormulaFields, dtype: Dtype) -> Option<Formula> {
+        let FormulaFields { weights, intercepts } = fields;
+        let targets = weights.len();
+        let weights = weights.iter().flatten().copied();
+        let intercepts = intercepts.iter().copied();
+        match dtype {
+            Dtype::F32 => {
+                let single = |x| x as f32;
+                Linear::new(weights.map(single).collect(), intercepts.map(single).collect(), targets)
+                    .map(Formula::Single)
+            }
+            Dtype::F64 => Linear::new(weights.collect(), intercepts.collect(), targets).map(Formula::Double),
+            _ => None,
+        }
+    }
+
+    /// The only output of the call, where its columns can be read as they are.
+    pub fn of_arguments(&self, plan: &Plan, arguments: &[Column], rows: usize) -> Option<Tensor> {
+        match plan.form {
+            Form::List => None,
+            _ => self.answers(&plan.columns(arguments), &plan.readers, rows),
         }
     }
 
     /// [rows, targets]; None where a column holds a NULL, or no numbers.
-    pub fn answers(&self, columns: &[&Column], readers: &[Reader], rows: usize) -> Option<Tensor> {
+    fn answers(&self, columns: &[&Column], readers: &[Reader], rows: usize) -> Option<Tensor> {
         if !columns.iter().all(|column| column.all_valid(rows)) {
             return None;
         }

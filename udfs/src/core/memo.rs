@@ -7,9 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::pack::Packed;
-use super::prepare::Recent;
-use super::tensor::Tensor;
+use super::packed::Packed;
+use super::recent::Recent;
+use crate::sys::tensor::Tensor;
 
 const RECENT: usize = 2;
 const MOST_BATCHES: usize = 128;
@@ -189,8 +189,8 @@ impl Hasher for Same {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tensor::{Buffer, Texts};
     use super::*;
+    use crate::sys::tensor::{Buffer, Texts};
 
     fn packed(numbers: &[f32], texts: &[&str]) -> Vec<Packed> {
         vec![

@@ -5,41 +5,19 @@ use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use super::beside::{side_by_side, side_by_side_from};
-use super::cells::{Cells, same_shape, walk};
+use super::cells::{Cells, leaves, same_shape, walk};
 use super::column::{Column, Data, Rows};
 use super::convert::{Place, numbers, stand_in, texts};
-use super::error::{Result, feature_type, null_feature};
-use super::manifest::{Feature, NullPolicy};
+use super::error::{Result, null_feature};
+use super::leaves::{convert_leaves, misfits};
+use super::manifest::{Feature, Input, NullPolicy};
+use super::pack_list::pack_list;
+use super::packed::{Group, Packed};
 use super::plan::{Form, Kind, Plan, Reader};
-use super::prepare::Preparer;
-use super::tensor::{Buffer, Dtype};
+use super::preprocess::Preparer;
+use crate::sys::tensor::Buffer;
 
 const BLOCK_BYTES: usize = 24 << 10;
-
-/// One input of the graph for some rows: `width` values a row, of the shape `inner`.
-#[derive(Debug)]
-pub struct Packed {
-    pub buffer: Buffer,
-    pub inner: Vec<usize>,
-    pub width: usize,
-}
-
-impl Packed {
-    /// The same without rows.
-    pub fn like(&self) -> Packed {
-        self.pick(&[])
-    }
-
-    pub fn pick(&self, rows: &[u32]) -> Packed {
-        Packed { buffer: self.buffer.pick(rows, self.width), inner: self.inner.clone(), width: self.width }
-    }
-}
-
-/// Rows that go into the graph together. `rows` are their places among the packed rows; None means all of them.
-pub struct Group {
-    pub tensors: Vec<Packed>,
-    pub rows: Option<Vec<u32>>,
-}
 
 /// What is kept from batch to batch on one thread.
 pub struct Packer {
@@ -57,7 +35,7 @@ pub struct Packer {
 
 impl Packer {
     pub fn new(plan: &Plan) -> Packer {
-        let packed = |(number, input): (usize, &super::manifest::Input)| {
+        let packed = |(number, input): (usize, &Input)| {
             let columns = plan.manifest.features.iter().filter(|f| f.input == number && f.column.is_some()).count();
             Packed {
                 buffer: Buffer::new(input.dtype),
@@ -73,7 +51,9 @@ impl Packer {
     pub fn pack(&mut self, plan: &Plan, arguments: &[Column], rows: usize) -> Result<()> {
         self.groups.clear();
         match (&plan.form, arguments) {
-            (Form::List, [list, ..]) => self.pack_list(plan, list, rows)?,
+            (Form::List, [list, ..]) => {
+                (self.count, self.keep) = pack_list(plan, list, rows, &mut self.tensors[0])?;
+            }
             _ => {
                 let columns = plan.columns(arguments);
                 let keep = kept(plan, &columns, rows)?;
@@ -334,56 +314,6 @@ fn pack_cells(
     cells.fitted(axes)
 }
 
-pub fn convert_leaves(
-    plan: &Plan,
-    feature: &Feature,
-    reader: &Reader,
-    cells: &Cells,
-    buffer: &mut Buffer,
-) -> Result<()> {
-    let kind = match &reader.kind {
-        Kind::Cells(inner) => inner,
-        kind => kind,
-    };
-    let mut start = 0;
-    for (first, count) in &cells.runs {
-        let rows = Rows::Range(*first, *count);
-        match (kind, &mut *buffer) {
-            (Kind::Number(number), buffer) => {
-                let place = Place { buffer, start, width: 1, at: 0 };
-                numbers(cells.leaf, *number, rows, place)
-                    .map_err(|misfit| misfits(plan, feature, reader, &misfit.0))?;
-            }
-            (Kind::Text(words), Buffer::Text(out)) => {
-                let words = words.as_ref().map(|w| w.as_slice());
-                let mut part =
-                    super::tensor::Texts { bytes: std::mem::take(&mut out.bytes), cells: vec![(0, 0); *count] };
-                texts(cells.leaf, words, rows, &mut part, 1, 0);
-                out.bytes = part.bytes;
-                out.cells[start..start + count].copy_from_slice(&part.cells);
-            }
-            _ => {}
-        }
-        start += count;
-    }
-    Ok(())
-}
-
-fn misfits(plan: &Plan, feature: &Feature, reader: &Reader, value: &str) -> super::error::Error {
-    let name = &feature.name;
-    let given = format!("a {} that does not fit ({value})", reader.given);
-    let whole = match plan.manifest.inputs[feature.input].dtype {
-        Dtype::Bool => "BOOLEAN",
-        _ => feature.sql_type.split('[').next().unwrap_or_default(),
-    };
-    let fix = format!("write CAST(round({name}) AS {whole}) if that is what you mean");
-    feature_type(&plan.model, name, &given, &feature.sql_type, &fix)
-}
-
-pub fn leaves(cells: &Cells) -> impl Iterator<Item = usize> {
-    cells.runs.iter().flat_map(|(first, count)| *first..first + count)
-}
-
 /// Where the cells of each row begin, out of cells of many shapes.
 fn starts(shapes: &[usize], depth: usize) -> Vec<usize> {
     let mut total = 0;
@@ -406,11 +336,11 @@ fn ragged(buffer: &Buffer, starts: &[usize], rows: &[u32], inner: Vec<usize>) ->
 mod tests {
     use serde_json::json;
 
-    use super::super::column::Entry;
-    use super::super::manifest::tests::{parsed, sample};
-    use super::super::sqltype::{Given, Number};
     use super::*;
-    use crate::ffi::allocations::bytes_asked_for;
+    use crate::core::column::Entry;
+    use crate::core::manifest::tests::{parsed, sample};
+    use crate::core::sqltype::{Given, Number};
+    use crate::sys::allocations::bytes_asked_for;
 
     #[test]
     fn cells_of_many_shapes_lie_one_behind_the_other() {

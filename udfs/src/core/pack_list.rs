@@ -1,45 +1,43 @@
 //! One list a row in place of all features: its values are the columns of the only tensor.
 
-use super::cells::{Cells, walk};
+use super::cells::{Cells, leaves, walk};
 use super::column::{Column, Rows};
 use super::convert::{Place, stand_in};
 use super::error::{Result, list_width, null_feature};
+use super::leaves::convert_leaves;
 use super::manifest::{Feature, NullPolicy};
-use super::pack::{Packer, convert_leaves, leaves};
+use super::packed::Packed;
 use super::plan::Plan;
 
-impl Packer {
-    pub fn pack_list(&mut self, plan: &Plan, list: &Column, rows: usize) -> Result<()> {
-        let features = &plan.manifest.features;
-        let whole = list.all_valid(rows);
-        if !whole && features.iter().any(|f| f.null == NullPolicy::Error) {
-            return Err(null_feature(&plan.model, &features[0].name));
-        }
-        let valid = || (0..rows as u32).filter(|row| list.is_valid(*row as usize)).collect::<Vec<_>>();
-        let mut keep = (!whole).then(valid);
-        let mut cells = walk_list(plan, list, keep.as_deref(), rows)?;
-        let total = cells.runs.iter().map(|(first, count)| first + count).max().unwrap_or(0);
-        let by_column = columns(features);
-        if !cells.leaf.all_valid(total) {
-            let all = || (0..rows as u32).collect();
-            keep = Some(without_nulls(plan, &cells, &by_column, keep.unwrap_or_else(all))?);
-            cells = walk_list(plan, list, keep.as_deref(), rows)?;
-        }
-        self.count = cells.lengths.len();
-        let packed = &mut self.tensors[0];
-        packed.buffer.reset(self.count * features.len());
-        convert_leaves(plan, &features[0], &plan.readers[0], &cells, &mut packed.buffer)?;
-        if !cells.leaf.all_valid(total) {
-            for (i, leaf) in leaves(&cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
-                if let NullPolicy::Value(value) = &by_column[i % features.len()].null {
-                    let place = Place { buffer: &mut packed.buffer, start: i, width: 1, at: 0 };
-                    stand_in(cells.leaf, value, Rows::Range(leaf, 1), place);
-                }
+/// Fill the tensor; gives how many rows there are in it, and which they are where those are not all.
+pub fn pack_list(plan: &Plan, list: &Column, rows: usize, packed: &mut Packed) -> Result<(usize, Option<Vec<u32>>)> {
+    let features = &plan.manifest.features;
+    let whole = list.all_valid(rows);
+    if !whole && features.iter().any(|f| f.null == NullPolicy::Error) {
+        return Err(null_feature(&plan.model, &features[0].name));
+    }
+    let valid = || (0..rows as u32).filter(|row| list.is_valid(*row as usize)).collect::<Vec<_>>();
+    let mut keep = (!whole).then(valid);
+    let mut cells = walk_list(plan, list, keep.as_deref(), rows)?;
+    let total = cells.runs.iter().map(|(first, count)| first + count).max().unwrap_or(0);
+    let by_column = columns(features);
+    if !cells.leaf.all_valid(total) {
+        let all = || (0..rows as u32).collect();
+        keep = Some(without_nulls(plan, &cells, &by_column, keep.unwrap_or_else(all))?);
+        cells = walk_list(plan, list, keep.as_deref(), rows)?;
+    }
+    let count = cells.lengths.len();
+    packed.buffer.reset(count * features.len());
+    convert_leaves(plan, &features[0], &plan.readers[0], &cells, &mut packed.buffer)?;
+    if !cells.leaf.all_valid(total) {
+        for (i, leaf) in leaves(&cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
+            if let NullPolicy::Value(value) = &by_column[i % features.len()].null {
+                let place = Place { buffer: &mut packed.buffer, start: i, width: 1, at: 0 };
+                stand_in(cells.leaf, value, Rows::Range(leaf, 1), place);
             }
         }
-        self.keep = keep;
-        Ok(())
     }
+    Ok((count, keep))
 }
 
 fn walk_list<'a>(plan: &Plan, list: &'a Column<'a>, keep: Option<&[u32]>, rows: usize) -> Result<Cells<'a>> {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::column::{Column, Data};
 use super::error::{Error, Result, feature_count, feature_twice, feature_type, missing_features, several_types};
+use super::manifest::preprocess::Prepare;
 use super::manifest::{Feature, Input, Manifest};
-use super::prepare::Prepare;
 use super::sqltype::{Given, Number};
-use super::tensor::{Dtype, Tensor};
+use crate::sys::tensor::Dtype;
 
 #[derive(Debug)]
 pub struct Plan {
@@ -49,15 +49,6 @@ pub enum Kind {
 }
 
 impl Plan {
-    /// The only output, where it is a formula of columns that can be read as they are.
-    pub fn by_formula(&self, arguments: &[Column], rows: usize) -> Option<Tensor> {
-        let formula = self.manifest.formula.as_ref()?;
-        match self.form {
-            Form::List => None,
-            _ => formula.answers(&self.columns(arguments), &self.readers, rows),
-        }
-    }
-
     /// The arguments as one column for each feature; not for the form of a list.
     pub fn columns<'a, 'b>(&self, arguments: &'a [Column<'b>]) -> Vec<&'a Column<'b>> {
         match (&self.form, arguments) {
@@ -221,9 +212,9 @@ fn sizes(given: &Given) -> Vec<Option<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::tests::{parsed, sample};
-    use super::super::sqltype::Words;
     use super::*;
+    use crate::core::manifest::tests::{parsed, sample};
+    use crate::core::sqltype::Words;
 
     const NUMBER: Given = Given::Number(Number::Double);
 

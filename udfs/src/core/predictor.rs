@@ -3,31 +3,30 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use super::answers::{Answers, Decoder};
-use super::column::{Column, Rows};
+use super::column::Rows;
 use super::error::{Error, Result};
-use super::interrupt::Interrupt;
+use super::formula::Formula;
+use super::manifest::preprocess::Prepare;
 use super::memo::Memo;
-use super::pack::{Packed, Packer};
+use super::pack::Packer;
+use super::packed::Packed;
 use super::plan::Plan;
-use super::prepare::{Prepare, TOKENS_PER_RUN};
-use super::session::{Runner, Runs, Session, session};
+use super::preprocess::TOKENS_PER_RUN;
+use super::session::{Runs, Session, session};
 use super::sqltype::SqlType;
-use super::tensor::Tensor;
-use crate::ffi::onnxruntime::Feed;
+use crate::sys::interrupt::Interrupt;
+use crate::sys::library::Runner;
+use crate::sys::onnxruntime::Feed;
+use crate::sys::tensor::Tensor;
 
 /// An image model must not take a whole vector of rows at once: inputs of 4 MiB make activations of hundreds.
 const BYTES_PER_RUN: usize = 4 << 20;
 const NANOS_PER_RUN: f64 = 0.25e9;
 /// How many rows show what a row costs.
 const FIRST_ROWS: usize = 16;
-/// Above this, per row, an answer is found sooner than it is computed.
-const RECALL_NANOS: f64 = 20.0;
-/// Above this it pays to keep the rows of many batches.
-const HASH_NANOS: f64 = 200.0;
-
 /// Where answers go.
 pub trait Sink {
     /// The answers of these rows.
@@ -41,6 +40,7 @@ pub trait Sink {
 pub struct Predictor {
     pub(super) plan: Plan,
     decoder: Decoder,
+    pub(super) formula: Option<Formula>,
     inputs: Vec<CString>,
     outputs: Vec<CString>,
 }
@@ -58,6 +58,7 @@ impl Predictor {
             decoder: Decoder::new(&manifest, call, target, &names)?.only(class),
             inputs: manifest.inputs.iter().map(|input| text(&input.name)).collect::<Result<_>>()?,
             outputs: names.iter().map(text).collect::<Result<_>>()?,
+            formula: Formula::of_manifest(&manifest),
             plan,
         })
     }
@@ -69,7 +70,7 @@ pub struct State {
     pub(super) session: Arc<Session>,
     pub(super) packer: Packer,
     pub(super) memo: Arc<Mutex<Memo>>,
-    runs: Runs,
+    pub(super) runs: Runs,
 }
 
 impl State {
@@ -85,114 +86,9 @@ impl State {
         Ok(State { packer, session, memo, predictor, runs: Runs::new(runner, interrupt)? })
     }
 
-    /// Score `rows` rows of the arguments.
-    pub fn score(&mut self, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
-        self.runs.interrupt.check()?;
-        self.predictor.plan.guard(arguments, rows)?;
-        if self.predictor.plan.manifest.is_prepared() {
-            return self.score_prepared(arguments, rows, sink);
-        }
-        let predictor = self.predictor.clone();
-        // sums that are not finite may be of rows that the graph refuses
-        if let Some(output) = predictor.plan.by_formula(arguments, rows).filter(Tensor::is_finite) {
-            return self.write(vec![output], Rows::Range(0, rows), 0, sink);
-        }
-        self.packer.pack(&predictor.plan, arguments, rows)?;
-        let keep = self.packer.keep.take();
-        if let Some(keep) = &keep {
-            sink.nulls_but(keep, rows);
-        }
-        if self.packer.count == 0 {
-            return Ok(());
-        }
-        if self.packer.groups.is_empty() {
-            let rows = keep.as_deref().map_or(Rows::Range(0, self.packer.count), Rows::Picked);
-            return self.score_together(rows, sink);
-        }
-        for group in std::mem::take(&mut self.packer.groups) {
-            let mine = group.rows.unwrap_or_default();
-            let places: Vec<u32> = match &keep {
-                Some(keep) => mine.iter().map(|row| keep[*row as usize]).collect(),
-                None => mine,
-            };
-            for (start, outputs) in self.run(&group.tensors, places.len())? {
-                self.write(outputs, Rows::Picked(&places), start, sink)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Rows of one shape. Other expressions on this thread may have asked for them just before.
-    fn score_together(&mut self, rows: Rows, sink: &mut dyn Sink) -> Result<()> {
-        let count = self.packer.count;
-        let nanos = self.session.nanos_per_row();
-        let worthwhile = Arc::strong_count(&self.memo) > 1 && nanos.is_some_and(|nanos| nanos > RECALL_NANOS);
-        if !worthwhile {
-            for (start, outputs) in self.run(&self.packer.tensors, count)? {
-                self.write(outputs, rows, start, sink)?;
-            }
-            return Ok(());
-        }
-        let memo = self.memo.clone();
-        let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outputs) = memo.recall(&self.packer.tensors, count) {
-            return self.write(outputs, rows, 0, sink);
-        }
-        let hashed = nanos.is_some_and(|nanos| nanos > HASH_NANOS);
-        if let Some(places) = memo.lookup(&self.packer.tensors, count) {
-            return self.score_rest(&memo, &places, rows, sink);
-        }
-        let parts = self.run(&self.packer.tensors, count)?;
-        if let Some(outputs) = joined(&parts) {
-            let fresh = self.packer.tensors.iter().map(Packed::like).collect();
-            let tensors = std::mem::replace(&mut self.packer.tensors, fresh);
-            if let Some(freed) = memo.remember(tensors, outputs, count, hashed) {
-                for (mine, freed) in self.packer.tensors.iter_mut().zip(freed) {
-                    mine.buffer = freed.buffer;
-                }
-            }
-        }
-        for (start, outputs) in parts {
-            self.write(outputs, rows, start, sink)?;
-        }
-        Ok(())
-    }
-
-    /// Some answers are at hand; score the other rows.
-    fn score_rest(&self, memo: &Memo, places: &[Option<(usize, u32)>], rows: Rows, sink: &mut dyn Sink) -> Result<()> {
-        let mut by_batch: HashMap<usize, (Vec<u32>, Vec<u32>)> = HashMap::new();
-        let mut rest = Vec::new();
-        let mut rest_rows = Vec::new();
-        for (i, place) in places.iter().enumerate() {
-            match place {
-                Some((batch, row)) => {
-                    let (from, to) = by_batch.entry(*batch).or_default();
-                    from.push(*row);
-                    to.push(rows.get(i) as u32);
-                }
-                None => {
-                    rest.push(i as u32);
-                    rest_rows.push(rows.get(i) as u32);
-                }
-            }
-        }
-        for (batch, (from, to)) in by_batch {
-            let outputs = memo.outputs(batch).iter().map(|output| output.pick(&from)).collect();
-            self.write(outputs, Rows::Picked(&to), 0, sink)?;
-        }
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let tensors: Vec<Packed> = self.packer.tensors.iter().map(|tensor| tensor.pick(&rest)).collect();
-        for (start, outputs) in self.run(&tensors, rest.len())? {
-            self.write(outputs, Rows::Picked(&rest_rows), start, sink)?;
-        }
-        Ok(())
-    }
-
     /// Run the rows in slices that the model takes; each with its first row.
     pub(super) fn run(&self, tensors: &[Packed], count: usize) -> Result<Vec<(usize, Vec<Tensor>)>> {
-        let formula = self.predictor.plan.manifest.formula.as_ref();
+        let formula = self.predictor.formula.as_ref();
         let sums = formula.and_then(|formula| formula.answers_of_rows(&tensors[0].buffer));
         if let Some(sums) = sums {
             if !sums.is_finite() {

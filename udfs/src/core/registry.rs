@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::{Error, Result, no_alias, no_model, no_version};
 use super::files::{FileState, is_out_of_files, read_plain, state_of};
-use super::manifest::Manifest;
+use super::manifest::{Manifest, validate};
 use super::reference::{Pointer, Reference, is_stored_name};
 
 const MOST_BYTES_OF_ALIASES: u64 = 1 << 20;
@@ -126,7 +126,7 @@ impl Registry {
             return Ok(manifest);
         }
         // a copied folder is the model that it is called
-        let manifest = Arc::new(Manifest { name: name.to_string(), version, ..Manifest::read(&path)? });
+        let manifest = Arc::new(Manifest { name: name.to_string(), version, ..validate::read(&path)? });
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.get_or_insert_with(HashMap::new);
         if known.len() >= MOST_KNOWN {
@@ -192,8 +192,8 @@ fn expanded(text: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::super::manifest::tests::sample;
     use super::*;
+    use crate::core::manifest::tests::sample;
 
     fn registry(test: &str) -> Registry {
         let home = std::env::temp_dir().join(format!("sqlinfer-{test}-{}", std::process::id()));

@@ -11,25 +11,19 @@ use std::time::Instant;
 
 use super::error::{Error, Result, brief, model_failed};
 use super::files::read_intact;
-use super::interrupt::{Interrupt, interrupted};
 use super::manifest::Manifest;
-use super::prepare::{Preparer, preparers};
-use super::tensor::Tensor;
+use super::operators::OPERATORS;
+use super::preprocess::{Preparer, preparers};
 use super::tree_limits::Trees;
-use crate::ffi::onnxruntime::{Feed, Graph, RunOptions, Runtime};
-use crate::ffi::watchdog::Watched;
+use crate::sys::interrupt::{Interrupt, interrupted};
+use crate::sys::library::Runner;
+use crate::sys::onnxruntime::{Feed, Graph, RunOptions};
+use crate::sys::tensor::Tensor;
+use crate::sys::watchdog::Watched;
 
 /// A run that takes longer gains more from more threads than it loses by waking them.
 const HEAVY_NANOS: f64 = 2e6;
 const MOST_SESSIONS: usize = 32;
-
-/// What models are opened and run with.
-#[derive(Clone)]
-pub struct Runner {
-    pub runtime: &'static Runtime,
-    /// A library of operators that ONNX Runtime itself has not.
-    pub operators: Option<PathBuf>,
-}
 
 /// What the runs of one query have in common: what ends them.
 pub struct Runs {
@@ -65,7 +59,7 @@ impl Session {
             Error(format!("sqlinfer cannot load '{name}': {reason}; register a model of other trees"))
         })?;
         let runtime = runner.runtime;
-        let narrow = Graph::open(runtime, &content, 1, runner.operators.as_deref()).map_err(|reason| {
+        let narrow = Graph::open(runtime, &content, 1, runner.operators.as_deref(), &OPERATORS).map_err(|reason| {
             Error(format!("ONNX Runtime {} cannot load '{name}': {}", runtime.version(), brief(&reason)))
         })?;
         Ok(Session {
@@ -141,7 +135,7 @@ impl Session {
                 return None;
             }
             let content = read_intact(&self.manifest.onnx(), &self.manifest.sha256).ok()?;
-            Graph::open(self.runner.runtime, &content, cores, self.runner.operators.as_deref()).ok()
+            Graph::open(self.runner.runtime, &content, cores, self.runner.operators.as_deref(), &OPERATORS).ok()
         };
         self.wide.get_or_init(open).as_ref().unwrap_or(&self.narrow)
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::{Error, Result, brief};
+use crate::sys::tensor::Dtype;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
@@ -19,6 +20,26 @@ pub enum Plain {
     Float,
     Double,
     Varchar,
+}
+
+impl Plain {
+    /// That of one value of a tensor; half precision travels as FLOAT.
+    pub fn of(dtype: Dtype) -> Plain {
+        match dtype {
+            Dtype::F32 | Dtype::F16 | Dtype::Bf16 => Plain::Float,
+            Dtype::F64 => Plain::Double,
+            Dtype::I8 => Plain::TinyInt,
+            Dtype::I16 => Plain::SmallInt,
+            Dtype::I32 => Plain::Integer,
+            Dtype::I64 => Plain::BigInt,
+            Dtype::U8 => Plain::UTinyInt,
+            Dtype::U16 => Plain::USmallInt,
+            Dtype::U32 => Plain::UInteger,
+            Dtype::U64 => Plain::UBigInt,
+            Dtype::Bool => Plain::Boolean,
+            Dtype::Text => Plain::Varchar,
+        }
+    }
 }
 
 const PLAIN: [(&str, Plain); 12] = [

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::Dice;
 use crate::core::column::{Column, Data, Entry, Wide};
+use crate::core::manifest::preprocess::Prepare;
 use crate::core::manifest::{Feature, Manifest};
-use crate::core::prepare::Prepare;
 use crate::core::sqltype::{Given, Number, Words};
-use crate::core::tensor::Dtype;
+use crate::sys::tensor::Dtype;
 
 /// In all lists of a column: each level of them has many times as many.
 const MOST_VALUES: usize = 1 << 20;

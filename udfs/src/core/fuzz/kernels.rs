@@ -6,10 +6,10 @@ use crate::core::decimal::Rounding;
 use crate::core::half::{f16_from_f32, f16_from_f64, f32_from_f16};
 use crate::core::linear::Linear;
 use crate::core::memo::Memo;
-use crate::core::pack::Packed;
-use crate::core::tensor::{Buffer, Dtype, Tensor};
+use crate::core::packed::Packed;
 use crate::core::trees::random::{Draw, add_tree};
 use crate::core::trees::{Answer, Ensemble, Flat, Kernel, Named, Next, Number, Test};
+use crate::sys::tensor::{Buffer, Dtype, Tensor};
 
 /// As many as a task of a run takes.
 const PART: usize = 512;
@@ -224,7 +224,7 @@ fn decimals() {
 /// The bits of a value: texts by their hash.
 fn value(buffer: &Buffer, i: usize) -> Vec<u8> {
     let one = buffer.pick(&[i as u32], 1);
-    crate::on_buffer!(&one, v => format!("{:?}", v.iter().map(|x| crate::core::tensor::Bits::bits(*x)).collect::<Vec<_>>()).into_bytes(),
+    crate::on_buffer!(&one, v => format!("{:?}", v.iter().map(|x| crate::sys::tensor::Bits::bits(*x)).collect::<Vec<_>>()).into_bytes(),
         t => t.get(0).to_vec())
 }
 

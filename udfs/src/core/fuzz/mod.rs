@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::caught::caught;
+use crate::sys::caught::caught;
 
 /// Of each target, where nobody says otherwise: so few that nobody waits for them.
 const RUNS: u64 = 100;

@@ -11,17 +11,19 @@ use super::{Dice, Folder, damage, fuzz};
 use crate::core::answers::{Answers, Decoder};
 use crate::core::column::{Column, Rows};
 use crate::core::error::{Error, Result, brief, no_model};
+use crate::core::formula::Formula;
 use crate::core::manifest::tests::sample;
-use crate::core::manifest::{Call, Manifest};
-use crate::core::pack::{Packed, Packer, kept};
+use crate::core::manifest::{Call, Manifest, validate};
+use crate::core::pack::{Packer, kept};
+use crate::core::packed::Packed;
 use crate::core::plan::Plan;
-use crate::core::prepare::preparers;
+use crate::core::preprocess::preparers;
 use crate::core::protobuf::{Field, fields, numbers};
 use crate::core::reference::Reference;
 use crate::core::registry::Registry;
 use crate::core::sqltype::{Plain, SqlType};
-use crate::core::tensor::{Buffer, Dtype, Tensor, Texts};
 use crate::core::tree_limits::Trees;
+use crate::sys::tensor::{Buffer, Dtype, Tensor, Texts};
 
 /// Of models whose features are columns, lists, nested lists, and both; and of sums.
 fn manifests() -> Vec<Value> {
@@ -111,7 +113,7 @@ fn manifests_and_batches() {
         if dice.one_in(8) {
             content = damage::bytes(&content, dice);
         }
-        let read = Manifest::of(&content, Path::new("/nowhere/model.json"));
+        let read = validate::of(&content, Path::new("/nowhere/model.json"));
         read.and_then(|manifest| scored(manifest, &[], dice)).into()
     });
 }
@@ -131,7 +133,8 @@ pub fn scored(manifest: Manifest, texts: &[Vec<u8>], dice: &mut Dice) -> Result<
     let columns: Vec<Held> = given.iter().map(|given| held(given, rows, length, texts, dice)).collect();
     let columns: Vec<Column> = columns.iter().map(Held::column).collect();
     decoded(&manifest, rows.min(513), dice);
-    plan.by_formula(&columns, rows).iter().for_each(|sums| assert_eq!(sums.data.len(), sums.rows() * sums.width()));
+    let sums = Formula::of_manifest(&manifest).and_then(|sums| sums.of_arguments(&plan, &columns, rows));
+    sums.iter().for_each(|sums| assert_eq!(sums.data.len(), sums.rows() * sums.width()));
     let mut packer = Packer::new(&plan);
     if manifest.features.iter().any(|feature| feature.prepare.is_some()) {
         packer.preparers = preparers(&manifest)?.into();

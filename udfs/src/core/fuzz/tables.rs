@@ -11,9 +11,9 @@ use super::readers::scored;
 use super::{Dice, Folder, damage, fuzz};
 use crate::core::error::Result;
 use crate::core::files::digest;
-use crate::core::manifest::Manifest;
 use crate::core::manifest::tests::sample;
-use crate::core::prepare::{decode, dimensions};
+use crate::core::manifest::validate;
+use crate::core::preprocess::{decode, dimensions};
 
 /// A model of one feature that is prepared in this way.
 fn model(sql_type: &str, column: Value, prepare: Value, inputs: Value) -> Value {
@@ -51,7 +51,7 @@ fn read_beside(folder: &Folder, file: &str, sound: &[Value], manifest: &Value, d
     let mut fields = manifest.clone();
     fields["features"][0]["prepare"]["sha256"] = json!(digest(&content));
     fs::write(folder.0.join(file), content).unwrap();
-    let manifest = Manifest::of(fields.to_string().as_bytes(), &folder.0.join("model.json"))?;
+    let manifest = validate::of(fields.to_string().as_bytes(), &folder.0.join("model.json"))?;
     scored(manifest, &texts(), dice)
 }
 
@@ -215,7 +215,7 @@ fn pictures() {
                 assert_eq!(image.as_raw().len(), image.width() as usize * image.height() as usize * 3);
             }
         }
-        let manifest = Manifest::of(fields.to_string().as_bytes(), "/nowhere/model.json".as_ref());
+        let manifest = validate::of(fields.to_string().as_bytes(), "/nowhere/model.json".as_ref());
         manifest.and_then(|manifest| scored(manifest, &contents, dice)).into()
     });
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Number;
+use super::number::Number;
 
 /// What a row is asked. A missing value (NaN) goes where the node says.
 #[derive(Debug, Clone, PartialEq)]

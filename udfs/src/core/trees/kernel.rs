@@ -159,9 +159,9 @@ fn add_trees<T: Number, W: Word>(layout: &Layout<T, W>, ranks: &[[W::Rank; ROWS]
 
 #[cfg(test)]
 mod tests {
-    use super::super::ensemble::{Flat, Named, Next, Node, Test};
-    use super::super::random::{Draw, add_tree};
     use super::*;
+    use crate::core::trees::ensemble::{Flat, Named, Next, Node, Test};
+    use crate::core::trees::random::{Draw, add_tree};
 
     /// The same numbers at each run.
     struct Dice(u64);

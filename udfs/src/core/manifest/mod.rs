@@ -1,0 +1,605 @@
+//! model.json: everything that is known of one version of a model. Its fields are described in
+//! sqlinfer/models/manifest.py, which writes it.
+
+pub mod guards;
+pub mod preprocess;
+pub mod validate;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use self::guards::{GuardFields, Guards, Takes};
+use self::preprocess::Prepare;
+use crate::core::error::{Error, Result, brief, class_not_constant, no_answer, unknown_class};
+use crate::core::files::{digest, unreadable};
+use crate::core::sqltype::{Given, SqlType};
+use crate::sys::tensor::Dtype;
+
+const FORMAT: u64 = 1;
+/// The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
+pub const MOST_BYTES: u64 = 64 << 20;
+pub const MOST_LEVELS: usize = 64;
+pub const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
+
+/// What is written; what is never read here must be there all the same.
+#[derive(Debug, Deserialize)]
+struct File {
+    format: u64,
+    name: String,
+    version: u64,
+    created: String,
+    sha256: String,
+    #[serde(rename = "source")]
+    _source: SourceFields,
+    task: String,
+    features: Vec<FeatureFields>,
+    inputs: Vec<TensorFields>,
+    outputs: Vec<OutputFields>,
+    #[serde(deserialize_with = "there")]
+    labels: Option<LabelFields>,
+    calls: BTreeMap<String, CallFields>,
+    batch: Batch,
+    kernel: Value,
+    #[serde(rename = "proof")]
+    _proof: ProofFields,
+}
+
+#[derive(Debug, Deserialize)]
+struct SourceFields {
+    #[serde(rename = "framework")]
+    _framework: String,
+    #[serde(rename = "model")]
+    _model: String,
+    #[serde(rename = "converter", deserialize_with = "there")]
+    _converter: Option<String>,
+    #[serde(rename = "sqlinfer")]
+    _sqlinfer: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ProofFields {
+    #[serde(rename = "rows")]
+    _rows: Vec<Vec<Value>>,
+    #[serde(rename = "answers")]
+    _answers: BTreeMap<String, Vec<Value>>,
+    #[serde(rename = "tolerance")]
+    _tolerance: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct FeatureFields {
+    name: String,
+    #[serde(rename = "type")]
+    sql_type: String,
+    null: Value,
+    tensor: String,
+    #[serde(deserialize_with = "there")]
+    column: Option<usize>,
+    #[serde(default)]
+    prepare: Value,
+    #[serde(default)]
+    guards: Vec<GuardFields>,
+}
+
+#[derive(Debug, Deserialize)]
+struct TensorFields {
+    name: String,
+    dtype: String,
+    shape: Vec<Option<usize>>,
+    #[serde(default)]
+    shared: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct OutputFields {
+    name: String,
+    dtype: String,
+    shape: Vec<Option<usize>>,
+    #[serde(rename = "type")]
+    sql_type: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct LabelFields {
+    #[serde(rename = "type")]
+    sql_type: String,
+    values: Vec<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CallFields {
+    #[serde(rename = "type")]
+    sql_type: String,
+    decode: String,
+    outputs: Vec<String>,
+}
+
+/// Weighted sums of the columns of the only input.
+#[derive(Debug, Clone, Deserialize)]
+pub struct FormulaFields {
+    /// [targets, features]
+    pub weights: Vec<Vec<f64>>,
+    pub intercepts: Vec<f64>,
+}
+
+/// How rows may be put together: exactly `fixed` at a time, and at most `most` different ones.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct Batch {
+    #[serde(deserialize_with = "there")]
+    pub fixed: Option<usize>,
+    #[serde(deserialize_with = "there")]
+    pub most: Option<usize>,
+    #[serde(default, rename = "neighbours")]
+    _neighbours: f64,
+    #[serde(default, rename = "cost")]
+    _cost: f64,
+}
+
+/// Said of a file that is not what it should be.
+pub fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> Error {
+    Error(format!("{} is damaged ({reason}); register the model again", path.display()))
+}
+
+/// A field that may be null, but not missing.
+pub fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(field: D) -> std::result::Result<Option<T>, D::Error> {
+    Option::deserialize(field)
+}
+
+/// What a NULL is replaced by.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StandIn {
+    Number(f64),
+    /// For a tensor of integers that holds it.
+    Integer(i128),
+    Text(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum NullPolicy {
+    Null,
+    Error,
+    Value(StandIn),
+}
+
+#[derive(Debug)]
+pub struct Feature {
+    pub name: String,
+    pub sql_type: String,
+    pub null: NullPolicy,
+    /// The graph input that it goes to, by number.
+    pub input: usize,
+    /// Its column there; None when it is the whole tensor.
+    pub column: Option<usize>,
+    /// What makes a tensor of the text or the image that it is.
+    pub prepare: Option<Prepare>,
+    /// Values that are refused.
+    pub guards: Guards,
+}
+
+#[derive(Debug)]
+pub struct Input {
+    pub name: String,
+    pub dtype: Dtype,
+    /// The axes behind the batch axis; None is a free one.
+    pub axes: Vec<Option<usize>>,
+    /// A run takes one value of it, so that only rows of equal values may share a run.
+    pub shared: bool,
+}
+
+/// An output of the graph, as it was seen to behave.
+#[derive(Debug)]
+pub struct Output {
+    pub name: String,
+    pub dtype: Dtype,
+    /// The axes behind the batch axis.
+    pub axes: Vec<Option<usize>>,
+    pub sql_type: SqlType,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Labels {
+    Text(Vec<String>),
+    Integer(Vec<i64>),
+    Boolean(Vec<bool>),
+}
+
+impl Labels {
+    pub fn len(&self) -> usize {
+        match self {
+            Labels::Text(labels) => labels.len(),
+            Labels::Integer(labels) => labels.len(),
+            Labels::Boolean(labels) => labels.len(),
+        }
+    }
+
+    /// As SQL writes them.
+    pub fn texts(&self) -> Vec<String> {
+        match self {
+            Labels::Text(labels) => labels.clone(),
+            Labels::Integer(labels) => labels.iter().map(i64::to_string).collect(),
+            Labels::Boolean(labels) => labels.iter().map(bool::to_string).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decode {
+    Tensor,
+    Label,
+    Argmax,
+    Map,
+    Struct,
+    /// The struct, behind the label of the highest of the first output's scores.
+    Labelled,
+}
+
+#[derive(Debug)]
+pub struct Call {
+    pub sql_type: SqlType,
+    pub decode: Decode,
+    pub outputs: Vec<String>,
+}
+
+#[derive(Debug)]
+pub struct Manifest {
+    pub name: String,
+    pub version: u64,
+    pub created: String,
+    pub sha256: String,
+    pub task: String,
+    pub features: Vec<Feature>,
+    pub inputs: Vec<Input>,
+    pub outputs: Vec<Output>,
+    pub labels: Option<Labels>,
+    pub calls: BTreeMap<String, Call>,
+    pub batch: Batch,
+    /// How the answers of its only output are computed from its only input, where that is known.
+    pub formula: Option<FormulaFields>,
+    /// The folder that holds model.onnx.
+    pub folder: PathBuf,
+    /// Of all that is said here: the sha256 of the file.
+    pub digest: String,
+}
+
+impl Manifest {
+    /// Of the content of the file at `path`; whether it can be believed, `validate` says.
+    pub fn of(content: &[u8], path: &Path) -> Result<Manifest> {
+        let shown = path.display();
+        let again = "register the model again";
+        let value: Value = serde_json::from_slice(content).map_err(|e| unreadable(path, &e))?;
+        if levels(&value) > MOST_LEVELS {
+            return Err(unreadable(path, &format!("it is nested more than {MOST_LEVELS} levels deep")));
+        }
+        let format = value.get("format").and_then(Value::as_u64);
+        if format != Some(FORMAT) {
+            let found = value.get("format").map_or("none".to_string(), |found| brief(&found.to_string()));
+            return Err(Error(format!(
+                "{shown} has format {found}, this sqlinfer knows format {FORMAT}; upgrade sqlinfer, or {again}"
+            )));
+        }
+        let damaged = |e: &dyn std::fmt::Display| damaged(path, e);
+        require_objects(&value).map_err(|e| damaged(&e))?;
+        let file: File = serde_json::from_value(value).map_err(|e| damaged(&brief(&e.to_string())))?;
+        let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+        let manifest = Manifest::from_file(file, folder).map_err(|e| damaged(&e))?;
+        Ok(Manifest { digest: digest(content), ..manifest })
+    }
+
+    fn from_file(file: File, folder: PathBuf) -> Result<Manifest> {
+        debug_assert_eq!(file.format, FORMAT);
+        let inputs = file.inputs.into_iter().map(input).collect::<Result<Vec<_>>>()?;
+        let numbers: HashMap<&str, usize> =
+            inputs.iter().enumerate().map(|(i, input)| (input.name.as_str(), i)).collect();
+        let features = file.features.into_iter().map(|fields| feature(fields, &inputs, &numbers));
+        let features = features.collect::<Result<Vec<_>>>()?;
+        let outputs = file.outputs.into_iter().map(output).collect::<Result<Vec<_>>>()?;
+        let calls = file.calls.into_iter().map(|(name, fields)| Ok((name, call(fields)?)));
+        let calls = calls.collect::<Result<BTreeMap<_, _>>>()?;
+        let formula = match file.kernel {
+            fields @ Value::Object(_) => Some(formula(fields, &inputs, &features)?),
+            _ => None,
+        };
+        Ok(Manifest {
+            name: file.name,
+            version: file.version,
+            created: file.created,
+            sha256: file.sha256,
+            task: file.task,
+            features,
+            inputs,
+            outputs,
+            labels: file.labels.map(labels).transpose()?,
+            calls,
+            batch: file.batch,
+            formula,
+            folder,
+            digest: String::new(),
+        })
+    }
+
+    pub fn onnx(&self) -> PathBuf {
+        self.folder.join("model.onnx")
+    }
+
+    pub fn feature_names(&self) -> Vec<String> {
+        self.features.iter().map(|f| f.name.clone()).collect()
+    }
+
+    pub fn input_number(&self, name: &str) -> Result<usize> {
+        let found = self.inputs.iter().position(|input| input.name == name);
+        found.ok_or_else(|| Error(format!("no input '{name}'")))
+    }
+
+    pub fn is_prepared(&self) -> bool {
+        self.features.iter().filter_map(|feature| feature.prepare.as_ref()).any(Prepare::is_costly)
+    }
+
+    /// Their names and types, as people read them.
+    pub fn shown_features(&self) -> String {
+        let features: Vec<String> = self.features.iter().map(|f| format!("{} {}", f.name, f.sql_type)).collect();
+        features.join(", ")
+    }
+
+    /// Whether all features are the columns of one tensor, so that one list can stand for them.
+    pub fn takes_list(&self) -> bool {
+        self.inputs.len() == 1 && self.features.iter().all(|f| f.column.is_some() && f.prepare.is_none())
+    }
+
+    /// Whether there is one argument more than the features are, which then is a class: `predict_proba('m', …, 'yes')`.
+    pub fn class_follows(&self, given: &[Given]) -> bool {
+        let features = self.features.len();
+        match given {
+            [Given::Struct(_), _] => true,
+            [list, _] if list.is_list() && self.takes_list() => true,
+            _ => given.len() == features + 1,
+        }
+    }
+
+    /// The place of a class among the probabilities.
+    pub fn class(&self, model: &str, class: Option<&str>) -> Result<usize> {
+        let classes = self.labels.as_ref().map_or(Vec::new(), Labels::texts);
+        let class = class.ok_or_else(|| class_not_constant(model, &classes))?;
+        classes.iter().position(|known| known == class).ok_or_else(|| unknown_class(model, class, &classes))
+    }
+
+    pub fn call(&self, name: &str) -> Result<&Call> {
+        self.calls.get(name).ok_or_else(|| {
+            let order = ["predict", "predict_proba", "infer"];
+            let offers = order.iter().filter(|c| self.calls.contains_key(**c));
+            let offers: Vec<String> = offers.map(|c| c.to_string()).collect();
+            no_answer(&format!("{}/{}", self.name, self.version), name, &offers)
+        })
+    }
+}
+
+fn input(fields: TensorFields) -> Result<Input> {
+    let axes = axes(&fields.name, fields.shape)?;
+    Ok(Input { dtype: Dtype::parse(&fields.dtype)?, axes, name: fields.name, shared: fields.shared })
+}
+
+fn output(fields: OutputFields) -> Result<Output> {
+    let axes = axes(&fields.name, fields.shape)?;
+    let sql_type = written(&fields.sql_type)?;
+    Ok(Output { dtype: Dtype::parse(&fields.dtype)?, axes, sql_type, name: fields.name })
+}
+
+/// Behind the batch axis.
+fn axes(name: &str, shape: Vec<Option<usize>>) -> Result<Vec<Option<usize>>> {
+    let mut axes = shape.into_iter();
+    axes.next().map(|_| axes.collect()).ok_or_else(|| Error(format!("'{name}' has no axes")))
+}
+
+/// A type in the one way to write it.
+fn written(text: &str) -> Result<SqlType> {
+    let parsed = SqlType::parse(text)?;
+    if parsed.to_string() == text { Ok(parsed) } else { Err(Error(format!("an SQL type is written {}", brief(text)))) }
+}
+
+fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usize>) -> Result<Feature> {
+    let input = *numbers.get(fields.tensor.as_str()).ok_or_else(|| Error(format!("no input '{}'", fields.tensor)))?;
+    let prepare = Prepare::parse(fields.prepare)?;
+    let dtype = match prepare {
+        None => Some(inputs[input].dtype),
+        Some(Prepare::Text(_) | Prepare::Words(_)) => Some(Dtype::Text),
+        Some(Prepare::Image(_)) => None,
+    };
+    let takes = match prepare {
+        None => written(&fields.sql_type)?.axes().is_some(),
+        Some(Prepare::Text(_) | Prepare::Words(_)) => fields.sql_type == "VARCHAR",
+        Some(Prepare::Image(_)) => fields.sql_type == "BLOB",
+    };
+    if !takes {
+        return Err(Error(format!("'{}' is {}", fields.name, brief(&fields.sql_type))));
+    }
+    let null = null_policy(&fields.null, dtype)?;
+    let takes = match (&prepare, dtype) {
+        (Some(Prepare::Image(_)), _) | (_, None) => Takes::Nothing,
+        (Some(Prepare::Text(_) | Prepare::Words(_)), _) => Takes::Texts,
+        (None, Some(dtype)) => match (fields.column.is_some() || inputs[input].axes.is_empty(), dtype) {
+            (true, Dtype::Text) => Takes::Texts,
+            (true, _) => Takes::Numbers,
+            (false, dtype) if dtype.is_float() => Takes::Floats,
+            (false, _) => Takes::Nothing,
+        },
+    };
+    let guards = Guards::parse(fields.guards, takes)?;
+    Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column, prepare, guards })
+}
+
+/// Its columns are the features in their order, or there is none.
+fn formula(fields: Value, inputs: &[Input], features: &[Feature]) -> Result<FormulaFields> {
+    let fields: FormulaFields = serde_json::from_value(fields).map_err(|e| Error(e.to_string()))?;
+    let FormulaFields { weights, intercepts } = &fields;
+    let in_order = features.iter().enumerate().all(|(place, feature)| feature.column == Some(place));
+    let is_float = matches!(inputs, [Input { dtype: Dtype::F32 | Dtype::F64, .. }]);
+    let weighs_all = weights.iter().all(|weights| weights.len() == features.len());
+    let fits = in_order && is_float && weighs_all && !features.is_empty();
+    match fits && !weights.is_empty() && intercepts.len() == weights.len() {
+        true => Ok(fields),
+        false => Err(Error("the formula does not fit the features".to_string())),
+    }
+}
+
+/// `dtype`: of the values that one may stand among; None where none can.
+fn null_policy(field: &Value, dtype: Option<Dtype>) -> Result<NullPolicy> {
+    let unknown = || Error(format!("unknown null policy {}", brief(&field.to_string())));
+    let value = match field {
+        Value::String(kind) => match kind.as_str() {
+            "null" => return Ok(NullPolicy::Null),
+            "error" => return Ok(NullPolicy::Error),
+            "nan" if dtype.is_some_and(Dtype::is_float) => return Ok(NullPolicy::Value(StandIn::Number(f64::NAN))),
+            _ => return Err(unknown()),
+        },
+        Value::Object(fields) => fields.get("value").ok_or_else(unknown)?,
+        _ => return Err(unknown()),
+    };
+    let stand_in = dtype.and_then(|dtype| stand_in(value, dtype));
+    stand_in.map(NullPolicy::Value).ok_or_else(|| Error(format!("the null policy {field} does not fit its feature")))
+}
+
+/// What stands for NULL in a tensor of this type, as it is.
+fn stand_in(value: &Value, dtype: Dtype) -> Option<StandIn> {
+    let number = match value {
+        Value::String(text) => return (dtype == Dtype::Text).then(|| StandIn::Text(text.clone())),
+        Value::Bool(flag) => f64::from(u8::from(*flag)),
+        Value::Number(number) => number.as_f64()?,
+        _ => return None,
+    };
+    if dtype.is_float() {
+        return Some(StandIn::Number(number));
+    }
+    let whole = match value {
+        Value::Number(number) => number.as_i64().map(i128::from).or(number.as_u64().map(i128::from)),
+        _ => None,
+    };
+    let whole = whole.or((number.fract() == 0.0 && number.abs() < 1e30).then_some(number as i128))?;
+    dtype.limits().filter(|limits| limits.contains(&whole)).map(|_| StandIn::Integer(whole))
+}
+
+fn call(fields: CallFields) -> Result<Call> {
+    let decode = match fields.decode.as_str() {
+        "tensor" => Decode::Tensor,
+        "label" => Decode::Label,
+        "argmax" => Decode::Argmax,
+        "map" => Decode::Map,
+        "struct" => Decode::Struct,
+        "labelled" => Decode::Labelled,
+        other => return Err(Error(format!("unknown decoding '{}'", brief(other)))),
+    };
+    Ok(Call { sql_type: written(&fields.sql_type)?, decode, outputs: fields.outputs })
+}
+
+fn labels(fields: LabelFields) -> Result<Labels> {
+    fn all<T>(values: &[Value], read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>> {
+        if values.is_empty() {
+            return Err(Error("no labels".to_string()));
+        }
+        let read: Option<Vec<T>> = values.iter().map(read).collect();
+        read.ok_or_else(|| Error("a label is not of the labels' type".to_string()))
+    }
+    match fields.sql_type.as_str() {
+        "VARCHAR" => all(&fields.values, |v| v.as_str().map(str::to_string)).map(Labels::Text),
+        "BIGINT" => all(&fields.values, Value::as_i64).map(Labels::Integer),
+        "BOOLEAN" => all(&fields.values, Value::as_bool).map(Labels::Boolean),
+        other => Err(Error(format!("labels of type {}", brief(other)))),
+    }
+}
+
+/// Fields have names: serde takes a list of values, too, in the order of the fields.
+fn require_objects(file: &Value) -> Result<()> {
+    let lists = ["features", "inputs", "outputs"].iter().filter_map(|name| file.get(name)?.as_array()).flatten();
+    let calls = file.get("calls").and_then(Value::as_object).into_iter().flat_map(|calls| calls.values());
+    let single = ["source", "labels", "batch", "proof"].iter().filter_map(|name| file.get(name));
+    let features = file.get("features").and_then(Value::as_array).into_iter().flatten();
+    let guards = features.filter_map(|feature| feature.get("guards")?.as_array()).flatten();
+    match lists.chain(calls).chain(single).chain(guards).find(|value| value.is_array()) {
+        Some(list) => Err(Error(format!("a list without names: {}", brief(&list.to_string())))),
+        None => Ok(()),
+    }
+}
+
+/// How deep the values lie in one another.
+pub fn levels(value: &Value) -> usize {
+    let inner = match value {
+        Value::Array(values) => values.iter().map(levels).max(),
+        Value::Object(fields) => fields.values().map(levels).max(),
+        _ => None,
+    };
+    inner.map_or(0, |levels| levels + 1)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    pub fn sample() -> Value {
+        serde_json::json!({
+            "format": 1, "name": "churn", "version": 1, "created": "2026-01-01T00:00:00Z", "sha256": "ab",
+            "source": {"framework": "", "model": "", "converter": null, "sqlinfer": ""}, "task": "classification",
+            "kernel": "onnx", "proof": {"rows": [], "answers": {}, "tolerance": 0},
+            "features": [
+                {"name": "age", "type": "DOUBLE", "null": "null", "tensor": "X", "column": 0},
+                {"name": "Income", "type": "DOUBLE", "null": "nan", "tensor": "X", "column": 1},
+                {"name": "city", "type": "VARCHAR", "null": {"value": "none"}, "tensor": "city", "column": 0}
+            ],
+            "inputs": [
+                {"name": "X", "dtype": "float32", "shape": [null, 2]},
+                {"name": "city", "dtype": "string", "shape": [null, 1]}
+            ],
+            "outputs": [
+                {"name": "label", "dtype": "string", "shape": [null], "type": "VARCHAR"},
+                {"name": "scores", "dtype": "float32", "shape": [null, 2], "type": "FLOAT[2]"}
+            ],
+            "labels": {"type": "VARCHAR", "values": ["no", "yes"]},
+            "calls": {
+                "predict": {"type": "VARCHAR", "decode": "label", "outputs": ["label"]},
+                "predict_proba": {"type": "MAP(VARCHAR, FLOAT)", "decode": "map", "outputs": ["scores"]}
+            },
+            "batch": {"fixed": null, "most": null}
+        })
+    }
+
+    pub fn parsed(value: Value) -> Result<Manifest> {
+        require_objects(&value)?;
+        let file: File = serde_json::from_value(value).map_err(|e| Error(e.to_string()))?;
+        let manifest = Manifest::from_file(file, PathBuf::from("/m"))?;
+        validate::require_sound(&manifest)?;
+        Ok(manifest)
+    }
+
+    #[test]
+    fn reads_the_contract() {
+        let manifest = parsed(sample()).unwrap();
+        assert_eq!(manifest.feature_names(), ["age", "Income", "city"]);
+        assert_eq!(manifest.features[2].null, NullPolicy::Value(StandIn::Text("none".into())));
+        let error = manifest.call("infer").unwrap_err().to_string();
+        assert_eq!(error, "model 'churn/1' has no infer(): it answers predict(), predict_proba()");
+    }
+
+    #[test]
+    fn damaged_files_are_refused() {
+        for (pointer, value) in [
+            ("/features/0/column", serde_json::json!(1)),
+            ("/features/0/tensor", serde_json::json!("nope")),
+            ("/features/2/null", serde_json::json!("nan")),
+            ("/inputs/0/dtype", serde_json::json!("complex64")),
+            ("/calls/predict/decode", serde_json::json!("magic")),
+            ("/calls/predict/outputs", serde_json::json!([])),
+            ("/labels", Value::Null),
+            ("/calls/predict/outputs", serde_json::json!(["label", "scores"])),
+            ("/calls/predict/outputs", serde_json::json!(["label", "label"])),
+            ("/batch/fixed", serde_json::json!(0)),
+            ("/batch/most", serde_json::json!(1u64 << 62)),
+            // of a model with two inputs
+            ("/kernel", serde_json::json!({"weights": [[1, 2, 3]], "intercepts": [0]})),
+            ("/kernel", serde_json::json!({"weights": 1})),
+        ] {
+            let mut fields = sample();
+            *fields.pointer_mut(pointer).unwrap() = value;
+            assert!(parsed(fields).is_err(), "{pointer}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Rules of the house that no compiler keeps.
+
+mod callbacks;
+mod layers;
