@@ -27,8 +27,10 @@ Python has it, ``--labels no,yes (labels=['no', 'yes'])``: the command leaves th
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
 
 _LONGEST = 1800
 _MOST_WRONG = 8
+_MOST_SHOWN = 40
 
 
 class SqlinferError(Exception):
@@ -376,6 +379,18 @@ class MissingExtra(SqlinferError, ImportError):
     @classmethod
     def of(cls, package: str, extra: str, purpose: str) -> MissingExtra:
         return cls(f"{purpose} needs the package {package!r}: pip install 'sqlinfer[{extra}]'")
+
+
+def shown(value: float | str) -> str:
+    """A value in a message."""
+    if isinstance(value, str):
+        return f"'{value[:_MOST_SHOWN]}…'" if len(value) > _MOST_SHOWN else f"'{value}'"
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "infinity" if value > 0 else "-infinity"
+    if value == 0 or 1e-4 <= abs(value) < 1e15:
+        return repr(float(value)).removesuffix(".0")
+    digits, exponent = f"{Decimal(repr(float(value))).normalize():E}".split("E")
+    return f"{digits}e{int(exponent)}"
 
 
 def named(names: Iterable[object], most: int = 40) -> str:

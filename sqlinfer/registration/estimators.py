@@ -280,7 +280,8 @@ def _taken(
 ) -> tuple[Sample, Refusals]:
     """The rows that the graph does not refuse, and how many are others: a neighbour that is as far as the next one …"""
     session = Session(graph.content, name, candidate.files)
-    said = ask(lambda table: run_on(session, graph, features, table), rows.table, [len(rows.table)], math.inf)
+    taking = _taking_nulls(features, candidate)
+    said = ask(lambda table: run_on(session, graph, taking, table), rows.table, [len(rows.table)], math.inf)
     reasons = Counter(one.reason for one in said if isinstance(one, Refusal))
     kept = [i for i, one in enumerate(said) if one is not None and not isinstance(one, Refusal)]
     says = reasons.most_common(1)[0][0].removeprefix(f"model {name!r} failed: ") if reasons else ""
@@ -301,7 +302,7 @@ def _prove_rows(
     refused: Refusals | None = None,
 ) -> tuple[int, Callable[[], None]]:
     """As `_prove_candidate`, with rows that the graph takes."""
-    seen = Observed(name, graph, features, rows.table, candidate.files)
+    seen = Observed(name, graph, _taking_nulls(features, candidate), rows.table, candidate.files)
     signature = describe(seen.graph, features, seen.outputs, labels=original.labels, label_type=original.label_type)
     if candidate.scores is not None and original.labels:
         best = Call(str(signature.label_type), "argmax", (candidate.scores,))
@@ -356,7 +357,7 @@ class _Learning:
         rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
         others = list(signature.features)
         if not len(whole.table):  # then there is one in every row
-            others = [replace(f, null=NullPolicy("nan")) if f.type in _FLOATS else f for f in others]
+            others = _taking_nulls(others, self.candidate)
         learnt: dict[str, NullPolicy] = {}
         for i, feature in enumerate(signature.features):
             if feature.name not in undecided:
@@ -367,7 +368,7 @@ class _Learning:
             except Exception:  # an estimator that does not take missing values says so in its own way
                 continue
             learnt[feature.name] = NullPolicy("error")
-            for policy in self._stand_ins(feature):
+            for policy in _stand_ins(feature, self.candidate):
                 features = (*others[:i], replace(feature, null=policy), *others[i + 1 :])
                 if self._agrees(replace(signature, features=features), table, expected):
                     learnt[feature.name] = policy
@@ -379,13 +380,20 @@ class _Learning:
             return compare(Probe(self.name, trial, self.session).answers(table), expected, self.tolerance).passed
         return False
 
-    def _stand_ins(self, feature: Feature) -> list[NullPolicy]:
-        if feature.type in _FLOATS:
-            return [NullPolicy("nan")]
-        if feature.type == "VARCHAR":
-            own = self.candidate.missing.get(feature.name)
-            return [NullPolicy("value", text) for text in (_TEXTS_FOR_NULL if own is None else (own,))]
-        return [NullPolicy("value", _NO_CATEGORY)] if feature.type == "BIGINT" else []
+
+def _stand_ins(feature: Feature, candidate: Candidate) -> list[NullPolicy]:
+    """What NULL may be to the graph, the likeliest first."""
+    if feature.type in _FLOATS:
+        return [NullPolicy("nan")]
+    if feature.type == "VARCHAR":
+        own = candidate.missing.get(feature.name)
+        return [NullPolicy("value", text) for text in (_TEXTS_FOR_NULL if own is None else (own,))]
+    return [NullPolicy("value", _NO_CATEGORY)] if feature.type == "BIGINT" else []
+
+
+def _taking_nulls(features: Sequence[Feature], candidate: Candidate) -> list[Feature]:
+    """With a NULL given to the graph: of a sample that has one in every row, which the original answers."""
+    return [replace(f, null=policies[0]) if (policies := _stand_ins(f, candidate)) else f for f in features]
 
 
 def _undecided(names: Sequence[str], given: str | Mapping[str, Any] | None) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sqlinfer import types
-from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature
+from sqlinfer.errors import FeatureCount, FeatureType, MissingFeature, NullFeature, UnknownFeature, shown
 from sqlinfer.models.signature import Feature, ImagePreparation, Signature, TextPreparation
 from sqlinfer.runtime.decimals import floats
 from sqlinfer.runtime.nested import Cells, cells, same_shape
@@ -249,12 +250,23 @@ def _reader(model: str, feature: Feature, element: ElementType, arrow: pa.DataTy
             raise FeatureType.of(
                 model,
                 feature.name,
-                f"a {types.sql_name(arrow)} that does not fit ({error})",
+                f"a {types.sql_name(arrow)} that does not fit ({_first_misfit(array, element)})",
                 feature.type,
-                f"write CAST(round({feature.name}) AS {feature.type}) if that is what you mean",
+                f"write CAST(round({feature.name}) AS {feature.type.partition('[')[0]}) if that is what you mean",
             ) from error
 
     return exact
+
+
+def _first_misfit(array: pa.Array, element: ElementType) -> str:
+    """The first value that the cast refuses, for a message."""
+    for value in array:
+        try:
+            value.cast(element.arrow)
+        except pa.ArrowInvalid:
+            number = value.as_py()
+            return shown(number) if isinstance(number, float) else f"{Decimal(number):f}"
+    raise AssertionError("the cast of the whole has refused one")
 
 
 def _words_reader(model: str, feature: Feature, arrow: pa.DataType, preparer: Preparer | None) -> Reader:

@@ -8,15 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from sqlinfer import types
-from sqlinfer.errors import FeatureError
+from sqlinfer.errors import FeatureError, shown
 from sqlinfer.models.signature import Feature, Guard
 from sqlinfer.runtime.batches import Plan
 from sqlinfer.runtime.decimals import floats
 from sqlinfer.runtime.nested import cells
 
-__all__ = ["refuses", "require_allowed", "shown"]
-
-_MOST_SHOWN = 40
+__all__ = ["refuses", "require_allowed"]
 
 
 def require_allowed(plan: Plan, args: Sequence[pa.Array]) -> None:
@@ -45,18 +43,6 @@ def refuses(guard: Guard, values: np.ndarray) -> np.ndarray:
     if guard.refuse == "other":
         return np.asarray(~np.isin(values, np.array(guard.known, np.float64)))
     return np.asarray(np.isnan(values) if guard.refuse == "nan" else np.isinf(values))
-
-
-def shown(value: float | str) -> str:
-    """A value in a message."""
-    if isinstance(value, str):
-        return f"'{value[:_MOST_SHOWN]}…'" if len(value) > _MOST_SHOWN else f"'{value}'"
-    if not np.isfinite(value):
-        return "NaN" if np.isnan(value) else "infinity" if value > 0 else "-infinity"
-    if value == 0 or 1e-4 <= abs(value) < 1e15:
-        return repr(float(value)).removesuffix(".0")
-    digits, exponent = np.format_float_scientific(value, trim="-").split("e")
-    return f"{digits}e{int(exponent)}"
 
 
 def _by_feature(plan: Plan, args: Sequence[pa.Array]) -> Iterator[tuple[Feature, pa.Array]]:

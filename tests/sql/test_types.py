@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import duckdb
 import pytest
 
@@ -90,7 +88,10 @@ ODD = ["NULL", "[NULL]", "[]", "1.5", "0.0", "0::HUGEINT", "(-2)::HUGEINT",
        pytest.param("5::VARIANT", marks=to_arrow), pytest.param("{'x': 5::VARIANT}", marks=to_arrow),
        "{'metadata': 'a'::BLOB, 'value': 'b'::BLOB}", "INTERVAL 1 DAY", "[INTERVAL 1 DAY]", "union_value(a := 1)",
        "TIMESTAMP_S '2020-01-01'", "TIMESTAMP_NS '2020-01-01'", "now()", "'12'::BIGNUM", "'{}'::JSON", "'ab'::BLOB",
-       "MAP {'a': 1}", "DATE '2020-01-01'", "TIME '10:00'"]  # fmt: skip
+       "MAP {'a': 1}", "DATE '2020-01-01'", "TIME '10:00'",
+       "300", "-129", "300.0", "-0.05", "1e15::DOUBLE", "1e16::DOUBLE", "-2.5e-7::DOUBLE", "0.1::FLOAT", "'inf'::FLOAT",
+       "'nan'::DOUBLE", "9223372036854775808", "-9223372036854775809::HUGEINT", "18446744073709551615::UBIGINT",
+       "1.5::DECIMAL(38,20)", "12345678901234567890.5", "[1, 300]", "[0.5]"]  # fmt: skip
 
 
 @pytest.mark.skipif(len(ENGINES) < 2, reason="the native extension is not built")
@@ -100,11 +101,11 @@ def test_the_engines_answer_alike(registry, value):
 
     def answers(engine):
         with sqlinfer.connect(registry=registry, engine=engine) as con:
-            for model in ("same_double", "same_int", "negate", "same_text", "echo", "bytesum"):
+            for model in ("same_double", "same_int", "same_tiny", "negate", "same_text", "echo", "bytesum"):
                 try:
-                    yield model, con.execute(f"SELECT predict('{model}', {value})").fetchall()
+                    yield model, repr(con.execute(f"SELECT predict('{model}', {value})").fetchall())  # NaN is not NaN
                 except SqlinferError as error:
-                    yield model, type(error), re.sub(r"that does not fit \(.*\)", "that does not fit", str(error))
+                    yield model, type(error), str(error)
 
     assert list(answers("arrow")) == list(answers("native"))
 

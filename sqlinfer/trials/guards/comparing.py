@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from sqlinfer.errors import shown
 from sqlinfer.models.compare import answer_differs
 from sqlinfer.models.signature import Feature, Guard
-from sqlinfer.runtime.guards import refuses, shown
+from sqlinfer.runtime.guards import refuses
 from sqlinfer.trials.guards.asking import Refusal, Said
 from sqlinfer.trials.guards.rows import Made
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from sqlinfer import types
 from sqlinfer.convert import Original
+from sqlinfer.errors import shown
 from sqlinfer.models.signature import Feature, Guard, NullPolicy
-from sqlinfer.runtime.guards import shown
 from sqlinfer.trials.guards.asking import Refusal
 from sqlinfer.trials.guards.comparing import Tried, brief, refused, value_refused
 from sqlinfer.trials.guards.rows import Made, is_number

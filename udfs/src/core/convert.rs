@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::column::{Column, Data, Rows, Wide};
 use super::decimal::{Rounding, unsigned};
+use super::guard::shown;
 use super::half::{bf16_from_f32, f16_from_f64};
 use super::manifest::StandIn;
 use super::sqltype::Number;
@@ -26,6 +27,8 @@ trait Source: Copy {
     fn f64(self) -> f64;
     /// The integer that it is, if it is one.
     fn exact(self) -> Option<i128>;
+    /// As a message has it.
+    fn shown(self) -> String;
 }
 
 macro_rules! sources {
@@ -36,6 +39,7 @@ macro_rules! sources {
         fn f64(self) -> f64 { self as f64 }
         #[inline(always)]
         fn exact(self) -> Option<i128> { Some(i128::from(self)) }
+        fn shown(self) -> String { self.to_string() }
     })*};
 }
 sources!(i8, i16, i32, i64, u8, u16, u32, u64);
@@ -50,6 +54,7 @@ macro_rules! float_sources {
         fn exact(self) -> Option<i128> {
             (self.fract() == 0.0 && self.abs() < 1.7e38).then_some(self as i128)
         }
+        fn shown(self) -> String { shown(f64::from(self)) }
     })*};
 }
 float_sources!(f32, f64);
@@ -81,6 +86,9 @@ impl Source for Signed {
     fn exact(self) -> Option<i128> {
         Some(self.value())
     }
+    fn shown(self) -> String {
+        self.value().to_string()
+    }
 }
 
 impl Source for Unsigned {
@@ -92,6 +100,9 @@ impl Source for Unsigned {
     }
     fn exact(self) -> Option<i128> {
         i128::try_from(self.value()).ok()
+    }
+    fn shown(self) -> String {
+        self.value().to_string()
     }
 }
 
@@ -194,11 +205,21 @@ fn integers<S: Copy, N: Source, T: TryFrom<i128> + Default>(
         out[i * width + at] = match whole.and_then(|x| T::try_from(x / unit).ok()) {
             Some(fits) => fits,
             None if !column.is_valid(row) => T::default(),
-            None if scale == 0 => return Err(Misfit(value.f64().to_string())),
-            None => return Err(Misfit((value.f64() / unit as f64).to_string())),
+            None => return Err(Misfit(with_point(value.shown(), scale as usize))),
         };
     }
     Ok(())
+}
+
+/// The digits of a decimal, with the point where it is.
+fn with_point(digits: String, scale: usize) -> String {
+    if scale == 0 {
+        return digits;
+    }
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |rest| ("-", rest));
+    let digits = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, rest) = digits.split_at(digits.len() - scale);
+    format!("{sign}{whole}.{rest}")
 }
 
 /// Copy texts into the place. A column of an enumeration names its texts by code.

@@ -148,7 +148,8 @@ fn text<'a>(column: &'a Column, words: Option<&'a [String]>, row: usize) -> std:
     words.and_then(|words| words.get(code)).map_or("".into(), |word| word.as_str().into())
 }
 
-fn shown(value: f64) -> String {
+/// A number in a message.
+pub fn shown(value: f64) -> String {
     let size = value.abs();
     match value {
         _ if value.is_nan() => "NaN".to_string(),
