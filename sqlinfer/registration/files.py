@@ -78,7 +78,13 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     if signature.is_prepared:
         tables = [table, made_up]
         signature = prepared_rules(
-            name, signature, seen.session, tables, graph.neighbour_tolerance, together=wishes.together
+            name,
+            signature,
+            seen.session,
+            seen.graph.content,
+            tables,
+            graph.neighbour_tolerance,
+            together=wishes.together,
         )
     else:
         signature = replace(signature, batch=batch_rule(name, signature, seen, table, wishes.together))

@@ -96,7 +96,7 @@ def loaded(name: str, graph: Graph, files: Mapping[str, bytes] | None = None) ->
 def batch_rule(name: str, signature: Signature, seen: Observed, table: pa.Table, together: bool) -> Batch:
     """A model that gives a row another answer beside other rows is run row by row, unless its user wants the rows
     scored ``together`` all the same."""
-    trial = Trial(name, signature, seen.session)
+    trial = Trial(name, signature, seen.session, seen.graph.content)
     rows = trial.rows(table) or list(filter(trial.takes, trial.rows(synthetic_rows(signature, seen.lengths))))
     return trial.batch(rows, seen.graph.neighbour_tolerance, together=together)
 

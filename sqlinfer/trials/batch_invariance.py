@@ -16,6 +16,7 @@ from sqlinfer.runtime.batches import Group, exact, plan
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.preprocess import preparers
 from sqlinfer.runtime.session import Session
+from sqlinfer.trials.mixing import mixes_rows
 
 __all__ = ["Feeds", "Trial"]
 
@@ -23,6 +24,8 @@ _ROWS = 8
 # With fewer rows of the sample's own, made-up ones stand beside them.
 _FEWEST = 4
 _MOST_DIFFERENT = 1e6
+# Of a graph that computes across rows, whose answers to the rows that were tried are the same all the same.
+_SEEN_IN_GRAPH = 1.0
 # Sums over other threads differ in the last digits.
 _REPEATED = 1e-4
 
@@ -31,12 +34,13 @@ Feeds = dict[str, np.ndarray]
 
 
 class Trial:
-    """A model that is not stored yet, on single rows and on several in one run."""
+    """A model that is not stored yet, on single rows and on several in one run. ``content``: of its graph."""
 
-    def __init__(self, name: str, signature: Signature, session: Session) -> None:
+    def __init__(self, name: str, signature: Signature, session: Session, content: bytes) -> None:
         self.name = name
         self.signature = signature
         self.session = session
+        self._content = content
         self._predictor = Predictor(name, signature, signature.calls["infer"], session)
 
     def rows(self, table: pa.Table) -> list[Feeds]:
@@ -61,8 +65,9 @@ class Trial:
         return True
 
     def batch(self, rows: Sequence[Feeds], tolerance: float, *, together: bool) -> Batch:
-        """Whether rows get in one run what they get alone; if not they are run one by one, unless their user wants them
-        ``together`` all the same. ``rows``: any; those that can be in one run are picked, and others made up."""
+        """Whether rows get in one run what they get alone, as is tried, and as the graph says of rows that are not
+        tried; if not they are run one by one, unless their user wants them ``together`` all the same. ``rows``: any;
+        those that can be in one run are picked, and others made up."""
         batch = self.signature.batch
         if rows:
             self._require_repeatable(rows[0])
@@ -79,6 +84,8 @@ class Trial:
         alone = [self.run(row) for row in some]
         ended = time.perf_counter()
         apart = self._apart(joined, {name: [one[name][0] for one in alone] for name in joined}, tolerance)
+        if apart is None and mixes_rows(self.name, self._content, self.signature, some[0]):
+            apart = _SEEN_IN_GRAPH
         if apart is None:
             return batch
         if together:

@@ -48,6 +48,7 @@ def prepared_rules(
     name: str,
     signature: Signature,
     session: Session,
+    content: bytes,
     tables: Sequence[pa.Table],
     tolerance: float,
     *,
@@ -56,11 +57,12 @@ def prepared_rules(
     """The signature of a model of texts or images, with what putting rows together does to their answers.
 
     Rows of equal length must get together what they get alone, else they are run one by one; rows of other lengths
-    are padded only if that, too, leaves their answers as they are. ``tables``: the first that has rows to try is used.
-    ``together``: the user wants it all the same. Raises InvalidModel for a model that does not run.
+    are padded only if that, too, leaves their answers as they are. ``content``: of the graph. ``tables``: the first
+    that has rows to try is used. ``together``: the user wants it all the same. Raises InvalidModel for a model that
+    does not run.
     """
     text = next((f for f in signature.features if isinstance(f.prepare, TextPreparation)), None)
-    trial = Trial(name, signature, session)
+    trial = Trial(name, signature, session, content)
     rows = _rows(trial, tables)
     if not rows or signature.batch.fixed not in (None, 1):
         return replace(signature, features=tuple(_without_padding(f) if f is text else f for f in signature.features))

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 import sqlinfer
+from sqlinfer.models.signature import Batch
 from tests.conftest import ENGINES
 
 CENTRED = "(float[n, 1] x) => (float[n, 1] y) <int64[1] rows = {0}> { m = ReduceMean(x, rows)  y = Sub(x, m) }"
@@ -52,3 +53,72 @@ def test_together_when_it_is_asked_for(ask):
     sql = "SELECT predict('m', x) FROM (VALUES (1), (5), (9)) t(x)"
     sample = pa.table({"x": pa.array([1], pa.float32())})
     assert ask(CENTRED, sample, sql, together=True) == [-4, 0, 4]
+
+
+# Each is x, but for the rows of which one is 777: no trial row shows that they see one another.
+SEEN = "hit = Equal(x, k)  seen = Cast<to = 1>(hit)"
+NARROW = {
+    "CumSum": "cs = CumSum(seen, axis)  y = Add(x, cs)",
+    "ReduceMax": "most = ReduceMax(seen, axes)  y = Add(x, most)",
+    "ReduceMean over all": "all = ReduceMean<keepdims = 0>(seen)  y = Add(x, all)",
+    "ArgMax": "a = ArgMax(seen)  b = Cast<to = 1>(a)  y = Add(x, b)",
+    "TopK": "t, i = TopK<axis = 0>(seen, axes_one)  y = Add(x, t)",
+    "Softmax": "s = Softmax<axis = 0>(x)  y = Where(hit, s, x)",
+    "MatMul": "t = Transpose(seen)  m = MatMul(seen, t)  z = MatMul(m, x)  y = Add(x, z)",
+    "Einsum": "e = Einsum<equation = 'ij,kj->ij'>(seen, seen)  y = Add(x, e)",
+    "Gather": "first = Gather(seen, axes)  y = Add(x, first)",
+    "Slice and Concat": "a = Slice(seen, axes_one, end, axes)  b = Slice(seen, axes, axes_one, axes)"
+    "  turned = Concat<axis = 0>(a, b)  y = Add(x, turned)",
+    "Unique": "u, i, j, c = Unique(seen)  most = ReduceMax<keepdims = 0>(u)  y = Add(x, most)",
+    "sorted": "v = Reshape(seen, flat)  n = Shape(v)  t, i = TopK<axis = 0>(v, n)  r = Reshape(t, back)  y = Add(x, r)",
+    "LayerNormalization": "n = LayerNormalization<axis = 0>(seen, ones)  y = Add(x, n)",
+    "behind Reshape": "t = Reshape(seen, flat)  s = CumSum(t, axis)  r = Reshape(s, back)  y = Add(x, r)",
+    "Scan": "e, s = Scan<num_scan_inputs = 1, body = add (float[2] old, float[2] v) => (float[2] new, float[2] o)"
+    " { new = Add(old, v)  o = Identity(new) }>(zeros, seen)  y = Add(x, s)",
+}
+CONSTANTS = (
+    "<float k = {777}, int64 axis = {0}, int64[1] axes = {0}, int64[1] axes_one = {1}, int64[1] end = {9999},"
+    " float[2] ones = {1, 1}, float[2] zeros = {0, 0}, int64[1] flat = {-1}, int64[2] back = {-1, 2}>"
+)
+
+
+@pytest.mark.parametrize("how", NARROW)
+def test_rows_that_meet_at_one_value_only(ask, how):
+    graph = f"(float[n, 2] x) => (float[n, 2] y) {CONSTANTS} {{ {SEEN}  {NARROW[how]} }}".replace("'", '"')
+    alone = [ask(graph, None, f"SELECT predict('m', {row})", trials=0)[0] for row in ("777, 1", "1, 777", "5, 6")]
+    together = "SELECT predict('m', a, b) FROM (VALUES (777, 1), (1, 777), (5, 6)) t(a, b)"
+    assert ask(graph, None, together, trials=0) == alone
+
+
+USUAL = {
+    "layers": "(float[n, 2] x) => (float[n, 2] y)"
+    " <float[2, 3] w = {1, 2, 3, 4, 5, 6}, float[3, 2] v = {1, 2, 3, 4, 5, 6}, int64[1] one = {1}>"
+    " { h = MatMul(x, w)  r = Relu(h)  z = Gemm(r, v)  s = ReduceSum(z, one)  q = Div(z, s)"
+    "  y = Softmax<axis = 1>(q) }",
+    "attention": "(float[n, t, 4] x) => (float[n, t, 4] y) <int64[4] heads = {0, 0, 2, 2}, int64[3] back = {0, 0, 4}>"
+    " { r = Reshape(x, heads)  a = Transpose<perm = [0, 2, 1, 3]>(r)  b = Transpose<perm = [0, 2, 3, 1]>(r)"
+    "  s = MatMul(a, b)  p = Softmax<axis = -1>(s)  o = MatMul(p, a)  u = Transpose<perm = [0, 2, 1, 3]>(o)"
+    "  y = Reshape(u, back) }",
+    "steps first": "(float[n, t, 2] x) => (float[n, t, 2] y) <int64 axis = {0}>"
+    " { s = Transpose<perm = [1, 0, 2]>(x)  c = CumSum(s, axis)  y = Transpose<perm = [1, 0, 2]>(c) }",
+    "rows and steps on one axis": "(float[n, t, 2] x) => (float[n, t] y) <int64[2] flat = {-1, 2}, int64[1] one = {1}>"
+    " { r = Reshape(x, flat)  m = ReduceMax<keepdims = 0>(r, one)  s = Shape<start = 0, end = 2>(x)"
+    "  y = Reshape(m, s) }",
+    "convolution": "(float[n, 1, 4, 4] x) => (float[n, 2] y)"
+    " <float[2, 1, 3, 3] w = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9}>"
+    " { c = Conv(x, w)  p = GlobalAveragePool(c)  y = Flatten(p) }",
+    "sorted by length for a while": "(float[n, t, 2] x, int64[n] long) => (float[n, t, 3] y)"
+    " <float[1, 9, 2] w = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9},"
+    " float[1, 9, 3] r = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9}, int64[1] one = {1},"
+    " int64 zero = {0}, int64 step = {1}>"
+    " { n = Shape(long)  sorted, order = TopK(long, n)  s = Gather(x, order)  g = Transpose<perm = [1, 0, 2]>(s)"
+    "  z, last = GRU<hidden_size = 3>(g, w, r)  q = Squeeze(z, one)  b = Transpose<perm = [1, 0, 2]>(q)"
+    "  k = Squeeze(n)  places = Range(zero, k, step)  none = ConstantOfShape<value = int64[1] {0}>(n)"
+    "  back = ScatterElements(none, order, places)  y = Gather(b, back) }",
+}
+
+
+@pytest.mark.parametrize("graph", USUAL.values(), ids=USUAL)
+def test_what_takes_each_row_by_itself_goes_on_in_batches(graph, onnx_file, tmp_path):
+    stored = sqlinfer.register("m", onnx_file(graph), registry=tmp_path / "models", trials=0)
+    assert stored.manifest.signature.batch == Batch()

@@ -1,0 +1,40 @@
+"""Whether the graph of a model computes across the rows of a run, by the shapes that its values have in one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from sqlinfer.errors import InvalidModel, ModelFailed
+from sqlinfer.graphs.mixing import Asking, may_mix, mixing_node
+from sqlinfer.models.signature import Signature
+from sqlinfer.runtime.session import Session
+
+__all__ = ["mixes_rows"]
+
+# A graph of more bytes is not loaded another time.
+_LARGEST = 512 << 20
+# No usual length of another axis, so that it is seen where the rows are.
+_ROWS = 5
+
+
+def mixes_rows(name: str, content: bytes, signature: Signature, row: Mapping[str, np.ndarray]) -> bool:
+    """Whether some node is seen to compute across rows; False also where that cannot be seen.
+
+    ``content``: of the graph. ``row``: the tensors of a row that the model takes, by input.
+    """
+    if len(content) > _LARGEST:
+        return False
+    asking = Asking(content)
+    if not may_mix(asking.model):
+        return False
+    rows = signature.batch.fixed or _ROWS
+    feeds = {input_: np.repeat(value, rows, axis=0) for input_, value in row.items()}
+    try:
+        given = Session(asking.content(), name).run(asking.outputs, feeds, rows)
+    except (InvalidModel, ModelFailed):  # a value that has no shape, or one that five rows do not have
+        return False
+    shapes = asking.shapes(given) | {input_: feed.shape for input_, feed in feeds.items()}
+    starts = [tensor.name for tensor in signature.inputs if not tensor.shared]
+    return mixing_node(asking.model, rows, starts, shapes) is not None
