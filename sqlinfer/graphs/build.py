@@ -11,6 +11,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 __all__ = [
+    "PRODUCER",
     "GraphBuilder",
     "default_opset",
     "element_types",
@@ -20,6 +21,8 @@ __all__ = [
     "with_bodies",
 ]
 
+# Says of a graph that all of it was written here.
+PRODUCER = "sqlinfer"
 _IR_VERSION = 10  # the newest that ONNX Runtime 1.20 reads
 _OPSET = 18
 # For graphs that name no opset: one in which Unsqueeze, Gather and Transpose are what is added to them.
@@ -112,7 +115,7 @@ class GraphBuilder:
     ) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, "model", inputs, outputs, self.constants)
         opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", ml_opset)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="sqlinfer")
+        return helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name=PRODUCER)
 
     def _name(self, stem: str) -> str:
         while True:

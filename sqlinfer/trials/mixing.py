@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from sqlinfer.errors import InvalidModel, ModelFailed
+from sqlinfer.graphs.build import PRODUCER
 from sqlinfer.graphs.mixing import Asking, may_mix, mixing_node
 from sqlinfer.models.signature import Signature
 from sqlinfer.runtime.session import Session
@@ -15,8 +16,8 @@ __all__ = ["mixes_rows"]
 
 # A graph of more bytes is not loaded another time.
 _LARGEST = 512 << 20
-# No usual length of another axis, so that it is seen where the rows are.
-_ROWS = 5
+# An axis of the model's own may be as long as one of them (neighbours are 5 by default); then the other tells the rows.
+_ROWS = (5, 7)
 
 
 def mixes_rows(name: str, content: bytes, signature: Signature, row: Mapping[str, np.ndarray]) -> bool:
@@ -27,13 +28,18 @@ def mixes_rows(name: str, content: bytes, signature: Signature, row: Mapping[str
     if len(content) > _LARGEST:
         return False
     asking = Asking(content)
-    if not may_mix(asking.model):
+    # what is written here takes each row by itself, and sums over all of them only to refuse them
+    if asking.model.producer_name == PRODUCER or not may_mix(asking.model):
         return False
-    rows = signature.batch.fixed or _ROWS
+    counts = _ROWS if signature.batch.fixed is None else (signature.batch.fixed,)
+    return all(_mixes(name, asking, signature, row, rows) for rows in counts)
+
+
+def _mixes(name: str, asking: Asking, signature: Signature, row: Mapping[str, np.ndarray], rows: int) -> bool:
     feeds = {input_: np.repeat(value, rows, axis=0) for input_, value in row.items()}
     try:
         given = Session(asking.content(), name).run(asking.outputs, feeds, rows)
-    except (InvalidModel, ModelFailed):  # a value that has no shape, or one that five rows do not have
+    except (InvalidModel, ModelFailed):  # a value that has no shape, or one that so many rows do not have
         return False
     shapes = asking.shapes(given) | {input_: feed.shape for input_, feed in feeds.items()}
     starts = [tensor.name for tensor in signature.inputs if not tensor.shared]

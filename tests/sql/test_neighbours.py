@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import sqlinfer
 from sqlinfer.models.signature import Batch
@@ -122,3 +125,10 @@ USUAL = {
 def test_what_takes_each_row_by_itself_goes_on_in_batches(graph, onnx_file, tmp_path):
     stored = sqlinfer.register("m", onnx_file(graph), registry=tmp_path / "models", trials=0)
     assert stored.manifest.signature.batch == Batch()
+
+
+def test_what_is_written_here_is_run_on_many_rows_at_once(tmp_path):
+    """It sums over all rows to refuse them, which says nothing of another row."""
+    rows = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 7})
+    model = LogisticRegression(max_iter=1000).fit(rows, np.arange(40) > 20)
+    assert sqlinfer.register("m", model, sample=rows, registry=tmp_path).manifest.signature.batch == Batch()
