@@ -354,6 +354,19 @@ def test_layers_behind_the_pooling_are_those_of_the_folder(folder, connected, ac
          "do_lower_case is True by default of the tokenizer_class"),
         ("tokenizer_config.json", {"added_tokens_decoder": {"9": {"content": "zzz"}}},
          "the token 'zzz' of added_tokens_decoder"),
+        ("config.json", {"model_type": "bert"}, "do_lower_case is True by default of the tokenizer_class"),
+        ("tokenizer_config.json", {"add_special_tokens": False}, "add_special_tokens is False"),
+        ("tokenizer_config.json", {"split_special_tokens": True}, "split_special_tokens is true"),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["own.Own", None]}}, "code of its own"),
+        ("tokenizer_config.json", {"tokenizer_class": "NllbTokenizerFast"}, "tokenizer_class NllbTokenizer changes"),
+        ("tokenizer_config.json", {"additional_special_tokens": ["<e>"]},
+         "the token '<e>' .additional_special_tokens. of tokenizer_config.json is not among"),
+        ("tokenizer_config.json", {"cls_token": {"content": "<e>"}}, "the token '<e>' .cls_token."),
+        ("special_tokens_map.json", {"unk_token": "<e>"}, "the token '<e>' .unk_token. of special_tokens_map.json"),
+        ("added_tokens.json", {"<e>": 300}, "the token '<e>' .* of added_tokens.json"),
+        ("tokenizer_config.json", {"tokenizer_class": "LlamaTokenizer"}, "is given '<s> the text' by .* 'the text' by"),
+        ("tokenizer_config.json", {"tokenizer_class": "GPTNeoXTokenizer", "add_eos_token": True, "eos_token": "[SEP]"},
+         "is given 'the text .SEP.' by"),
         ("sentence_bert_config.json", {"tokenizer_args": {"add_prefix_space": True}},
          "tokenizer_args with add_prefix_space"),
         ("sentence_bert_config.json", {"processor_kwargs": {"model_max_length": 6, "use_fast": True}},
@@ -446,13 +459,28 @@ def test_short_texts_are_filled_up_as_usual_or_not_at_all(tmp_path, onnx_file, e
         assert con.execute("SELECT predict('m', 'b a b')").fetchall() == [((2, 1, 2, 0, 0, 0, 0, 0),)]
 
 
+def test_a_limit_that_the_library_does_not_take_is_asked_for(folder, tmp_path):
+    """With a tokenizer_config.json, transformers does not cut texts as tokenizer.json says."""
+    files = folder()
+    spelled = json.loads((files.path / "tokenizer.json").read_text())
+    cut = {"direction": "Right", "max_length": 6, "strategy": "LongestFirst", "stride": 0}
+    files.write("tokenizer.json", {**spelled, "truncation": cut})
+    files.write("tokenizer_config.json", {"cls_token": "[CLS]"})
+    with pytest.raises(InvalidModel, match=r"cuts texts to 6 tokens, and tokenizer_config\.json.* --max-length N"):
+        sqlinfer.register("m", files.path, registry=tmp_path / "r", pool="mean")
+    given = sqlinfer.register("m", files.path, registry=tmp_path / "r", pool="mean", max_length=7)
+    files.write("tokenizer_config.json", {"max_len": 5})
+    older = sqlinfer.register("m", files.path, registry=tmp_path / "r", pool="mean")
+    assert [one.manifest.signature.features[0].prepare.max_length for one in (given, older)] == [7, 5]
+
+
 def test_the_side_that_is_cut_is_the_configurations(folder, connected):
     """tokenizer_config.json has the last word, as it has in transformers."""
     files = folder()
     spelled = json.loads((files.path / "tokenizer.json").read_text())
     cut = {"direction": "Left", "max_length": 4, "strategy": "LongestFirst", "stride": 0}
     files.write("tokenizer.json", {**spelled, "truncation": cut})
-    files.write("tokenizer_config.json", {"truncation_side": "right"})
+    files.write("tokenizer_config.json", {"truncation_side": "right", "model_max_length": 4})
     _, con = connected(files.path, pool="mean")
     kept = Tokenizer.from_file(str(files.path / "tokenizer.json"))
     kept.enable_truncation(4, direction="right")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, Literal, TypedDict, cast
 
 from sqlinfer.errors import InvalidModel
 from sqlinfer.graphs.preprocess.sentence import Dense, read_sentences
+from sqlinfer.graphs.preprocess.tokenizer_config import read_object, require_limit, require_one_tokenizer
 from sqlinfer.models.signature import Label
 
 __all__ = ["ABOUT_TEXTS", "Labels", "Offered", "Options", "completed", "labels_of"]
@@ -18,16 +18,6 @@ ABOUT_TEXTS = ("tokenizer", "max_length", "pool", "normalize", "layers", "lowerc
 
 _GRAPHS = ("model.onnx", "onnx/model.onnx")
 _CLASSIFIERS = ("ForSequenceClassification", "ForImageClassification")
-_NORMALIZING = {
-    "do_lower_case": "lowercase",
-    "strip_accents": "strip_accents",
-    "tokenize_chinese_chars": "handle_chinese_chars",
-}
-# The families whose classes have these defaults.
-_BERTS = {"Bert", "DistilBert", "Electra", "MobileBert", "SqueezeBert", "ConvBert", "Funnel", "LayoutLM", "MPNet"}
-_BERTS_OWN = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True}
-# How an added token is found in a text.
-_MATCHING = ("lstrip", "rstrip", "single_word", "normalized")
 # Tokenizers without a limit of their own say 10^30.
 _NO_LIMIT = 10**6
 
@@ -90,6 +80,8 @@ def completed(path: Path, labels: Labels, given: Options) -> tuple[Path, tuple[L
         known, scores = _classes(folder)
         labels = labels or tuple(known)
         offered = {**_text_options(folder), **_image_options(folder), **(scores if labels else {})}
+        if "tokenizer" in offered and "max_length" not in {**offered, **given}:
+            require_limit(folder)
     options: Offered = {**offered, **given}
     if "pool" in options and options["pool"] not in ("mean", "cls", "none"):
         raise InvalidModel(f"pool is {options['pool']!r}: write 'mean', 'cls' or 'none'")
@@ -114,7 +106,7 @@ def _read_labels(path: Path) -> list[Label]:
         raise InvalidModel(f"the labels {path} cannot be read: {error}") from error
     if path.suffix != ".json":
         return [line.strip() for line in text.splitlines() if line.strip()]
-    labels = _id2label(_json(path))
+    labels = _id2label(read_object(path))
     if not labels:
         raise InvalidModel(f"{path} has no labels: a list, or an object with 'id2label', was expected")
     return labels
@@ -136,15 +128,12 @@ def _text_options(folder: Path) -> Offered:
         return {}
     options: Offered = {"tokenizer": folder / "tokenizer.json"}
     sentences = read_sentences(folder)
-    limits = (
-        sentences.max_length,
-        _json(folder / "tokenizer_config.json").get("model_max_length"),
-    )
+    config = read_object(folder / "tokenizer_config.json")
+    limits = (sentences.max_length, config.get("model_max_length", config.get("max_len")))
     known = next((limit for limit in limits if isinstance(limit, int) and limit < _NO_LIMIT), None)
     if known is not None:
         options["max_length"] = known
-    _require_one_tokenizer(folder)
-    config = _json(folder / "tokenizer_config.json")
+    require_one_tokenizer(folder)
     if "truncation_side" in config:
         options["cut_left"] = config["truncation_side"] == "left"
     if "padding_side" in config:
@@ -157,53 +146,19 @@ def _text_options(folder: Path) -> Offered:
     return options
 
 
-def _require_one_tokenizer(folder: Path) -> None:
-    """transformers lets tokenizer_config.json, and the defaults of its tokenizer_class, change what tokenizer.json
-    says; other programs do not."""
-    if not (folder / "tokenizer_config.json").is_file():
-        return
-    config, fields = _json(folder / "tokenizer_config.json"), _json(folder / "tokenizer.json")
-    normalizer, cut = fields.get("normalizer") or {}, fields.get("pre_tokenizer") or {}
-    berts = [n for n in (normalizer, *normalizer.get("normalizers", ())) if n.get("type") == "BertNormalizer"]
-    family = str(config.get("tokenizer_class", "")).removesuffix("Fast").removesuffix("Tokenizer")
-    meant = {**(_BERTS_OWN if family in _BERTS else {}), **config}
-    for name, field in _NORMALIZING.items():
-        if berts and name in meant and meant[name] != berts[0].get(field):
-            raise _two_ways(folder, name, meant[name], field, berts[0].get(field), said=name in config)
-    name, space = "add_prefix_space", config.get("add_prefix_space", False)
-    if name in cut and bool(cut[name]) != bool(space):
-        raise _two_ways(folder, name, space, name, cut[name], said=name in config)
-    added = {token.get("content"): token for token in fields.get("added_tokens", ())}
-    for token in (config.get("added_tokens_decoder") or {}).values():
-        known = added.get(token.get("content"))
-        if known is None or any(known.get(key) != token[key] for key in _MATCHING if key in token):
-            raise InvalidModel(
-                f"{folder}: the token {token.get('content')!r} of added_tokens_decoder in tokenizer_config.json is not "
-                "among the added_tokens of tokenizer.json, or not with the same properties: save the tokenizer anew, "
-                "so that both say the same"
-            )
-
-
-def _two_ways(folder: Path, name: str, value: object, field: str, other: object, *, said: bool) -> InvalidModel:
-    where = "in tokenizer_config.json" if said else "by default of the tokenizer_class in tokenizer_config.json"
-    return InvalidModel(
-        f"{folder}: {name} is {value!r} {where}, and {field} is {other!r} in tokenizer.json: make both say the same"
-    )
-
-
 def _image_options(folder: Path) -> Options:
     """Where a newer file says it, that is the one; audio has such files, too."""
     about_images = {"image_mean", "do_resize", "image_processor_type"}
-    if "image_processor" in _json(folder / "processor_config.json"):
+    if "image_processor" in read_object(folder / "processor_config.json"):
         return {"preprocessor": folder / "processor_config.json"}
-    if about_images & set(_json(folder / "preprocessor_config.json")):
+    if about_images & set(read_object(folder / "preprocessor_config.json")):
         return {"preprocessor": folder / "preprocessor_config.json"}
-    return {"preprocessor": folder / "config.json"} if "pretrained_cfg" in _json(folder / "config.json") else {}
+    return {"preprocessor": folder / "config.json"} if "pretrained_cfg" in read_object(folder / "config.json") else {}
 
 
 def _classes(folder: Path) -> tuple[list[Label], Options]:
     """The labels of a classifier, and how its scores become probabilities."""
-    config = _json(folder / "config.json")
+    config = read_object(folder / "config.json")
     kinds = config.get("architectures") or [""]
     labels = _id2label(config)
     if not str(kinds[0]).endswith(_CLASSIFIERS) or len(labels) < 2:
@@ -217,12 +172,3 @@ def _id2label(config: Any) -> list[Label]:
         return [str(label) for label in config]
     table = config.get("id2label") or {}
     return [str(table[key]) for key in sorted(table, key=int)]
-
-
-def _json(path: Path) -> Any:
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidModel(f"{path} cannot be read: {error}") from error
