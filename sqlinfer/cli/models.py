@@ -151,6 +151,8 @@ def register(
     for refusals in stored.manifest.refusals:
         if is_common(refusals):
             click.echo(f"  refused: {refusals}", err=True)
+    if stored.manifest.proof.untried:
+        click.echo(f"  tried on nothing but the sample: {stored.manifest.proof.untried}", err=True)
     if not stored.aliases:
         click.echo(
             f"  {name} still means another version; promote it with: sqlinfer alias {name} default {stored.version}",
@@ -203,6 +205,7 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
         *((f"{call}()", how.type) for call, how in signature.calls.items()),
         *([("classes", named(listed["classes"]))] if signature.labels else []),
         *(("refused", str(refusals)) for refusals in manifest.refusals if is_common(refusals)),
+        *([("trials", f"none: {manifest.proof.untried}")] if manifest.proof.untried else []),
     ]
     width = max(len(name) for name, _ in facts)
     for name, value in facts:

@@ -121,11 +121,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Rows of feature values and, for each call, the original model's answers to them, as JSON values."""
+    """Rows of feature values and, for each call, the original model's answers to them, as JSON values. ``untried``: why
+    no other rows were tried; empty where they were, or were not to be."""
 
     rows: tuple[tuple[Any, ...], ...]
     answers: dict[str, list[Any]]
     tolerance: float
+    untried: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,8 @@ class Manifest:
             "calls": {name: asdict(call) for name, call in signature.calls.items()},
             "batch": asdict(signature.batch),
             "kernel": asdict(self.formula) if self.formula else "onnx",
-            "proof": {"rows": self.proof.rows, "answers": self.proof.answers, "tolerance": self.proof.tolerance},
+            "proof": {"rows": self.proof.rows, "answers": self.proof.answers, "tolerance": self.proof.tolerance}
+            | ({"untried": self.proof.untried} if self.proof.untried else {}),
             "refusals": [asdict(refusals) for refusals in self.refusals],
         }
         return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -253,7 +256,12 @@ class Manifest:
             task=fields["task"],
             signature=signature,
             formula=_formula(fields["kernel"]),
-            proof=Proof(tuple(_list(row) for row in _list(proof["rows"])), proof["answers"], proof["tolerance"]),
+            proof=Proof(
+                tuple(_list(row) for row in _list(proof["rows"])),
+                proof["answers"],
+                proof["tolerance"],
+                str(proof.get("untried", "")),
+            ),
             refusals=tuple(
                 Refusals(*(one[name] for name in ("of", "rows", "refused", "says")))
                 for one in _list(fields.get("refusals", []))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlinfer.convert import Candidate, Original
-from sqlinfer.errors import ProofFailed, SqlinferError
+from sqlinfer.errors import MissingExtra, ProofFailed, SqlinferError
 from sqlinfer.graphs.describe import describe, null_policies, task_of
 from sqlinfer.graphs.inspect import parse_model
 from sqlinfer.graphs.preprocess import Opened, open_file
@@ -17,11 +17,12 @@ from sqlinfer.models.manifest import Refusals, Source
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
-from sqlinfer.models.signature import ImagePreparation, Signature
+from sqlinfer.models.signature import Feature, ImagePreparation, Signature
 from sqlinfer.progress import step
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
 from sqlinfer.runtime.session import Session
 from sqlinfer.trials.guards import Trials
+from sqlinfer.trials.guards.asking import reason
 from sqlinfer.trials.labels import (
     are_probabilities,
     labels_hold,
@@ -29,6 +30,7 @@ from sqlinfer.trials.labels import (
     require_labels,
     require_probabilities,
 )
+from sqlinfer.trials.odd_images import odd_images
 from sqlinfer.trials.original import Changes, PlainRun
 from sqlinfer.trials.probe import Probe, settled_axes
 from sqlinfer.trials.synthetic_rows import synthetic_rows
@@ -99,40 +101,59 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
 
     refusals: tuple[Refusals, ...] = ()
 
-    def store(told: Signature) -> None:
-        store_proven(home, name, seen.graph, told, source, task_of(told), table, answers, opened.files, refusals)
+    untried = ""
 
-    original = _as_it_came(probe, path.name, opened, seen, wishes)
+    def store(told: Signature) -> None:
+        store_proven(
+            home, name, seen.graph, told, source, task_of(told), table, answers, opened.files, refusals, untried
+        )
+
     most = int(_SECONDS / max(seen.session.seconds_per_row, 1e-9))
     rows = Sample(table.select(signature.feature_names)).spread(min(_ALONE, max(most, 1)))
-    expected = None if original is None else _own_answers(original, rows)
-    if original is None or expected is None:
+    try:
+        original = _as_it_came(probe, path.name, opened, seen, wishes)
+        images = {f.name: odd_images(signature, f) for f in _pictures(signature)}
+        expected = _own_answers(original, rows)
+    except (_Untried, MissingExtra) as why:
+        untried = str(why)
         store(signature)
         return
     difference = compare(probe.answers(rows.table), expected, graph.tolerance)
     if not difference.passed:
         raise ProofFailed.of(name, difference.text)
-    trials = _trials(original, Sample(table.select(signature.feature_names)), answers, min(wishes.trials, most))
+    wanted = min(wishes.trials, most)
+    trials = _trials(original, Sample(table.select(signature.feature_names)), answers, wanted, images)
+    if trials.are_none and wishes.trials:
+        untried = f"a row takes {seen.session.seconds_per_row:.2g} s, or is too long"
     candidate = Candidate(parse_model(seen.graph.content, path), (), "as it came")
     guarded = trials.guards(probe, candidate, answers, graph.tolerance)
     refusals = guarded.refusals
     trials.settle(Reference(name), guarded.signature, graph.tolerance, Registry(home), store)
 
 
-def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, wishes: Wishes) -> Original | None:
-    """The file in ONNX Runtime alone; None where that cannot be asked: it does not load it as it is, or takes what
-    NumPy has no type for. Nor are pictures, large models, and rows that change one another's answers."""
+class _Untried(Exception):
+    """Why the file itself cannot be asked."""
+
+
+def _pictures(signature: Signature) -> list[Feature]:
+    return [feature for feature in signature.features if isinstance(feature.prepare, ImagePreparation)]
+
+
+def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, wishes: Wishes) -> Original:
+    """The file in ONNX Runtime alone. Raises _Untried."""
     signature, graph = probe.signature, opened.graph
-    pictures = any(isinstance(feature.prepare, ImagePreparation) for feature in signature.features)
-    together = signature.batch.neighbours > 0 and signature.batch.most is None
-    if opened.own is None or pictures or together or len(graph.content) > _LARGEST:
-        return None
+    if signature.batch.neighbours > 0 and signature.batch.most is None:
+        raise _Untried("its rows are scored together, so that no row has an answer of its own")
+    if opened.own is None or len(graph.content) > _LARGEST:
+        raise _Untried(f"the file has more than {_LARGEST >> 20} MB, and would be loaded once more")
     step("loading the file as it came into ONNX Runtime")
     changes = Changes(graph, seen.parts, seen.outputs, wishes.layout.constants)
     try:
         run = PlainRun(probe.name, opened.own, changes, signature, seen.session)
-    except Exception:  # ONNX Runtime's exceptions share no base class but Exception
-        return None
+    except LookupError as error:
+        raise _Untried(f"the file takes or gives {error.args[0]}, which NumPy does not have") from error
+    except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
+        raise _Untried(f"ONNX Runtime does not load the file as it is ({reason(error)})") from error
     return Original(
         graph.producer,
         file,
@@ -144,22 +165,29 @@ def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, wishes:
     )
 
 
-def _own_answers(original: Original, rows: Sample) -> dict[str, Any] | None:
-    """None where the file does not run on the rows as it is: lengths that it declares may not be what it means."""
+def _own_answers(original: Original, rows: Sample) -> dict[str, Any]:
+    """Raises _Untried where the file does not run on the rows as it is: lengths that it declares may not be what it
+    means."""
     step("running the file as it came")
     try:
         return original.answers(rows)
-    except (SqlinferError, TimeoutError, LookupError):
-        return None
+    except (SqlinferError, TimeoutError, LookupError) as error:
+        raise _Untried(f"the file as it is does not run on the rows of the sample ({reason(error)})") from error
 
 
-def _trials(original: Original, sample: Sample, answers: Mapping[str, Sequence[Any]], most: int) -> Trials:
+def _trials(
+    original: Original,
+    sample: Sample,
+    answers: Mapping[str, Sequence[Any]],
+    most: int,
+    images: Mapping[str, Sequence[bytes]],
+) -> Trials:
     """At most so many rows, and as many as there is room for; none where these are too few to tell anything."""
     row = [*sample.table.slice(0, 1).to_pylist(), *(given[:1] for given in answers.values())]
     width = max(1, len(str(row)) // _DIGITS)
     count = min(most, _MOST_VALUES // width)
     nulls, most = sample.table.column_names, count if count >= _FEWEST else 0
-    return Trials(original, sample, most, nulls=nulls, typed=True, seconds=_SECONDS)
+    return Trials(original, sample, most, nulls=nulls, typed=True, seconds=_SECONDS, images=images)
 
 
 def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes, *, sums: bool = True) -> Opened:

@@ -112,6 +112,7 @@ def store_proven(
     answers: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
     refusals: Sequence[Refusals] = (),
+    untried: str = "",
 ) -> None:
     """Make the model the default of its name in the registry ``home`` and ask it through SQL.
 
@@ -126,7 +127,7 @@ def store_proven(
         task=task,
         signature=signature,
         formula=graph.formula if graph.formula and graph.formula.fits(signature) else None,
-        proof=_proof(signature, table, answers, graph.tolerance),
+        proof=replace(_proof(signature, table, answers, graph.tolerance), untried=untried),
         refusals=tuple(refusals),
     )
     step("asking it through SQL")

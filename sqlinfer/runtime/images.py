@@ -17,6 +17,8 @@ from sqlinfer.runtime.unreadable import Unreadable
 
 __all__ = ["ImagePreparer"]
 
+# Nobody means that, and a scale of another kind would not be the libraries' own answer.
+_DEEP_GREY = "it is grey of 16 bits, most of which Pillow, and what prepares images with it, makes white: write 8 bits"
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
@@ -24,16 +26,17 @@ class ImagePreparer:
     """Reads the images of one feature. May be called from any thread.
 
     By the extension's decoder, where it is there: others decode sound files alike, and damaged ones each in its way.
+    ``plain``: by Pillow's, whatever is there.
     """
 
-    def __init__(self, feature: Feature) -> None:
+    def __init__(self, feature: Feature, *, plain: bool = False) -> None:
         assert isinstance(feature.prepare, ImagePreparation)
         self._feature = feature
         self._tensor = feature.tensor
         self._most = feature.prepare.pixels
-        self._decoder: Extension | _Pillow = extension() or _Pillow()
-        plain = feature.prepare.mode == "RGB" and not feature.prepare.steps
-        self._steps = None if plain else Steps(feature.prepare)
+        self._decoder: Extension | _Pillow = _Pillow() if plain else extension() or _Pillow()
+        as_decoded = feature.prepare.mode == "RGB" and not feature.prepare.steps
+        self._steps = None if as_decoded else Steps(feature.prepare)
 
     def __call__(self, images: pa.Array) -> dict[str, Cells]:
         """Raises Unreadable."""
@@ -75,13 +78,14 @@ class _Pillow:
         try:
             with self._open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
                 count = image.width * image.height
-                if count <= most:
+                deep = image.mode.startswith("I")
+                if count <= most and not deep:
                     image.load()
-                    return self._pixels(image)
+                    return np.asarray(self._upright(image).convert("RGB"))
                 size = f"{image.width} x {image.height} pixels"
         except Exception as error:  # Pillow's exceptions for damaged files share no base class but Exception
             raise ValueError(f"it is damaged: {error}") from error
-        raise ValueError(f"{size} are more than the {most} that are accepted")
+        raise ValueError(_DEEP_GREY if count <= most else f"{size} are more than the {most} that are accepted")
 
     def size(self, content: bytes) -> tuple[int, int]:
         """As `Extension.size`."""
@@ -90,10 +94,3 @@ class _Pillow:
                 return int(image.height), int(image.width)
         except Exception:  # it is reported when it is read
             return 0, 0
-
-    def _pixels(self, image: Any) -> np.ndarray:
-        """[height, width, 3], upright. Pillow would clip 16 bits of grey to 8."""
-        if image.mode.startswith("I"):
-            grey = np.asarray(self._upright(image)).astype(np.uint32) >> 8
-            return np.repeat(grey.astype(np.uint8)[:, :, None], 3, axis=2)
-        return np.asarray(self._upright(image).convert("RGB"))

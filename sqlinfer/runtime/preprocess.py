@@ -20,14 +20,15 @@ _PREPARED_BYTES = 32 << 20
 __all__ = ["chunks", "prepared_groups", "preparers"]
 
 
-def preparers(signature: Signature, file: Callable[[str], bytes]) -> dict[str, Preparer]:
-    """By feature. ``file`` gives the content of a file beside the graph. Raises MissingExtra, RegistryError."""
+def preparers(signature: Signature, file: Callable[[str], bytes], *, plain: bool = False) -> dict[str, Preparer]:
+    """By feature. ``file`` gives the content of a file beside the graph. ``plain``: without the extension. Raises
+    MissingExtra, RegistryError."""
     found: dict[str, Preparer] = {}
     for feature in signature.features:
         if isinstance(feature.prepare, TextPreparation):
             found[feature.name] = TextPreparer(signature, feature, file(feature.prepare.tokenizer))
         elif isinstance(feature.prepare, ImagePreparation):
-            found[feature.name] = ImagePreparer(feature)
+            found[feature.name] = ImagePreparer(feature, plain=plain)
         elif isinstance(feature.prepare, WordsPreparation):
             found[feature.name] = Words(file(feature.prepare.file), feature.prepare.file)
     return found

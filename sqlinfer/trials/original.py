@@ -66,7 +66,7 @@ class PlainRun:
         TimeoutError for a row that takes too long, and LookupError for maps without one of the classes."""
         signature = self._signature
         columns = [table.column(feature.name).combine_chunks() for feature in signature.features]
-        made = preparers(signature, self._session.file)
+        made = preparers(signature, self._session.file, plain=True)
         packed = plan(self._name, signature, [column.type for column in columns], made).pack(columns)
         kept = np.flatnonzero(packed.keep) if packed.keep is not None else np.arange(len(table))
         found: dict[str, list[Any]] = {call: [None] * len(table) for call in signature.calls}

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
+from click.testing import CliRunner
 
 import sqlinfer
+from sqlinfer.cli import main
 from sqlinfer.errors import ProofFailed
+from sqlinfer.runtime import images
 from sqlinfer.runtime.session import PlainSession
 from tests.conftest import GRAPHS
 from tests.engines import ENGINES
@@ -38,6 +42,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "shared": ("(float[n, 1] x, float by) => (float[n, 1] y) { y = Mul(x, by) }", {}),
     "constant": ("(float[n, 1] x, float[1] by) => (float[n, 1] y) { y = Mul(x, by) }", {"constants": {"by": 3}}),
     "row by row": ("(float[3] x) => (float y) { y = ReduceSum<keepdims = 0>(x) }", {"row_by_row": True}),
+    "picture": (
+        "(float[n, 3, 4, 4] x) => (float[n, 3] y) { p = GlobalAveragePool(x)  y = Flatten(p) }",
+        {"image": True, "resize": "crop"},
+    ),
     "head": ("(float[n, 2] x) => (float[n, 2] y) { y = Neg(x) }", {"labels": ["no", "yes"], "softmax": True}),
 }
 
@@ -115,6 +123,41 @@ def test_what_the_file_refuses_and_sql_answers(here, write, tmp_path):
     stored = sqlinfer.register("m", write(GRAPHS["same_text"]), registry=tmp_path, trials=60)
     (feature,) = stored.manifest.signature.features
     assert [guard.refuse for guard in feature.guards] == ["empty"]
+
+
+def test_pictures_that_no_sample_shows(here, write, tmp_path, monkeypatch):
+    """Of one kind, our decoder is not Pillow's."""
+    path = write("(float[n, 3, 4, 4] x) => (float[n, 3] y) { p = GlobalAveragePool(x)  y = Flatten(p) }")
+    stored = sqlinfer.register("m", path, registry=tmp_path / "same", image=True, trials=60)
+    assert not stored.manifest.proof.untried
+    decode = images._Pillow.decode
+
+    def other_grey(self, content, most):
+        return decode(self, content, most) // (2 if content[25:26] == b"\4" else 1)  # grey beside how opaque it is
+
+    monkeypatch.setattr(images._Pillow, "decode", other_grey)
+    with pytest.raises(ProofFailed, match=r"image = a file of \d+ bytes, 89504e.*a\.onnx answers"):
+        sqlinfer.register("m", path, registry=tmp_path / "other", image=True, trials=60)
+
+
+@pytest.mark.parametrize(
+    ("graph", "how", "says"),
+    [
+        ("(float[n, 1] x) => (float[n, 1] y) { y = IsNaN(x) }", {}, "ONNX Runtime does not load the file as it is"),
+        ("(bfloat16[n, 1] x) => (bfloat16[n, 1] y) { y = Identity(x) }", {}, "bfloat16.* NumPy does not have"),
+        (
+            "(float[n, 1] x) => (float[n, 1] y) <int64 a = {0}> { y = CumSum(x, a) }",
+            {"together": True},
+            "scored together",
+        ),
+    ],
+)
+def test_where_nothing_is_tried_it_is_said(write, tmp_path, graph, how, says):
+    stored = sqlinfer.register("m", write(graph), registry=tmp_path / "models", trials=60, **how)
+    assert re.search(says, stored.manifest.proof.untried)
+    assert sqlinfer.Registry(tmp_path / "models").get("m").manifest.proof.untried == stored.manifest.proof.untried
+    shown = CliRunner().invoke(main, ["show", "m", "-f", "table", "--registry", str(tmp_path / "models")])
+    assert re.search(f"trials +none: .*{says}", shown.output)
 
 
 def test_what_no_value_tells_is_no_model(here, write, tmp_path):

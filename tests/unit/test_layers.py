@@ -43,7 +43,7 @@ HOMES = {
     "skops": ("convert/",),
     "yaml": ("registration/sources/mlflow.py",),
     "tokenizers": ("runtime/texts.py",),
-    "PIL": ("runtime/images.py", "runtime/pixels.py"),
+    "PIL": ("runtime/images.py", "trials/odd_images.py", "runtime/pixels.py"),
 }
 # Optional packages are not imported before they are needed.
 OPTIONAL = {"sklearn", "skl2onnx", "catboost", "xgboost", "lightgbm", "torch", "pandas", "polars", "joblib"} | {

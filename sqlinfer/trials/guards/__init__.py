@@ -57,7 +57,8 @@ class Guarded:
 class Trials:
     """The made-up rows of one registration, and what the original says of them; both are made once, for all
     candidates. ``nulls``: the features whose NULL is tried, too; not where the user has said what it does. ``typed``:
-    numbers and texts also in columns of DuckDB's other types. ``seconds``: rows that come later are not tried."""
+    numbers and texts also in columns of DuckDB's other types. ``seconds``: rows that come later are not tried.
+    ``images``: files, by feature that takes images."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class Trials:
         nulls: Collection[str],
         typed: bool = False,
         seconds: float = _SECONDS,
+        images: Mapping[str, Sequence[bytes]] | None = None,
     ) -> None:
         self._original = original
         self._sample = sample
@@ -75,8 +77,13 @@ class Trials:
         self._nulls = nulls
         self._typed = typed
         self._seconds = seconds
+        self._images = images or {}
         self._asked: list[tuple[Batch, list[Said | None]]] | None = None
         self._typical: dict[str, float] = {}
+
+    @property
+    def are_none(self) -> bool:
+        return not self._count
 
     def guards(self, probe: Probe, candidate: Candidate, expected: Mapping[str, Any], tolerance: float) -> Guarded:
         """The signature with guards against what the graph answers otherwise. Raises ProofFailed where guards of single
@@ -161,7 +168,9 @@ class Trials:
             self._typical = {call: typical_size(list(values)[:200]) for call, values in expected.items()}
             known = splits(candidate.model, features)
             jumps = [] if known.thresholds else rows_at_steps(self._sample, self._answers, _DOUBLE)
-            batches = made_rows(self._sample, known, self._count, self._nulls, jumps, typed=self._typed)
+            batches = made_rows(
+                self._sample, known, self._count, self._nulls, jumps, typed=self._typed, images=self._images
+            )
             step(f"asking the original for {sum(len(batch.rows) for batch in batches)} made-up rows")
             until = time.monotonic() + self._seconds
             self._asked = [(batch, self._said(batch, until)) for batch in batches]

@@ -17,6 +17,8 @@ from sqlinfer.trials.guards.rows import Made
 
 __all__ = ["Tried", "brief", "differing_call", "refused", "row_text", "value_refused"]
 
+_SHOWN = 12  # bytes of a file
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -101,6 +103,8 @@ def brief(said: Said, call: str) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return "NULL"
-    if isinstance(value, (bool, list, dict, bytes)):
+    if isinstance(value, bytes):
+        return f"a file of {len(value)} bytes, {value[:_SHOWN].hex()}…"
+    if isinstance(value, (bool, list, dict)):
         return repr(value)[:60]
     return shown(value) if isinstance(value, (str, float)) else str(value)

@@ -106,6 +106,8 @@ def _guards(
     original: Original, feature: Feature, i: int, column: pa.ChunkedArray, bad: Sequence[Tried], good: Sequence[Any]
 ) -> list[Guard]:
     values = [one.row.values[i] for one in bad]
+    if types.is_bytes(column.type):  # no image tells by itself that it is another
+        return []
     if types.is_list(column.type):
         found = _of_lists(values)
     elif types.is_text(column.type):

@@ -4,7 +4,7 @@ not show. The same sample and the same graph make the same rows."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import groupby, pairwise, zip_longest
@@ -29,6 +29,7 @@ _MOST_THRESHOLDS = 6
 _MOST_MIXTURES = 20_000
 _MOST_CATEGORIES = 200
 _LONG = 10_000
+_NONE: Mapping[str, Sequence[bytes]] = {}
 _TEXTS = (
     "", "zq unseen", " ", "\u00a0", "\t", "caf\u00e9", "cafe\u0301", "Stra\u00dfe", "\u0130stanbul",
     "\u041f\u0440\u0438\u0432\u0435\u0442", "\u6771\u4eac", "\U0001f600", "12", "1.0", "nan", "None", "true",
@@ -78,11 +79,14 @@ def made_rows(
     more: Sequence[tuple[Any, ...]] = (),
     *,
     typed: bool = False,
+    images: Mapping[str, Sequence[bytes]] = _NONE,
 ) -> list[Batch]:
     """At most ``count`` rows. ``nulls``: the features that are NULL in some. ``more``: the rows to begin with, of
-    doubles. ``typed``: some in columns of other types."""
+    doubles. ``typed``: some in columns of other types. ``images``: by feature that takes them, files."""
     table = sample.table
     odd = [_odd_values(table.column(i), name, splits, name in nulls) for i, name in enumerate(table.column_names)]
+    for i, name in enumerate(table.column_names):
+        odd[i] += [_Odd(file, table.column(i).type) for file in images.get(name, ())]
     bases = _bases(table)
     drawn: dict[tuple[Any, ...], tuple[Made, tuple[pa.DataType, ...]]] = {}
     types_ = tuple(column.type for column in table.columns)

@@ -23,6 +23,11 @@ use crate::sys::tensor::Buffer;
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG: &[u8] = b"\xff\xd8\xff";
 const DAMAGED: &str = "it is damaged";
+/// Nobody means that, and a scale of another kind would not be the libraries' own answer.
+const DEEP_GREY: &str =
+    "it is grey of 16 bits, most of which Pillow, and what prepares images with it, makes white: write 8 bits";
+/// Of the first chunk of a PNG file.
+const DEPTH_AND_COLOURS: std::ops::Range<usize> = 24..26;
 /// A file of a few kilobytes may have any number of scans, and each goes through all pixels.
 const MOST_SCANS: usize = 500;
 /// Images of more pixels are decoded one at a time in a process.
@@ -135,11 +140,14 @@ fn png(content: &[u8], most: u64) -> Result<RgbImage> {
     let mut decoder = PngDecoder::new(Cursor::new(content)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     accept(width, height, most)?;
+    if content.get(DEPTH_AND_COLOURS) == Some(&[16, 0]) {
+        return Err(Error(DEEP_GREY.to_string()));
+    }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok(upright(DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
 }
 
-/// 16 bits are cut to the upper 8, as Pillow does.
+/// 16 bits are cut to the upper 8, as Pillow does with colours, and with grey beside how opaque it is.
 fn upright(mut image: DynamicImage, orientation: Orientation) -> RgbImage {
     image.apply_orientation(orientation);
     let high = |value: u16| (value >> 8) as u8;
