@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::error::{Error, Result};
+use super::error::{Code, Error, Result};
 use super::half::{f32_from_bf16, f32_from_f16};
-use super::manifest::{Call, Decode, Labels, Manifest, Output};
+use super::manifest::{CallSpec, Decode, Labels, Manifest, Output};
 use super::sqltype::{Plain, SqlType};
 use crate::sys::tensor::{Buffer, Tensor, Texts};
 
 /// Answers of some rows, one after the other, as the columns of the host want them.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Answers {
     Plain(Buffer),
     /// `size` values of the child for each row, as a list or as an array.
@@ -42,12 +42,12 @@ pub struct Decoder {
 
 impl Decoder {
     /// `tensors` are the names of the outputs that are computed.
-    pub fn new(manifest: &Manifest, call: &Call, target: &SqlType, tensors: &[String]) -> Result<Decoder> {
+    pub fn new(manifest: &Manifest, call: &CallSpec, target: &SqlType, tensors: &[String]) -> Result<Decoder> {
         let numbers: HashMap<&String, usize> = tensors.iter().enumerate().map(|(i, name)| (name, i)).collect();
         let known: HashMap<&String, &Output> = manifest.outputs.iter().map(|output| (&output.name, output)).collect();
         let place = |name: &String| Some((*numbers.get(name)?, known.get(name)?.sql_type.clone()));
         let outputs: Option<Vec<_>> = call.outputs.iter().map(place).collect();
-        let outputs = outputs.ok_or_else(|| Error("model.json: an output is missing".to_string()))?;
+        let outputs = outputs.ok_or_else(|| Error::new("model.json: an output is missing".to_string()))?;
         let label_type = match (call.decode, target) {
             (Decode::Argmax, SqlType::Plain(plain)) => Some(*plain),
             (Decode::Labelled, SqlType::Struct(fields)) => match fields.first() {
@@ -134,7 +134,10 @@ impl Decoder {
 }
 
 fn reshaped() -> Error {
-    Error("the answers have another shape than when the model was registered; register it again".to_string())
+    Error::of(
+        Code::ModelFailed,
+        "the answers have another shape than when the model was registered; register it again".to_string(),
+    )
 }
 
 fn nested(tensor: Tensor, sql_type: &SqlType) -> Result<Answers> {
@@ -226,7 +229,7 @@ pub fn cast(buffer: Buffer, plain: Plain) -> Result<Buffer> {
         (Buffer::F16(v), Plain::Float) => Buffer::F32(v.into_iter().map(f32_from_f16).collect()),
         (Buffer::Bf16(v), Plain::Float) => Buffer::F32(v.into_iter().map(f32_from_bf16).collect()),
         (Buffer::Text(_), _) => {
-            return Err(Error("the model answers texts where numbers were promised".to_string()));
+            return Err(Error::new("the model answers texts where numbers were promised".to_string()));
         }
         (Buffer::Bool(v), Plain::Varchar) => Buffer::Text(Texts::of(v.iter().map(|x| (*x != 0).to_string()))),
         (Buffer::F32(v), Plain::Varchar) => Buffer::Text(Texts::of(v.iter().map(f32::to_string))),
@@ -272,12 +275,12 @@ fn whole_numbers(buffer: Buffer) -> Result<Vec<i128>> {
         Buffer::U16(v) => wide(v),
         Buffer::U32(v) => wide(v),
         Buffer::U64(v) => wide(v),
-        _ => return Err(Error("the model answers fractions where integers were promised".to_string())),
+        _ => return Err(Error::new("the model answers fractions where integers were promised".to_string())),
     })
 }
 
 fn narrowed<T: TryFrom<i128>>(buffer: Buffer) -> Result<Vec<T>> {
-    let too_large = |_| Error("an answer of the model does not fit its SQL type".to_string());
+    let too_large = |_| Error::new("an answer of the model does not fit its SQL type".to_string());
     whole_numbers(buffer)?.into_iter().map(|x| T::try_from(x).map_err(too_large)).collect()
 }
 
@@ -288,7 +291,7 @@ mod tests {
 
     fn decoded(call: &str, target: &str, tensor: Tensor) -> Result<Answers> {
         let manifest = parsed(sample()).unwrap();
-        let call = manifest.call(call).unwrap();
+        let call = &manifest.calls[call];
         let target = SqlType::parse(target).unwrap();
         Decoder::new(&manifest, call, &target, &call.outputs).unwrap().answers(&mut [tensor])
     }
@@ -306,7 +309,7 @@ mod tests {
     #[test]
     fn one_class_is_one_column() {
         let manifest = parsed(sample()).unwrap();
-        let call = manifest.call("predict_proba").unwrap();
+        let call = &manifest.calls["predict_proba"];
         let target = SqlType::Plain(Plain::Double);
         let decoder = |class| Decoder::new(&manifest, call, &target, &call.outputs).unwrap().only(Some(class));
         let scores = || Tensor { shape: vec![2, 2], data: Buffer::F32(vec![0.25, 0.75, 0.5, 0.125]) };

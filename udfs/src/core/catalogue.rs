@@ -3,10 +3,11 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::error::{Error, Result};
+use super::calls;
+use super::error::{Code, Error, Result};
 use super::files::{read_plain, unreadable};
 use super::literals::text_literal;
-use super::manifest::{CALLS, Labels, MOST_BYTES, Manifest};
+use super::manifest::{Labels, MOST_BYTES, Manifest};
 use super::reference::Reference;
 use super::registry::Registry;
 use super::sqltype::SqlType;
@@ -63,11 +64,12 @@ pub fn functions(registry: &Registry, reference: &Reference) -> Result<Table> {
     let row = Told::of(&model)?.row();
     let given = model.shown_features();
     let mut rows = Vec::new();
-    for name in CALLS {
-        let Some(call) = model.calls.get(name) else { continue };
+    for call in calls::typed() {
+        let (name, Ok(spec)) = (call.name, call.of(&model)) else { continue };
         let asked = format!("{name}({}, {row}", text_literal(&reference.to_string()));
-        rows.push([name.to_string(), given.clone(), call.sql_type.to_string(), format!("SELECT {asked})")]);
-        if let (SqlType::Map(_, value), Some(class)) = (&call.sql_type, classes(&model).last()) {
+        rows.push([name.to_string(), given.clone(), spec.sql_type.to_string(), format!("SELECT {asked})")]);
+        if let (true, SqlType::Map(_, value), Some(class)) = (call.takes_class, &spec.sql_type, classes(&model).last())
+        {
             let example = format!("SELECT {asked}, {})", text_literal(class));
             rows.push([name.to_string(), format!("{given}, class VARCHAR"), value.to_string(), example]);
         }
@@ -130,7 +132,8 @@ impl Told {
     fn of(model: &Manifest) -> Result<Told> {
         let path = model.folder.join("model.json");
         let content = read_plain(&path, MOST_BYTES).map_err(|e| unreadable(&path, &e))?;
-        serde_json::from_slice(&content).map_err(|e| Error(format!("{} cannot be read ({e})", path.display())))
+        serde_json::from_slice(&content)
+            .map_err(|e| Error::of(Code::Registry, format!("{} cannot be read ({e})", path.display())))
     }
 
     /// A row of the sample as a STRUCT, one without NULLs if there is one.

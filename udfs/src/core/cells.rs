@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::column::{Column, Data, Rows};
-use super::error::{Error, Result};
+use super::error::{Code, Error, Result};
 
 /// The cells of a column, laid flat: where their values are, and each row's shape.
 pub struct Cells<'a> {
@@ -32,10 +32,10 @@ pub fn walk<'a>(column: &'a Column<'a>, rows: Rows) -> Result<Cells<'a>> {
         shape.fill(None);
         let count = cells.descend(column, row, &mut shape);
         let Some(count) = count else {
-            return Err(Error(format!(
-                "row {} of the batch holds lists of different lengths; a tensor needs equal ones",
-                i + 1
-            )));
+            return Err(Error::of(
+                Code::FeatureCount,
+                format!("row {} of the batch holds lists of different lengths; a tensor needs equal ones", i + 1),
+            ));
         };
         cells.lengths.push(count);
         cells.shapes.extend(shape.iter().map(|size| size.unwrap_or(0)));
@@ -98,11 +98,14 @@ impl Cells<'_> {
             for (row, shape) in shapes.chunks_exact_mut(self.depth.max(1)).enumerate() {
                 behind_nothing(shape, axes);
                 if shape.iter().zip(axes).any(|(size, axis)| axis.is_some_and(|axis| axis != *size)) {
-                    return Err(Error(format!(
-                        "row {} of the batch has the shape {shape:?}, the model takes {}",
-                        row + 1,
-                        written(axes)
-                    )));
+                    return Err(Error::of(
+                        Code::FeatureCount,
+                        format!(
+                            "row {} of the batch has the shape {shape:?}, the model takes {}",
+                            row + 1,
+                            written(axes)
+                        ),
+                    ));
                 }
             }
             return Ok(shapes);
@@ -117,11 +120,14 @@ impl Cells<'_> {
                 _ => false,
             };
             if !fits {
-                return Err(Error(format!(
-                    "row {} of the batch has {length} values, which do not fill a tensor of shape {}",
-                    row + 1,
-                    written(axes)
-                )));
+                return Err(Error::of(
+                    Code::FeatureCount,
+                    format!(
+                        "row {} of the batch has {length} values, which do not fill a tensor of shape {}",
+                        row + 1,
+                        written(axes)
+                    ),
+                ));
             }
             fitted.extend(axes.iter().map(|axis| axis.unwrap_or(length / fixed.max(1))));
         }

@@ -1,164 +1,221 @@
 //! The messages, each phrased once: what happened, where, what to do. The same phrases as in the Python package.
 
 use super::literals::text_literal;
-pub use crate::sys::error::{Error, Result};
+pub use crate::sys::error::{Code, Error, Result};
 
 pub fn bad_reference(text: &str) -> Error {
-    Error(format!(
-        "'{text}' does not name a model: write 'name', 'name/3' (a version) or 'name@champion' (an alias); \
+    Error::of(
+        Code::BadReference,
+        format!(
+            "'{text}' does not name a model: write 'name', 'name/3' (a version) or 'name@champion' (an alias); \
          names match [A-Za-z_][A-Za-z0-9_]* and have at most 63 characters"
-    ))
+        ),
+    )
 }
 
 pub fn reference_not_constant(call: &str) -> Error {
-    Error(format!(
-        "{call}: the model name must be a constant text, such as {call}('churn', …); it says which function to prepare"
-    ))
+    Error::of(
+        Code::Call,
+        format!(
+            "{call}: the model name must be a constant text, such as {call}('churn', …); it says which function to prepare"
+        ),
+    )
 }
 
 pub fn no_model_named(function: &str) -> Error {
-    Error(format!("{function}() needs the name of a model, such as {function}('churn')"))
+    Error::of(Code::Call, format!("{function}() needs the name of a model, such as {function}('churn')"))
 }
 
 pub fn no_table(function: &str, reference: &str) -> Error {
     let reference = text_literal(reference);
-    Error(format!(
-        "{function}() answers a value for each row, and is no table: write SELECT *, {function}({reference}, t) FROM \
+    Error::of(
+        Code::Call,
+        format!(
+            "{function}() answers a value for each row, and is no table: write SELECT *, {function}({reference}, t) FROM \
          a_table t; a_table may be a file, such as 'rows.parquet', or a query in parentheses"
-    ))
+        ),
+    )
 }
 
 pub fn subquery(call: &str) -> Error {
-    Error(format!(
-        "{call}: an argument holds a subquery, which DuckDB does not show to extensions; put it into FROM, such as \
+    Error::of(
+        Code::Call,
+        format!(
+            "{call}: an argument holds a subquery, which DuckDB does not show to extensions; put it into FROM, such as \
          SELECT {call}(…, s.x) FROM (SELECT … AS x) s"
-    ))
+        ),
+    )
 }
 
 pub fn no_model(name: &str, existing: &[String], home: &str) -> Error {
     if existing.is_empty() {
-        return Error(format!(
-            "no model named '{name}': the registry {home} is empty; add one with 'sqlinfer register NAME FILE'"
-        ));
+        return Error::of(
+            Code::ModelNotFound,
+            format!(
+                "no model named '{name}': the registry {home} is empty; add one with 'sqlinfer register NAME FILE'"
+            ),
+        );
     }
-    Error(format!("no model named '{name}' in {home}; {}", suggest(name, existing, "models")))
+    Error::of(Code::ModelNotFound, format!("no model named '{name}' in {home}; {}", suggest(name, existing, "models")))
 }
 
 pub fn no_version(name: &str, version: u64, existing: &[u64]) -> Error {
     let listed: Vec<String> = existing.iter().map(u64::to_string).collect();
-    Error(format!("model '{name}' has no version {version}; versions: {}", named(&listed)))
+    Error::of(Code::ModelNotFound, format!("model '{name}' has no version {version}; versions: {}", named(&listed)))
 }
 
 pub fn no_alias(name: &str, alias: &str, existing: &[String]) -> Error {
-    Error(format!("model '{name}' has no alias '{alias}'; {}", suggest(alias, existing, "aliases")))
+    Error::of(
+        Code::ModelNotFound,
+        format!("model '{name}' has no alias '{alias}'; {}", suggest(alias, existing, "aliases")),
+    )
 }
 
 pub fn no_answer(reference: &str, call: &str, offers: &[String]) -> Error {
     let offers: Vec<String> = offers.iter().map(|offer| format!("{offer}()")).collect();
-    Error(format!("model '{reference}' has no {call}(): it answers {}", offers.join(", ")))
+    Error::of(Code::ModelNotFound, format!("model '{reference}' has no {call}(): it answers {}", offers.join(", ")))
 }
 
 pub fn missing_features(model: &str, missing: &[String], expected: &[String]) -> Error {
     let word = if missing.len() == 1 { "feature" } else { "features" };
-    Error(format!("model '{model}' needs the {word} {}, not given; it takes: {}", named(missing), named(expected)))
+    Error::of(
+        Code::MissingFeature,
+        format!("model '{model}' needs the {word} {}, not given; it takes: {}", named(missing), named(expected)),
+    )
 }
 
 pub fn feature_twice(model: &str, name: &str) -> Error {
-    Error(format!("model '{model}': the feature '{name}' is given twice; give each feature once"))
+    Error::of(
+        Code::UnknownFeature,
+        format!("model '{model}': the feature '{name}' is given twice; give each feature once"),
+    )
 }
 
 pub fn unknown_feature(model: &str, name: &str, expected: &[String]) -> Error {
-    Error(format!("model '{model}' has no feature '{name}'; {}", suggest(name, expected, "it takes")))
+    Error::of(
+        Code::UnknownFeature,
+        format!("model '{model}' has no feature '{name}'; {}", suggest(name, expected, "it takes")),
+    )
 }
 
 pub fn name_every_feature(model: &str, expected: &[String]) -> Error {
-    Error(format!("model '{model}': name every feature or none; it takes: {}", named(expected)))
+    Error::of(Code::Call, format!("model '{model}': name every feature or none; it takes: {}", named(expected)))
 }
 
 /// A column of one feature's name, where another feature is expected.
 pub fn other_order(model: &str, features: &[String]) -> Error {
-    Error(format!(
-        "model '{model}': two calls of this statement have their features in different orders, and DuckDB 1.5 takes calls of the \
+    Error::of(
+        Code::Call,
+        format!(
+            "model '{model}': two calls of this statement have their features in different orders, and DuckDB 1.5 takes calls of the \
          same values for one, whatever they are named; write the features of all in this order, or give rows: {}",
-        features.join(", ")
-    ))
+            features.join(", ")
+        ),
+    )
 }
 
 pub fn misplaced_feature(model: &str, name: &str, place: &str, expected: &[String]) -> Error {
     let fields: Vec<String> = expected.iter().map(|name| format!("'{name}': …")).collect();
-    Error(format!(
-        "model '{model}': '{name}' stands where '{place}' is expected, and this DuckDB does not tell whether it is given by \
+    Error::of(
+        Code::Call,
+        format!(
+            "model '{model}': '{name}' stands where '{place}' is expected, and this DuckDB does not tell whether it is given by \
          name or by position; give the features in a row, {{{}}}, or in this order: {}",
-        named(&fields),
-        named(expected)
-    ))
+            named(&fields),
+            named(expected)
+        ),
+    )
 }
 
 pub fn class_not_constant(model: &str, classes: &[String]) -> Error {
-    Error(format!("model '{model}': the class must be a constant, the last argument; classes: {}", named(classes)))
+    Error::of(
+        Code::Call,
+        format!("model '{model}': the class must be a constant, the last argument; classes: {}", named(classes)),
+    )
 }
 
 pub fn unknown_class(model: &str, class: &str, classes: &[String]) -> Error {
-    Error(format!("model '{model}' has no class '{class}'; {}", suggest(class, classes, "classes")))
+    Error::of(Code::Call, format!("model '{model}' has no class '{class}'; {}", suggest(class, classes, "classes")))
 }
 
 pub fn feature_count(model: &str, given: usize, expected: &[String]) -> Error {
-    Error(format!(
-        "model '{model}' takes {} features, {given} given; it takes, in this order: {}",
-        expected.len(),
-        named(expected)
-    ))
+    Error::of(
+        Code::FeatureCount,
+        format!(
+            "model '{model}' takes {} features, {given} given; it takes, in this order: {}",
+            expected.len(),
+            named(expected)
+        ),
+    )
 }
 
 pub fn list_width(model: &str, row: usize, given: usize, expected: usize) -> Error {
-    Error(format!("model '{model}' takes a list of {expected} values; row {} of the batch has {given}", row + 1))
+    Error::of(
+        Code::FeatureCount,
+        format!("model '{model}' takes a list of {expected} values; row {} of the batch has {given}", row + 1),
+    )
 }
 
 pub fn feature_type(model: &str, feature: &str, given: &str, expected: &str, fix: &str) -> Error {
-    Error(format!("model '{model}': feature '{feature}' is {expected}, but the argument is {given}; {fix}"))
+    Error::of(
+        Code::FeatureType,
+        format!("model '{model}': feature '{feature}' is {expected}, but the argument is {given}; {fix}"),
+    )
 }
 
 /// All that are wrong at once; of very many the first ones.
 pub fn several_types(model: &str, wrong: Vec<Error>) -> Error {
     const MOST: usize = 8;
     let prefix = format!("model '{model}': ");
-    let texts = wrong.iter().take(MOST).enumerate().map(|(i, Error(text))| match i {
+    let texts = wrong.iter().take(MOST).enumerate().map(|(i, Error { text, .. })| match i {
         0 => text.clone(),
         _ => text.strip_prefix(&prefix).unwrap_or(text).to_string(),
     });
     let more = (wrong.len() > MOST).then(|| format!("and {} more", wrong.len() - MOST));
-    Error(texts.chain(more).collect::<Vec<_>>().join("; "))
+    Error::of(Code::FeatureType, texts.chain(more).collect::<Vec<_>>().join("; "))
 }
 
 pub fn null_feature(model: &str, feature: &str) -> Error {
-    Error(format!(
-        "model '{model}': feature '{feature}' is NULL and its null policy is 'error'; \
+    Error::of(
+        Code::NullFeature,
+        format!(
+            "model '{model}': feature '{feature}' is NULL and its null policy is 'error'; \
          filter with WHERE {feature} IS NOT NULL, or register with another policy"
-    ))
+        ),
+    )
 }
 
 pub fn refused_value(model: &str, feature: &str, value: &str, says: &str) -> Error {
-    Error(format!("model '{model}': feature '{feature}' is {value}, which is refused: {says}"))
+    Error::of(Code::Feature, format!("model '{model}': feature '{feature}' is {value}, which is refused: {says}"))
 }
 
 pub fn unreadable_image(model: &str, feature: &str, row: usize, reason: &str) -> Error {
-    Error(format!(
-        "model '{model}': feature '{feature}': row {} of the batch is no image that can be read ({reason}); \
+    Error::of(
+        Code::Feature,
+        format!(
+            "model '{model}': feature '{feature}': row {} of the batch is no image that can be read ({reason}); \
          give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place",
-        row + 1
-    ))
+            row + 1
+        ),
+    )
 }
 
 pub fn unreadable_text(model: &str, feature: &str, row: usize, reason: &str) -> Error {
-    Error(format!(
-        "model '{model}': feature '{feature}': row {} of the batch cannot be made into tokens ({reason}); \
+    Error::of(
+        Code::Feature,
+        format!(
+            "model '{model}': feature '{feature}': row {} of the batch cannot be made into tokens ({reason}); \
          give another text, or write TRY(predict(…)) for NULL in its place",
-        row + 1
-    ))
+            row + 1
+        ),
+    )
 }
 
 pub fn model_failed(model: &str, reason: &str) -> Error {
-    Error(format!("model '{model}' failed: {}", refusal(reason).map_or_else(|| brief(reason), str::to_string)))
+    Error::of(
+        Code::ModelFailed,
+        format!("model '{model}' failed: {}", refusal(reason).map_or_else(|| brief(reason), str::to_string)),
+    )
 }
 
 /// What a graph says of the rows that it refuses: a node that cannot run then has that for a name, which ONNX Runtime

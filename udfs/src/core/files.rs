@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::error::{Error, Result};
+use super::error::{Code, Error, Result};
 
 /// ONNX files are protobuf messages, which end at 2 GiB.
 pub const MOST_BYTES: u64 = 1 << 31;
@@ -59,12 +59,15 @@ pub fn read_intact(path: &Path, sha256: &str) -> Result<Vec<u8>> {
         return Ok(content);
     }
     let short = |text: &str| text.chars().take(12).collect::<String>();
-    Err(Error(format!(
-        "{} is not the file that was registered (its sha256 is {}…, not {}…); register the model again",
-        path.display(),
-        short(&found),
-        short(sha256)
-    )))
+    Err(Error::of(
+        Code::Registry,
+        format!(
+            "{} is not the file that was registered (its sha256 is {}…, not {}…); register the model again",
+            path.display(),
+            short(&found),
+            short(sha256)
+        ),
+    ))
 }
 
 /// The sha256, in hexadecimal.
@@ -73,5 +76,5 @@ pub fn digest(content: &[u8]) -> String {
 }
 
 pub fn unreadable(path: &Path, reason: &dyn std::fmt::Display) -> Error {
-    Error(format!("{} cannot be read ({reason}); register the model again", path.display()))
+    Error::of(Code::Registry, format!("{} cannot be read ({reason}); register the model again", path.display()))
 }

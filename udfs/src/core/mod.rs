@@ -2,6 +2,7 @@
 
 pub mod answers;
 mod beside;
+pub mod calls;
 pub mod catalogue;
 pub mod cells;
 pub mod column;

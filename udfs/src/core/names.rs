@@ -42,7 +42,7 @@ pub fn are_named(model: &str, features: &[String], called: &[Called]) -> Result<
 pub fn name_of(called: &Called) -> Result<String> {
     match called {
         Called::Named(name) | Called::Column(name) => Ok(name.clone()),
-        Called::Nothing => Err(Error("an argument has no name".to_string())),
+        Called::Nothing => Err(Error::new("an argument has no name".to_string())),
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_an_error() {
-        let says = |called: &[Called]| asked(called).unwrap_err().0;
+        let says = |called: &[Called]| asked(called).unwrap_err().text;
         assert!(says(&[column("income"), column("age")]).contains("'income' stands where 'age' is expected"));
         assert!(says(&[column("x"), column("age")]).contains("'age' stands where 'Income' is expected"));
         assert!(says(&[named("agee"), named("income")]).contains("has no feature 'agee'; did you mean 'age'?"));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::column::{Column, Data};
-use super::error::{Error, Result, feature_count, feature_twice, feature_type, missing_features, several_types};
+use super::error::{Code, Error, Result, feature_count, feature_twice, feature_type, missing_features, several_types};
 use super::manifest::preprocess::Prepare;
 use super::manifest::{Feature, Input, Manifest};
 use super::sqltype::{Given, Number};
@@ -73,10 +73,10 @@ impl Plan {
                     && !child.is_list()
                     && !fits(*size)
                 {
-                    return Err(Error(format!(
-                        "model '{model}' takes a list of {} values; the array has {size}",
-                        features.len()
-                    )));
+                    return Err(Error::of(
+                        Code::FeatureCount,
+                        format!("model '{model}' takes a list of {} values; the array has {size}", features.len()),
+                    ));
                 }
                 let kind = value(model, &features[0], &manifest.inputs[0], list.leaf())?;
                 let reader = Reader { kind, given: list.leaf().to_string() };

@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::answers::{Answers, Decoder};
+use super::calls::Call;
 use super::column::Rows;
 use super::error::{Error, Result};
 use super::formula::Formula;
@@ -47,13 +48,13 @@ pub struct Predictor {
 
 impl Predictor {
     /// `call` answers in the type `target`; `class`: of the probabilities that of this class alone.
-    pub fn new(plan: Plan, call: &str, target: &SqlType, class: Option<usize>) -> Result<Predictor> {
+    pub fn new(plan: Plan, call: &Call, target: &SqlType, class: Option<usize>) -> Result<Predictor> {
         let manifest = plan.manifest.clone();
-        let call = manifest.call(call)?;
+        let call = call.of(&manifest)?;
         let mut names = call.outputs.clone();
         names.sort_unstable();
         names.dedup();
-        let text = |name: &String| CString::new(name.as_str()).map_err(|e| Error(e.to_string()));
+        let text = |name: &String| CString::new(name.as_str()).map_err(|e| Error::new(e.to_string()));
         Ok(Predictor {
             decoder: Decoder::new(&manifest, call, target, &names)?.only(class),
             inputs: manifest.inputs.iter().map(|input| text(&input.name)).collect::<Result<_>>()?,

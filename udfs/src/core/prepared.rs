@@ -117,7 +117,7 @@ fn run_groups(state: &State, groups: &[Group], first: u32, rows: usize) -> Resul
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut parts = work();
         for other in others {
-            let theirs = other.join().unwrap_or_else(|_| Err(Error("a run of the model panicked".to_string())));
+            let theirs = other.join().unwrap_or_else(|_| Err(Error::new("a run of the model panicked".to_string())));
             parts = parts.and_then(|mut parts| {
                 parts.extend(theirs?);
                 Ok(parts)

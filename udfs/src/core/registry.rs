@@ -12,7 +12,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::error::{Error, Result, no_alias, no_model, no_version};
+use super::error::{Code, Error, Result, no_alias, no_model, no_version};
 use super::files::{FileState, is_out_of_files, read_plain, state_of};
 use super::manifest::{Manifest, validate};
 use super::reference::{Pointer, Reference, is_stored_name};
@@ -43,7 +43,8 @@ impl Registry {
 
     /// The models that have a version; one whose folder cannot be read says so when it is asked for.
     pub fn names(&self) -> Result<Vec<String>> {
-        let unreadable = |e| Error(format!("the registry {} cannot be read: {e}", self.home.display()));
+        let unreadable =
+            |e| Error::of(Code::Registry, format!("the registry {} cannot be read: {e}", self.home.display()));
         let entries = entries(&self.models()).map_err(unreadable)?;
         let mut names: Vec<String> = entries.into_iter().filter(|name| is_stored_name(name)).collect();
         names.retain(|name| self.versions(name).is_ok_and(|versions| !versions.is_empty()));
@@ -55,7 +56,7 @@ impl Registry {
         let folder = self.models().join(name);
         let unreadable = |e| {
             let shown = folder.display();
-            Error(format!("the model '{name}' cannot be read ({e}); mend or remove {shown}"))
+            Error::of(Code::Registry, format!("the model '{name}' cannot be read ({e}); mend or remove {shown}"))
         };
         let entries = entries(&folder).map_err(unreadable)?;
         let mut versions: Vec<u64> = entries.iter().filter_map(|entry| version(entry)).collect();
@@ -67,15 +68,20 @@ impl Registry {
     pub fn aliases(&self, name: &str) -> Result<BTreeMap<String, u64>> {
         let path = self.models().join(name).join("aliases.json");
         let damaged = |e: &dyn std::fmt::Display| {
-            Error(format!(
-                "{} is damaged ({e}); write it as {{\"default\": 1}} with the version you want",
-                path.display()
-            ))
+            Error::of(
+                Code::Registry,
+                format!(
+                    "{} is damaged ({e}); write it as {{\"default\": 1}} with the version you want",
+                    path.display()
+                ),
+            )
         };
         let aliases: BTreeMap<String, u64> = match read_plain(&path, MOST_BYTES_OF_ALIASES) {
             Ok(text) => serde_json::from_slice(&text).map_err(|e| damaged(&e))?,
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => BTreeMap::new(),
-            Err(e) if is_out_of_files(&e) => return Err(Error(format!("{} cannot be read ({e})", path.display()))),
+            Err(e) if is_out_of_files(&e) => {
+                return Err(Error::of(Code::Registry, format!("{} cannot be read ({e})", path.display())));
+            }
             Err(e) => return Err(damaged(&e)),
         };
         match aliases.iter().find(|(_, version)| !(1..MOST_VERSIONS).contains(*version)) {
@@ -113,14 +119,14 @@ impl Registry {
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 self.require(name)?;
                 if folder.is_dir() {
-                    return Err(Error(format!(
-                        "{} is missing: the version is damaged; remove it and register again",
-                        path.display()
-                    )));
+                    return Err(Error::of(
+                        Code::Registry,
+                        format!("{} is missing: the version is damaged; remove it and register again", path.display()),
+                    ));
                 }
                 return Err(no_version(name, version, &self.versions(name)?));
             }
-            Err(e) => return Err(Error(format!("{} cannot be read ({e})", path.display()))),
+            Err(e) => return Err(Error::of(Code::Registry, format!("{} cannot be read ({e})", path.display()))),
         };
         if let Some(manifest) = known(&path, state) {
             return Ok(manifest);

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use super::error::{Error, Result, brief, model_failed};
+use super::error::{Code, Error, Result, brief, model_failed};
 use super::files::read_intact;
 use super::manifest::Manifest;
 use super::operators::OPERATORS;
@@ -33,7 +33,7 @@ pub struct Runs {
 
 impl Runs {
     pub fn new(runner: &Runner, interrupt: Interrupt) -> Result<Runs> {
-        Ok(Runs { interrupt, options: runner.runtime.run_options().map_err(Error)? })
+        Ok(Runs { interrupt, options: runner.runtime.run_options().map_err(Error::new)? })
     }
 }
 
@@ -56,11 +56,17 @@ impl Session {
     fn open(runner: &Runner, name: &str, manifest: Arc<Manifest>) -> Result<Session> {
         let content = read_intact(&manifest.onnx(), &manifest.sha256)?;
         let trees = Trees::of(&content).map_err(|reason| {
-            Error(format!("sqlinfer cannot load '{name}': {reason}; register a model of other trees"))
+            Error::of(
+                Code::InvalidModel,
+                format!("sqlinfer cannot load '{name}': {reason}; register a model of other trees"),
+            )
         })?;
         let runtime = runner.runtime;
         let narrow = Graph::open(runtime, &content, 1, runner.operators.as_deref(), &OPERATORS).map_err(|reason| {
-            Error(format!("ONNX Runtime {} cannot load '{name}': {}", runtime.version(), brief(&reason)))
+            Error::of(
+                Code::InvalidModel,
+                format!("ONNX Runtime {} cannot load '{name}': {}", runtime.version(), brief(&reason)),
+            )
         })?;
         Ok(Session {
             name: name.to_string(),

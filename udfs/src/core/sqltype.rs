@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::{Error, Result, brief};
-use crate::sys::tensor::Dtype;
+use crate::sys::tensor::{Buffer, Dtype};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Plain {
@@ -39,6 +39,26 @@ impl Plain {
             Dtype::Bool => Plain::Boolean,
             Dtype::Text => Plain::Varchar,
         }
+    }
+}
+
+impl Plain {
+    /// A buffer of such values, without any.
+    pub fn buffer(self) -> Buffer {
+        Buffer::new(match self {
+            Plain::Boolean => Dtype::Bool,
+            Plain::TinyInt => Dtype::I8,
+            Plain::SmallInt => Dtype::I16,
+            Plain::Integer => Dtype::I32,
+            Plain::BigInt => Dtype::I64,
+            Plain::UTinyInt => Dtype::U8,
+            Plain::USmallInt => Dtype::U16,
+            Plain::UInteger => Dtype::U32,
+            Plain::UBigInt => Dtype::U64,
+            Plain::Float => Dtype::F32,
+            Plain::Double => Dtype::F64,
+            Plain::Varchar => Dtype::Text,
+        })
     }
 }
 
@@ -95,7 +115,7 @@ impl SqlType {
                 }
                 match values {
                     Some(1..=MOST_IN_ARRAY) => at.require_answer(),
-                    _ => Err(Error(format!(
+                    _ => Err(Error::new(format!(
                         "model.json names an array that does not have from 1 to {MOST_IN_ARRAY} values"
                     ))),
                 }
@@ -247,12 +267,12 @@ impl Parser<'_> {
     }
 
     fn unknown(&self) -> Error {
-        Error(format!("model.json names an SQL type that is not known: {}", brief(self.rest)))
+        Error::new(format!("model.json names an SQL type that is not known: {}", brief(self.rest)))
     }
 }
 
 fn too_deep() -> Error {
-    Error(format!("model.json names an SQL type of more than {MOST_LEVELS} levels"))
+    Error::new(format!("model.json names an SQL type of more than {MOST_LEVELS} levels"))
 }
 
 /// How a number lies in a column.

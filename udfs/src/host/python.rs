@@ -31,7 +31,7 @@ pub unsafe extern "C" fn sqlinfer_decode_image(content: *const u8, length: usize
         let pixels = Box::into_raw(image.into_raw().into_boxed_slice()).cast();
         Ok(Decoded { pixels, height, width, reason: ptr::null_mut() })
     });
-    let refused = |error: Error| Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: text(&error.0) };
+    let refused = |error: Error| Decoded { pixels: ptr::null_mut(), height: 0, width: 0, reason: text(&error.text) };
     // SAFETY: promised by the caller.
     unsafe { decoded.write(image.unwrap_or_else(refused)) };
 }
@@ -75,8 +75,8 @@ pub unsafe extern "C" fn sqlinfer_free_image(decoded: *mut Decoded) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sqlinfer_refuse_trees(model: *const u8, length: usize) -> *mut c_char {
     // SAFETY: promised by the caller.
-    let trees = guard(|| Trees::of(unsafe { bytes(model, length) }).map_err(Error));
-    trees.map_or_else(|error| text(&error.0), |_| ptr::null_mut())
+    let trees = guard(|| Trees::of(unsafe { bytes(model, length) }).map_err(Error::new));
+    trees.map_or_else(|error| text(&error.text), |_| ptr::null_mut())
 }
 
 /// # Safety

@@ -32,7 +32,7 @@ pub fn caught<R>(work: impl FnOnce() -> R) -> Result<R, String> {
 
 /// What a callback does, and each thread of ours: a panic there is a fault of ours.
 pub fn guard<T>(work: impl FnOnce() -> Answer<T>) -> Answer<T> {
-    let failed = |said| Err(Error(format!("sqlinfer failed inside: {said}; please report this")));
+    let failed = |said| Err(Error::new(format!("sqlinfer failed inside: {said}; please report this")));
     caught(work).unwrap_or_else(failed)
 }
 
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn a_guarded_panic_is_an_error() {
         assert_eq!(guard(|| Ok(3)), Ok(3));
-        assert_eq!(guard(|| Err::<(), _>(Error("no".to_string()))), Err(Error("no".to_string())));
+        assert_eq!(guard(|| Err::<(), _>(Error::new("no".to_string()))), Err(Error::new("no".to_string())));
         let failed = guard(|| -> Answer<()> { panic!("no {}", 1) }).unwrap_err().to_string();
         assert_eq!(failed, "sqlinfer failed inside: no 1; please report this");
     }

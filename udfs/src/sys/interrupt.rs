@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::error::{Error, Result};
+use super::error::{Code, Error, Result};
 
 /// The flag of the connection that a query runs on.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ impl Interrupt {
 }
 
 pub fn interrupted() -> Error {
-    Error("interrupted".to_string())
+    Error::of(Code::Interrupted, "interrupted".to_string())
 }
 
 #[cfg(test)]

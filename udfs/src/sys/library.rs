@@ -4,7 +4,7 @@ use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::error::{Error, Result};
+use super::error::{Code, Error, Result};
 use super::onnxruntime::Runtime;
 
 pub const SETTING: &str = "sqlinfer_onnxruntime";
@@ -53,8 +53,9 @@ fn loaded(setting: Option<&str>) -> Result<&'static Runtime> {
         return Ok(runtime);
     }
     let path = find(setting)?;
-    let opened = Runtime::open(&path)
-        .map_err(|reason| Error(format!("ONNX Runtime at {} cannot be loaded: {reason}", path.display())))?;
+    let opened = Runtime::open(&path).map_err(|reason| {
+        Error::of(Code::Engine, format!("ONNX Runtime at {} cannot be loaded: {reason}", path.display()))
+    })?;
     Ok(loaded.insert(Box::leak(Box::new(opened))))
 }
 
@@ -80,7 +81,10 @@ fn find(setting: Option<&str>) -> Result<PathBuf> {
             let place = Path::new(place);
             return at(place).ok_or_else(|| {
                 let shown = place.display();
-                Error(format!("{name} is '{shown}', which is not libonnxruntime, nor a folder that holds it"))
+                Error::of(
+                    Code::Engine,
+                    format!("{name} is '{shown}', which is not libonnxruntime, nor a folder that holds it"),
+                )
             });
         }
     }
@@ -88,7 +92,7 @@ fn find(setting: Option<&str>) -> Result<PathBuf> {
     let beside = folders.iter().flat_map(|folder| [folder.clone(), folder.join("../onnxruntime/capi")]);
     beside.into_iter().find_map(|place| at(&place)).ok_or_else(|| {
         let shown = folders.first().map_or("unknown".to_string(), |folder| folder.display().to_string());
-        Error(format!(
+        Error::of(Code::Engine, format!(
             "libonnxruntime is not found. Install it (pip install onnxruntime) and say where it is, in one of three \
              ways: SET {SETTING} = '/path/to/libonnxruntime.so'; the environment variable {VARIABLE}; or put it \
              beside the extension, in {shown}"

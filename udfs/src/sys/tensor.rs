@@ -1,7 +1,7 @@
 //! Tensors in memory: a typed buffer of values and its shape, batch axis first.
 
 use std::hash::Hasher;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use super::error::{Error, Result};
 
@@ -41,7 +41,7 @@ impl Dtype {
             "uint64" => Dtype::U64,
             "bool" => Dtype::Bool,
             "string" => Dtype::Text,
-            _ => return Err(Error(format!("the tensor type '{name}' is not known"))),
+            _ => return Err(Error::new(format!("the tensor type '{name}' is not known"))),
         })
     }
 
@@ -246,22 +246,25 @@ impl Buffer {
 
     /// Put the values of `other`, of the same type, behind these.
     pub fn append(&mut self, other: &Buffer) -> Result<()> {
+        self.append_range(other, 0..other.len())
+    }
+
+    /// Put some values of `other`, of the same type, behind these.
+    pub fn append_range(&mut self, other: &Buffer, range: Range<usize>) -> Result<()> {
         match (self, other) {
-            (Buffer::F32(a), Buffer::F32(b)) => a.extend_from_slice(b),
-            (Buffer::F64(a), Buffer::F64(b)) => a.extend_from_slice(b),
-            (Buffer::F16(a), Buffer::F16(b)) | (Buffer::Bf16(a), Buffer::Bf16(b)) => a.extend_from_slice(b),
-            (Buffer::I8(a), Buffer::I8(b)) => a.extend_from_slice(b),
-            (Buffer::I16(a), Buffer::I16(b)) => a.extend_from_slice(b),
-            (Buffer::I32(a), Buffer::I32(b)) => a.extend_from_slice(b),
-            (Buffer::I64(a), Buffer::I64(b)) => a.extend_from_slice(b),
-            (Buffer::U8(a), Buffer::U8(b)) | (Buffer::Bool(a), Buffer::Bool(b)) => a.extend_from_slice(b),
-            (Buffer::U16(a), Buffer::U16(b)) => a.extend_from_slice(b),
-            (Buffer::U32(a), Buffer::U32(b)) => a.extend_from_slice(b),
-            (Buffer::U64(a), Buffer::U64(b)) => a.extend_from_slice(b),
-            (Buffer::Text(a), Buffer::Text(b)) => {
-                (0..b.cells.len()).for_each(|i| a.push(b.get(i)));
-            }
-            _ => return Err(Error("the model's answers changed their type".to_string())),
+            (Buffer::F32(a), Buffer::F32(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::F64(a), Buffer::F64(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::F16(a), Buffer::F16(b)) | (Buffer::Bf16(a), Buffer::Bf16(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::I8(a), Buffer::I8(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::I16(a), Buffer::I16(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::I32(a), Buffer::I32(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::I64(a), Buffer::I64(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::U8(a), Buffer::U8(b)) | (Buffer::Bool(a), Buffer::Bool(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::U16(a), Buffer::U16(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::U32(a), Buffer::U32(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::U64(a), Buffer::U64(b)) => a.extend_from_slice(&b[range]),
+            (Buffer::Text(a), Buffer::Text(b)) => range.for_each(|i| a.push(b.get(i))),
+            _ => return Err(Error::new("the model's answers changed their type".to_string())),
         }
         Ok(())
     }

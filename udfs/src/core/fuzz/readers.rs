@@ -13,7 +13,7 @@ use crate::core::column::{Column, Rows};
 use crate::core::error::{Error, Result, brief, no_model};
 use crate::core::formula::Formula;
 use crate::core::manifest::tests::sample;
-use crate::core::manifest::{Call, Manifest, validate};
+use crate::core::manifest::{CallSpec, Manifest, validate};
 use crate::core::pack::{Packer, kept};
 use crate::core::packed::Packed;
 use crate::core::plan::Plan;
@@ -201,7 +201,7 @@ fn decoded(manifest: &Manifest, rows: usize, dice: &mut Dice) {
 
 fn decode(
     manifest: &Manifest,
-    call: &Call,
+    call: &CallSpec,
     target: &SqlType,
     names: &[String],
     given: &mut [Tensor],
@@ -480,6 +480,6 @@ fn models() {
                 let _ = (fields(content).count(), numbers(content).count());
             }
         }
-        Trees::of(&model).map_err(Error).into()
+        Trees::of(&model).map_err(Error::new).into()
     });
 }

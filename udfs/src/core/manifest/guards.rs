@@ -108,7 +108,7 @@ impl Guards {
 impl Guard {
     fn parse(fields: GuardFields, takes: Takes) -> Result<Guard> {
         let GuardFields { refuse, bound, known, says } = fields;
-        let unfit = || Error(format!("a guard '{}' that does not fit its feature", brief(&refuse)));
+        let unfit = || Error::new(format!("a guard '{}' that does not fit its feature", brief(&refuse)));
         let texts = || known.iter().map(|one| if let Known::Text(text) = one { Some(text.clone()) } else { None });
         let plain = || known.iter().map(|one| if let Known::Number(number) = one { Some(*number) } else { None });
         let refused = match (refuse.as_str(), takes) {
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     fn guards(fields: serde_json::Value, takes: Takes) -> Result<Guards> {
-        let fields: Vec<GuardFields> = serde_json::from_value(fields).map_err(|e| Error(e.to_string()))?;
+        let fields: Vec<GuardFields> = serde_json::from_value(fields).map_err(|e| Error::new(e.to_string()))?;
         Guards::parse(fields, takes)
     }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use self::guards::{GuardFields, Guards, Takes};
 use self::preprocess::Prepare;
-use crate::core::error::{Error, Result, brief, class_not_constant, no_answer, unknown_class};
+use crate::core::error::{Code, Error, Result, brief, class_not_constant, unknown_class};
 use crate::core::files::{digest, unreadable};
 use crate::core::sqltype::{Given, SqlType};
 use crate::sys::tensor::Dtype;
@@ -22,7 +22,6 @@ const FORMAT: u64 = 1;
 /// The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
 pub const MOST_BYTES: u64 = 64 << 20;
 pub const MOST_LEVELS: usize = 64;
-pub const CALLS: [&str; 3] = ["predict", "predict_proba", "infer"];
 
 /// What is written; what is never read here must be there all the same.
 #[derive(Debug, Deserialize)]
@@ -140,7 +139,7 @@ pub struct Batch {
 
 /// Said of a file that is not what it should be.
 pub fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> Error {
-    Error(format!("{} is damaged ({reason}); register the model again", path.display()))
+    Error::of(Code::Registry, format!("{} is damaged ({reason}); register the model again", path.display()))
 }
 
 /// A field that may be null, but not missing.
@@ -237,7 +236,7 @@ pub enum Decode {
 }
 
 #[derive(Debug)]
-pub struct Call {
+pub struct CallSpec {
     pub sql_type: SqlType,
     pub decode: Decode,
     pub outputs: Vec<String>,
@@ -254,7 +253,7 @@ pub struct Manifest {
     pub inputs: Vec<Input>,
     pub outputs: Vec<Output>,
     pub labels: Option<Labels>,
-    pub calls: BTreeMap<String, Call>,
+    pub calls: BTreeMap<String, CallSpec>,
     pub batch: Batch,
     /// How the answers of its only output are computed from its only input, where that is known.
     pub formula: Option<FormulaFields>,
@@ -276,9 +275,12 @@ impl Manifest {
         let format = value.get("format").and_then(Value::as_u64);
         if format != Some(FORMAT) {
             let found = value.get("format").map_or("none".to_string(), |found| brief(&found.to_string()));
-            return Err(Error(format!(
-                "{shown} has format {found}, this sqlinfer knows format {FORMAT}; upgrade sqlinfer, or {again}"
-            )));
+            return Err(Error::of(
+                Code::Registry,
+                format!(
+                    "{shown} has format {found}, this sqlinfer knows format {FORMAT}; upgrade sqlinfer, or {again}"
+                ),
+            ));
         }
         let damaged = |e: &dyn std::fmt::Display| damaged(path, e);
         require_objects(&value).map_err(|e| damaged(&e))?;
@@ -330,7 +332,7 @@ impl Manifest {
 
     pub fn input_number(&self, name: &str) -> Result<usize> {
         let found = self.inputs.iter().position(|input| input.name == name);
-        found.ok_or_else(|| Error(format!("no input '{name}'")))
+        found.ok_or_else(|| Error::new(format!("no input '{name}'")))
     }
 
     pub fn is_prepared(&self) -> bool {
@@ -364,15 +366,6 @@ impl Manifest {
         let class = class.ok_or_else(|| class_not_constant(model, &classes))?;
         classes.iter().position(|known| known == class).ok_or_else(|| unknown_class(model, class, &classes))
     }
-
-    pub fn call(&self, name: &str) -> Result<&Call> {
-        self.calls.get(name).ok_or_else(|| {
-            let order = ["predict", "predict_proba", "infer"];
-            let offers = order.iter().filter(|c| self.calls.contains_key(**c));
-            let offers: Vec<String> = offers.map(|c| c.to_string()).collect();
-            no_answer(&format!("{}/{}", self.name, self.version), name, &offers)
-        })
-    }
 }
 
 fn input(fields: TensorFields) -> Result<Input> {
@@ -389,17 +382,22 @@ fn output(fields: OutputFields) -> Result<Output> {
 /// Behind the batch axis.
 fn axes(name: &str, shape: Vec<Option<usize>>) -> Result<Vec<Option<usize>>> {
     let mut axes = shape.into_iter();
-    axes.next().map(|_| axes.collect()).ok_or_else(|| Error(format!("'{name}' has no axes")))
+    axes.next().map(|_| axes.collect()).ok_or_else(|| Error::new(format!("'{name}' has no axes")))
 }
 
 /// A type in the one way to write it.
 fn written(text: &str) -> Result<SqlType> {
     let parsed = SqlType::parse(text)?;
-    if parsed.to_string() == text { Ok(parsed) } else { Err(Error(format!("an SQL type is written {}", brief(text)))) }
+    if parsed.to_string() == text {
+        Ok(parsed)
+    } else {
+        Err(Error::new(format!("an SQL type is written {}", brief(text))))
+    }
 }
 
 fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usize>) -> Result<Feature> {
-    let input = *numbers.get(fields.tensor.as_str()).ok_or_else(|| Error(format!("no input '{}'", fields.tensor)))?;
+    let input =
+        *numbers.get(fields.tensor.as_str()).ok_or_else(|| Error::new(format!("no input '{}'", fields.tensor)))?;
     let prepare = Prepare::parse(fields.prepare)?;
     let dtype = match prepare {
         None => Some(inputs[input].dtype),
@@ -412,7 +410,7 @@ fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usiz
         Some(Prepare::Image(_)) => fields.sql_type == "BLOB",
     };
     if !takes {
-        return Err(Error(format!("'{}' is {}", fields.name, brief(&fields.sql_type))));
+        return Err(Error::new(format!("'{}' is {}", fields.name, brief(&fields.sql_type))));
     }
     let null = null_policy(&fields.null, dtype)?;
     let takes = match (&prepare, dtype) {
@@ -431,7 +429,7 @@ fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usiz
 
 /// Its columns are the features in their order, or there is none.
 fn formula(fields: Value, inputs: &[Input], features: &[Feature]) -> Result<FormulaFields> {
-    let fields: FormulaFields = serde_json::from_value(fields).map_err(|e| Error(e.to_string()))?;
+    let fields: FormulaFields = serde_json::from_value(fields).map_err(|e| Error::new(e.to_string()))?;
     let FormulaFields { weights, intercepts } = &fields;
     let in_order = features.iter().enumerate().all(|(place, feature)| feature.column == Some(place));
     let is_float = matches!(inputs, [Input { dtype: Dtype::F32 | Dtype::F64, .. }]);
@@ -439,13 +437,13 @@ fn formula(fields: Value, inputs: &[Input], features: &[Feature]) -> Result<Form
     let fits = in_order && is_float && weighs_all && !features.is_empty();
     match fits && !weights.is_empty() && intercepts.len() == weights.len() {
         true => Ok(fields),
-        false => Err(Error("the formula does not fit the features".to_string())),
+        false => Err(Error::new("the formula does not fit the features".to_string())),
     }
 }
 
 /// `dtype`: of the values that one may stand among; None where none can.
 fn null_policy(field: &Value, dtype: Option<Dtype>) -> Result<NullPolicy> {
-    let unknown = || Error(format!("unknown null policy {}", brief(&field.to_string())));
+    let unknown = || Error::new(format!("unknown null policy {}", brief(&field.to_string())));
     let value = match field {
         Value::String(kind) => match kind.as_str() {
             "null" => return Ok(NullPolicy::Null),
@@ -457,7 +455,9 @@ fn null_policy(field: &Value, dtype: Option<Dtype>) -> Result<NullPolicy> {
         _ => return Err(unknown()),
     };
     let stand_in = dtype.and_then(|dtype| stand_in(value, dtype));
-    stand_in.map(NullPolicy::Value).ok_or_else(|| Error(format!("the null policy {field} does not fit its feature")))
+    stand_in
+        .map(NullPolicy::Value)
+        .ok_or_else(|| Error::new(format!("the null policy {field} does not fit its feature")))
 }
 
 /// What stands for NULL in a tensor of this type, as it is.
@@ -479,7 +479,7 @@ fn stand_in(value: &Value, dtype: Dtype) -> Option<StandIn> {
     dtype.limits().filter(|limits| limits.contains(&whole)).map(|_| StandIn::Integer(whole))
 }
 
-fn call(fields: CallFields) -> Result<Call> {
+fn call(fields: CallFields) -> Result<CallSpec> {
     let decode = match fields.decode.as_str() {
         "tensor" => Decode::Tensor,
         "label" => Decode::Label,
@@ -487,24 +487,24 @@ fn call(fields: CallFields) -> Result<Call> {
         "map" => Decode::Map,
         "struct" => Decode::Struct,
         "labelled" => Decode::Labelled,
-        other => return Err(Error(format!("unknown decoding '{}'", brief(other)))),
+        other => return Err(Error::new(format!("unknown decoding '{}'", brief(other)))),
     };
-    Ok(Call { sql_type: written(&fields.sql_type)?, decode, outputs: fields.outputs })
+    Ok(CallSpec { sql_type: written(&fields.sql_type)?, decode, outputs: fields.outputs })
 }
 
 fn labels(fields: LabelFields) -> Result<Labels> {
     fn all<T>(values: &[Value], read: impl Fn(&Value) -> Option<T>) -> Result<Vec<T>> {
         if values.is_empty() {
-            return Err(Error("no labels".to_string()));
+            return Err(Error::new("no labels".to_string()));
         }
         let read: Option<Vec<T>> = values.iter().map(read).collect();
-        read.ok_or_else(|| Error("a label is not of the labels' type".to_string()))
+        read.ok_or_else(|| Error::new("a label is not of the labels' type".to_string()))
     }
     match fields.sql_type.as_str() {
         "VARCHAR" => all(&fields.values, |v| v.as_str().map(str::to_string)).map(Labels::Text),
         "BIGINT" => all(&fields.values, Value::as_i64).map(Labels::Integer),
         "BOOLEAN" => all(&fields.values, Value::as_bool).map(Labels::Boolean),
-        other => Err(Error(format!("labels of type {}", brief(other)))),
+        other => Err(Error::new(format!("labels of type {}", brief(other)))),
     }
 }
 
@@ -516,7 +516,7 @@ fn require_objects(file: &Value) -> Result<()> {
     let features = file.get("features").and_then(Value::as_array).into_iter().flatten();
     let guards = features.filter_map(|feature| feature.get("guards")?.as_array()).flatten();
     match lists.chain(calls).chain(single).chain(guards).find(|value| value.is_array()) {
-        Some(list) => Err(Error(format!("a list without names: {}", brief(&list.to_string())))),
+        Some(list) => Err(Error::new(format!("a list without names: {}", brief(&list.to_string())))),
         None => Ok(()),
     }
 }
@@ -564,7 +564,7 @@ pub mod tests {
 
     pub fn parsed(value: Value) -> Result<Manifest> {
         require_objects(&value)?;
-        let file: File = serde_json::from_value(value).map_err(|e| Error(e.to_string()))?;
+        let file: File = serde_json::from_value(value).map_err(|e| Error::new(e.to_string()))?;
         let manifest = Manifest::from_file(file, PathBuf::from("/m"))?;
         validate::require_sound(&manifest)?;
         Ok(manifest)
@@ -575,8 +575,6 @@ pub mod tests {
         let manifest = parsed(sample()).unwrap();
         assert_eq!(manifest.feature_names(), ["age", "Income", "city"]);
         assert_eq!(manifest.features[2].null, NullPolicy::Value(StandIn::Text("none".into())));
-        let error = manifest.call("infer").unwrap_err().to_string();
-        assert_eq!(error, "model 'churn/1' has no infer(): it answers predict(), predict_proba()");
     }
 
     #[test]

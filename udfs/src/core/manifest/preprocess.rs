@@ -53,12 +53,12 @@ impl Prepare {
     }
 
     pub fn parse(fields: Value) -> Result<Option<Prepare>> {
-        let unknown = |e: serde_json::Error| Error(format!("a preparation that is not known ({e})"));
+        let unknown = |e: serde_json::Error| Error::new(format!("a preparation that is not known ({e})"));
         if fields.is_null() {
             return Ok(None);
         }
         if !fields.is_object() {
-            return Err(Error("a preparation that is none".to_string()));
+            return Err(Error::new("a preparation that is none".to_string()));
         }
         if fields.get("words").is_some() {
             return serde_json::from_value(fields).map(|fields| Some(Prepare::Words(fields))).map_err(unknown);
@@ -68,10 +68,10 @@ impl Prepare {
         }
         let fields: ImageFields = serde_json::from_value(fields).map_err(unknown)?;
         if !matches!(fields.image.as_str(), "RGB" | "L") {
-            return Err(Error(format!("images as {}, which is not known", brief(&fields.image))));
+            return Err(Error::new(format!("images as {}, which is not known", brief(&fields.image))));
         }
         let steps: Option<Vec<Step>> = fields.steps.into_iter().map(Step::parse).collect();
-        let steps = steps.ok_or_else(|| Error("a step of images that is not known".to_string()))?;
+        let steps = steps.ok_or_else(|| Error::new("a step of images that is not known".to_string()))?;
         Ok(Some(Prepare::Image(ImageSteps { gray: fields.image == "L", pixels: fields.pixels, steps })))
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use std::path::Path;
 
 use super::preprocess::{ImageSteps, Prepare, TextFields};
-use super::{Call, Decode, Feature, Input, Labels, MOST_BYTES, Manifest, Output, damaged};
+use super::{CallSpec, Decode, Feature, Input, Labels, MOST_BYTES, Manifest, Output, damaged};
 use crate::core::error::{Error, Result};
 use crate::core::files::{read_plain, unreadable};
 use crate::core::sqltype::{Plain, SqlType};
@@ -61,7 +61,7 @@ pub fn require_sound(manifest: &Manifest) -> Result<()> {
 }
 
 fn must(is_sound: bool, what: &dyn Display) -> Result<()> {
-    if is_sound { Ok(()) } else { Err(Error(what.to_string())) }
+    if is_sound { Ok(()) } else { Err(Error::new(what.to_string())) }
 }
 
 fn require_tensor(name: &str, axes: &[Option<usize>]) -> Result<()> {
@@ -126,7 +126,7 @@ fn require_text(
 ) -> Result<()> {
     let mut fed = vec![feature.input];
     for name in feature.prepare.iter().flat_map(Prepare::companions) {
-        fed.push(*numbers.get(name.as_str()).ok_or_else(|| Error(format!("no input '{name}'")))?);
+        fed.push(*numbers.get(name.as_str()).ok_or_else(|| Error::new(format!("no input '{name}'")))?);
     }
     let holds_ids = |number: &usize| {
         let Input { axes, dtype, .. } = &inputs[*number];
@@ -172,9 +172,9 @@ fn require_fed(manifest: &Manifest, numbers: &HashMap<&str, usize>) -> Result<()
     Ok(())
 }
 
-fn require_call(name: &str, call: &Call, outputs: &HashMap<&str, &Output>, labels: Option<&Labels>) -> Result<()> {
+fn require_call(name: &str, call: &CallSpec, outputs: &HashMap<&str, &Output>, labels: Option<&Labels>) -> Result<()> {
     let outputs: Option<Vec<&Output>> = call.outputs.iter().map(|name| outputs.get(name.as_str()).copied()).collect();
-    let outputs = outputs.ok_or_else(|| Error(format!("{name}() needs an output that is not there")))?;
+    let outputs = outputs.ok_or_else(|| Error::new(format!("{name}() needs an output that is not there")))?;
     let [first, others @ ..] = outputs.as_slice() else { return must(false, &format!("{name}() is made of nothing")) };
     let one = others.is_empty();
     let label_type = labels.map(|labels| SqlType::Plain(label_type(labels)));

@@ -56,7 +56,7 @@ impl Images {
         out.clear();
         let contents: Vec<&[u8]> = rows.iter().map(|row| values[row]).collect();
         for (row, image) in decode_all(&contents, &self.prepare, threads).into_iter().enumerate() {
-            let image = image.map_err(|error| Unreadable { row, reason: error.0 })?;
+            let image = image.map_err(|error| Unreadable { row, reason: error.text })?;
             shapes.extend([image.height, image.width, image.channels]);
             if out.try_reserve(image.data.len()).is_err() {
                 return Err(Unreadable { row, reason: "there is no memory for its pixels".to_string() });
@@ -91,7 +91,7 @@ pub fn dimensions(content: &[u8]) -> Option<(u32, u32)> {
 fn decode_all(contents: &[&[u8]], prepare: &ImageSteps, threads: usize) -> Vec<Result<Picture>> {
     let one = |content: &&[u8]| {
         let image = decode(content, prepare.pixels)?;
-        prepared(image, prepare.gray, &prepare.steps, prepare.pixels).map_err(Error)
+        prepared(image, prepare.gray, &prepare.steps, prepare.pixels).map_err(Error::new)
     };
     let decode_some = |some: &[&[u8]]| some.iter().map(|content| guard(|| one(content))).collect::<Vec<_>>();
     let share = contents.len().div_ceil(threads.max(1)).max(1);
@@ -101,7 +101,7 @@ fn decode_all(contents: &[&[u8]], prepare: &ImageSteps, threads: usize) -> Vec<R
         let others: Vec<_> = shares.map(|some| (some.len(), scope.spawn(move || decode_some(some)))).collect();
         let mut images = decode_some(mine);
         for (count, other) in others {
-            let panicked = |_| (0..count).map(|_| Err(Error(DAMAGED.to_string()))).collect();
+            let panicked = |_| (0..count).map(|_| Err(Error::new(DAMAGED.to_string()))).collect();
             images.extend(other.join().unwrap_or_else(panicked));
         }
         images
@@ -115,28 +115,28 @@ pub fn decode(content: &[u8], most: u64) -> Result<RgbImage> {
     } else if content.starts_with(JPEG) {
         jpeg
     } else {
-        return Err(Error("it is neither PNG nor JPEG".to_string()));
+        return Err(Error::new("it is neither PNG nor JPEG".to_string()));
     };
     let pixels = dimensions(content).map_or(0, |(width, height)| u64::from(width) * u64::from(height));
     let pixels = usize::try_from(pixels.min(most)).unwrap_or(0);
     let _alone = (pixels > HUGE).then(|| HUGE_ONE.lock().unwrap_or_else(PoisonError::into_inner));
     if !room::is_there(pixels * WORK_SPACE) {
-        return Err(Error(format!("there is no memory for {pixels} pixels")));
+        return Err(Error::new(format!("there is no memory for {pixels} pixels")));
     }
     // the decoders report what is wrong by unwinding, too
-    let image = caught(|| read(content, most)).unwrap_or_else(|said| Err(Error(format!("{DAMAGED}: {said}"))));
-    image.map_err(|error| Error(error.0.replace('\n', " ")))
+    let image = caught(|| read(content, most)).unwrap_or_else(|said| Err(Error::new(format!("{DAMAGED}: {said}"))));
+    image.map_err(|error| Error::new(error.text.replace('\n', " ")))
 }
 
 fn accept(width: u32, height: u32, most: u64) -> Result<()> {
     if u64::from(width) * u64::from(height) > most {
-        return Err(Error(format!("{width} x {height} pixels are more than the {most} that are accepted")));
+        return Err(Error::new(format!("{width} x {height} pixels are more than the {most} that are accepted")));
     }
     Ok(())
 }
 
 fn png(content: &[u8], most: u64) -> Result<RgbImage> {
-    let damaged = |error: image::ImageError| Error(format!("{DAMAGED}: {error}"));
+    let damaged = |error: image::ImageError| Error::new(format!("{DAMAGED}: {error}"));
     let mut decoder = PngDecoder::new(Cursor::new(content)).map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     accept(width, height, most)?;
@@ -166,17 +166,17 @@ fn upright(mut image: DynamicImage, orientation: Orientation) -> RgbImage {
 }
 
 fn jpeg(content: &[u8], most: u64) -> Result<RgbImage> {
-    let damaged = |error: std::io::Error| Error(format!("{DAMAGED}: {error}"));
+    let damaged = |error: std::io::Error| Error::new(format!("{DAMAGED}: {error}"));
     let builder = Decompress::with_markers(&[Marker::APP(1)]).with_err(strict());
     let decoder = builder.from_mem(content).map_err(damaged)?;
     let (width, height) = (decoder.width() as u32, decoder.height() as u32);
     accept(width, height, most)?;
     if !is_whole(content) {
-        return Err(Error(format!("{DAMAGED}: image file is truncated")));
+        return Err(Error::new(format!("{DAMAGED}: image file is truncated")));
     }
     let scans = content.windows(2).filter(|pair| *pair == [0xff, 0xda]).count();
     if scans > MOST_SCANS {
-        return Err(Error(format!("{DAMAGED}: it has {scans} scans, of {MOST_SCANS} at most")));
+        return Err(Error::new(format!("{DAMAGED}: it has {scans} scans, of {MOST_SCANS} at most")));
     }
     let exif = decoder.markers().find_map(|marker| marker.data.strip_prefix(b"Exif\0\0"));
     let orientation = exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms);
@@ -194,7 +194,7 @@ fn jpeg(content: &[u8], most: u64) -> Result<RgbImage> {
         started.finish().map_err(damaged)?;
         pixels
     };
-    let image = RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error(DAMAGED.to_string()))?;
+    let image = RgbImage::from_raw(width, height, pixels).ok_or_else(|| Error::new(DAMAGED.to_string()))?;
     Ok(upright(DynamicImage::ImageRgb8(image), orientation))
 }
 
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn what_is_no_image_says_why() {
-        let reason = |content: &[u8]| decode(content, 100).err().map(|error| error.0).unwrap_or_default();
+        let reason = |content: &[u8]| decode(content, 100).err().map(|error| error.text).unwrap_or_default();
         assert_eq!(reason(b"GIF89a"), "it is neither PNG nor JPEG");
         assert!(reason(HEAD).starts_with(DAMAGED));
         assert!(reason(PNG).starts_with(DAMAGED));

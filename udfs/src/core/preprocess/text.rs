@@ -88,7 +88,7 @@ impl Texts {
         for (row, place) in rows.iter().enumerate() {
             let given = text(column, words(reader), place).unwrap_or(fill);
             let encoding = self.encode(given).map_err(|reason| Unreadable { row, reason })?;
-            lengths.push(self.put(&encoding, tensors).map_err(|error| Unreadable { row, reason: error.0 })?);
+            lengths.push(self.put(&encoding, tensors).map_err(|error| Unreadable { row, reason: error.text })?);
         }
         Ok(self.filled().map(|number| (number, lengths.clone())).collect())
     }
@@ -192,10 +192,10 @@ fn extend(buffer: &mut Buffer, values: impl Iterator<Item = i64>) -> Result<()> 
         Buffer::I64(out) => out.extend(values),
         Buffer::I32(out) => {
             for value in values {
-                out.push(i32::try_from(value).map_err(|_| Error(format!("the model takes no token {value}")))?);
+                out.push(i32::try_from(value).map_err(|_| Error::new(format!("the model takes no token {value}")))?);
             }
         }
-        _ => return Err(Error("token ids are int32 or int64".to_string())),
+        _ => return Err(Error::new("token ids are int32 or int64".to_string())),
     }
     Ok(())
 }
@@ -223,7 +223,7 @@ pub fn padded(mut groups: Vec<Group>, ids: usize, tokens: &[usize], pad: i64) ->
 }
 
 fn joined(mut run: Vec<Group>, ids: usize, tokens: &[usize], pad: i64) -> Result<Group> {
-    let Some(last) = run.pop() else { return Err(Error("a run without rows".to_string())) };
+    let Some(last) = run.pop() else { return Err(Error::new("a run without rows".to_string())) };
     if run.is_empty() {
         return Ok(last);
     }

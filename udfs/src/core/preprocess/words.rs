@@ -97,7 +97,7 @@ impl Set {
         let mut least = 0;
         for (first, last) in &ranges {
             if !(least..=*last).contains(first) || *last > u32::from(char::MAX) {
-                return Err(Error(format!("code points as [{first}, {last}]")));
+                return Err(Error::new(format!("code points as [{first}, {last}]")));
             }
             least = last + 1;
         }
@@ -128,9 +128,9 @@ impl Words {
     }
 
     fn read(content: &[u8]) -> Result<Words> {
-        let value: Value = serde_json::from_slice(content).map_err(|e| Error(e.to_string()))?;
+        let value: Value = serde_json::from_slice(content).map_err(|e| Error::new(e.to_string()))?;
         require_objects(&value)?;
-        let file: File = serde_json::from_value(value).map_err(|e| Error(brief(&e.to_string())))?;
+        let file: File = serde_json::from_value(value).map_err(|e| Error::new(brief(&e.to_string())))?;
         let sections = file.sections.into_iter().map(|fields| fields.map(Section::new).transpose());
         Ok(Words { sections: sections.collect::<Result<_>>()? })
     }
@@ -175,7 +175,7 @@ impl Words {
 
 fn code_point(text: &str) -> Result<char> {
     let code = text.parse().ok().filter(|code: &u32| code.to_string() == text);
-    code.and_then(char::from_u32).ok_or_else(|| Error(format!("the code point '{}'", brief(text))))
+    code.and_then(char::from_u32).ok_or_else(|| Error::new(format!("the code point '{}'", brief(text))))
 }
 
 /// Fields have names: serde takes a list of values, too, in the order of the fields.
@@ -185,7 +185,7 @@ fn require_objects(file: &Value) -> Result<()> {
         |section: &'_ Value| ["sigma", "words"].iter().any(|name| section.get(name).is_some_and(Value::is_array));
     let unnamed = sections.any(|section: &Value| section.is_array() || parts(section));
     if file.is_array() || unnamed || levels(file) > MOST_LEVELS {
-        return Err(Error("a list without names, or lists of too many levels".to_string()));
+        return Err(Error::new("a list without names, or lists of too many levels".to_string()));
     }
     Ok(())
 }
@@ -255,13 +255,13 @@ impl Pattern {
     fn new(fields: WordFields) -> Result<Pattern> {
         let item = |(ranges, least, most): (Ranges, usize, Option<usize>)| {
             if least > most.unwrap_or(MOST_TIMES) || !most.is_none_or(|most| (1..=MOST_TIMES).contains(&most)) {
-                return Err(Error(format!("a set {least} to {most:?} times")));
+                return Err(Error::new(format!("a set {least} to {most:?} times")));
             }
             Ok((Set::new(ranges)?, least, most.unwrap_or(usize::MAX)))
         };
         let items = fields.pattern.into_iter().map(item).collect::<Result<Vec<_>>>()?;
         if !(1..=MOST_SETS).contains(&items.len()) || items.iter().all(|(_, least, _)| *least == 0) {
-            return Err(Error("a pattern of no words".to_string()));
+            return Err(Error::new("a pattern of no words".to_string()));
         }
         let WordFields { starts, ends, stop, .. } = fields;
         Ok(Pattern { items, starts, ends, letters: Set::new(fields.letters)?, stop })

@@ -12,8 +12,8 @@ use super::output::Output;
 use super::versions::Versions;
 use super::writing::Writes;
 use crate::core::column::{Column, Data};
-use crate::core::error::{Error, Result, other_order, reference_not_constant, subquery};
-use crate::core::manifest::{Call, Manifest};
+use crate::core::error::{Code, Error, Result, other_order, reference_not_constant, subquery};
+use crate::core::manifest::{CallSpec, Manifest};
 use crate::core::names::{Called, are_named, name_of};
 use crate::core::plan::{Form, Plan};
 use crate::core::predict::score;
@@ -107,8 +107,8 @@ pub fn asked(
     });
     let version = versions.of(&taken.registry, &reference)?;
     let manifest = taken.registry.version(&reference.name, version)?;
-    let call = manifest.call(function.call)?;
-    let class = match function.call == "predict_proba" && manifest.class_follows(&given) {
+    let call = function.call.of(&manifest)?;
+    let class = match function.call.takes_class && manifest.class_follows(&given) {
         true => Some(manifest.class(&reference.to_string(), arguments.constant(count - 1).as_deref())?),
         false => None,
     };
@@ -229,20 +229,17 @@ fn one_order(
 }
 
 fn not_bound() -> Error {
-    Error("the call was not bound".to_string())
+    Error::new("the call was not bound".to_string())
 }
 
 /// What the call answers; an error where it does not fit the type that the function was registered with.
-fn answer_type(function: &Function, reference: &Reference, call: &Call, class: Option<usize>) -> Result<SqlType> {
+fn answer_type(function: &Function, reference: &Reference, call: &CallSpec, class: Option<usize>) -> Result<SqlType> {
     let Answer::Fixed(sql_type) = &function.answer else {
-        return match (class, &call.sql_type) {
-            (Some(_), SqlType::Map(_, probability)) => Ok(*probability.clone()),
-            (_, own) => Ok(own.clone()),
-        };
+        return Ok(function.call.type_of(call, class));
     };
     let (name, own) = (&function.name, &call.sql_type);
     if class.is_some() {
-        return Err(Error(format!(
+        return Err(Error::new(format!(
             "{name}() answers {sql_type}, the probabilities of all classes: take that of one by {name}(…)[class]{}",
             why_fixed(&function.instance)
         )));
@@ -251,10 +248,13 @@ fn answer_type(function: &Function, reference: &Reference, call: &Call, class: O
         if own == sql_type {
             return Ok(sql_type.clone());
         }
-        return Err(Error(format!(
-            "{name}() of this database answers {sql_type}, and the model '{reference}' now answers {own}: a function's \
+        return Err(Error::of(
+            Code::Engine,
+            format!(
+                "{name}() of this database answers {sql_type}, and the model '{reference}' now answers {own}: a function's \
              type is fixed when the extension is loaded; open the database again"
-        )));
+            ),
+        ));
     }
     let fits = match sql_type {
         SqlType::Plain(Plain::Double) => own.is_scalar() && *own != SqlType::Plain(Plain::Varchar),
@@ -272,7 +272,7 @@ fn answer_type(function: &Function, reference: &Reference, call: &Call, class: O
         true => format!("predict_label('{reference}', …) or "),
         false => String::new(),
     };
-    Err(Error(format!(
+    Err(Error::new(format!(
         "{name}() answers {sql_type}, and the model '{reference}' answers {own}: call {label}{typed}{}",
         why_fixed(&function.instance)
     )))

@@ -26,7 +26,7 @@ impl Connection {
         if unsafe { duckdb_connect(database, &mut connection) } == DuckDBSuccess {
             return Ok(Connection(connection));
         }
-        Err(Error("sqlinfer: DuckDB gives no connection".to_string()))
+        Err(Error::new("sqlinfer: DuckDB gives no connection".to_string()))
     }
 
     pub fn context(&self) -> Context {
@@ -85,5 +85,5 @@ pub fn registered(state: duckdb_state, name: &str) -> Result<()> {
 }
 
 pub fn refused(name: &str) -> Error {
-    Error(format!("sqlinfer: DuckDB refuses the function {name}()"))
+    Error::new(format!("sqlinfer: DuckDB refuses the function {name}()"))
 }

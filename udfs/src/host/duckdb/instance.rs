@@ -12,7 +12,8 @@ use super::connection::Connection;
 use super::context::{Context, HOME, InterruptFlag, Setting};
 use super::layout::{DatabaseLayout, TransactionLayout};
 use super::versions::Versions;
-use crate::core::error::{Error, Result};
+use crate::core::calls::Call;
+use crate::core::error::{Code, Error, Result};
 use crate::core::reference::Reference;
 use crate::core::registry::Registry;
 use crate::core::sqltype::SqlType;
@@ -61,7 +62,7 @@ pub struct Function {
     pub name: String,
     /// In `duckdb_functions()`, where the API has a place for it.
     pub help: String,
-    pub call: &'static str,
+    pub call: &'static Call,
     pub answer: Answer,
     /// The model; None for functions whose first argument names it.
     pub reference: Option<Reference>,
@@ -239,17 +240,23 @@ impl Statement {
 
 fn cannot_change(name: &str, value: Option<&str>) -> Error {
     let value = value.map_or("it was not set".to_string(), |value| format!("it was '{value}'"));
-    Error(format!(
-        "{name} cannot be changed once sqlinfer has used it ({value}); RESET {name}, or set it to what it was, or open the \
+    Error::of(
+        Code::Engine,
+        format!(
+            "{name} cannot be changed once sqlinfer has used it ({value}); RESET {name}, or set it to what it was, or open the \
          database again"
-    ))
+        ),
+    )
 }
 
 fn no_access(home: &str) -> Error {
-    Error(format!(
-        "{HOME} is '{home}', which enable_external_access = false does not allow: name a folder that is there, without \
+    Error::of(
+        Code::Engine,
+        format!(
+            "{HOME} is '{home}', which enable_external_access = false does not allow: name a folder that is there, without \
          '..', in one of allowed_directories, or ask for sqlinfer_version() before external access is switched off"
-    ))
+        ),
+    )
 }
 
 /// A file that SQL itself has written, where it may, must not be run.
@@ -260,11 +267,14 @@ fn refuse_libraries(onnxruntime: &Option<String>, operators: &Option<String>) ->
     ];
     for (name, variable, place) in named {
         if let Some(place) = place {
-            return Err(Error(format!(
-                "{name} is '{place}', which enable_external_access = false does not allow: only whoever opens the \
+            return Err(Error::of(
+                Code::Engine,
+                format!(
+                    "{name} is '{place}', which enable_external_access = false does not allow: only whoever opens the \
                  database names a library, and asks for sqlinfer_version() before external access is switched off, or \
                  sets the environment variable {variable}; RESET {name}"
-            )));
+                ),
+            ));
         }
     }
     Ok(())
@@ -277,7 +287,7 @@ mod tests {
     use super::*;
 
     fn instance() -> Instance {
-        let typing = Err(Error("not here".to_string()));
+        let typing = Err(Error::new("not here".to_string()));
         Instance::new(None, Layouts { interrupt_flag: None, typing, database: None, transaction: None })
     }
 

@@ -4,6 +4,7 @@ mod access;
 pub mod call;
 pub mod connection;
 pub mod context;
+pub mod errors;
 pub mod input;
 pub mod instance;
 pub mod layout;

@@ -80,7 +80,8 @@ unsafe fn nulls(vector: duckdb_vector, sql_type: &SqlType, rows: Vec<u32>, steps
 /// The answers of `count` rows as they are written into a vector of the type: all that can be wrong with them is found here.
 fn values(sql_type: &SqlType, answers: &Answers, count: usize) -> Result<Values> {
     let inside = |child: &SqlType, size: usize, answers: &Answers| -> Result<Box<Values>> {
-        let count = count.checked_mul(size).ok_or_else(|| Error("the model answers too many values".to_string()))?;
+        let count =
+            count.checked_mul(size).ok_or_else(|| Error::new("the model answers too many values".to_string()))?;
         Ok(Box::new(values(child, answers, count)?))
     };
     match (sql_type, answers) {
@@ -100,7 +101,7 @@ fn values(sql_type: &SqlType, answers: &Answers, count: usize) -> Result<Values>
             let pairs = vec![plain(keys.pick(&classes, 1), classes.len())?, plain(values.clone(), classes.len())?];
             Ok(Values::List(keys.len(), Box::new(Values::Struct(pairs))))
         }
-        _ => Err(Error(format!("the model's answers are not of the type {sql_type}"))),
+        _ => Err(Error::new(format!("the model's answers are not of the type {sql_type}"))),
     }
 }
 
@@ -109,7 +110,7 @@ pub fn plain(buffer: Buffer, count: usize) -> Result<Values> {
     if let Buffer::Text(texts) = &buffer {
         let lies_within = |(start, length): &(usize, usize)| texts.bytes.len().checked_sub(*start) >= Some(*length);
         if !texts.cells.iter().all(lies_within) {
-            return Err(Error("a text of the model's answers is not where it must be".to_string()));
+            return Err(Error::new("a text of the model's answers is not where it must be".to_string()));
         }
     }
     Ok(Values::Plain(buffer))
@@ -118,7 +119,7 @@ pub fn plain(buffer: Buffer, count: usize) -> Result<Values> {
 fn has_one_for_each(buffer: &Buffer, count: usize) -> Result<()> {
     match buffer.len() == count {
         true => Ok(()),
-        false => Err(Error("the model answers another number of values than rows".to_string())),
+        false => Err(Error::new("the model answers another number of values than rows".to_string())),
     }
 }
 

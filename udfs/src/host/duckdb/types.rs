@@ -46,17 +46,6 @@ pub fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{2400}")
 }
 
-/// Tell DuckDB the error of a callback, by the function that it has for callbacks of this kind.
-///
-/// # Safety
-/// The info must be that of a running callback, and of the kind that the function is for.
-pub unsafe fn report<I>(info: I, set_error: unsafe fn(I, *const c_char), result: Result<()>) {
-    if let Err(error) = result {
-        // SAFETY: `info` is promised; the text is valid during the call, and is copied.
-        unsafe { set_error(info, c_text(&error.0).as_ptr()) };
-    }
-}
-
 impl LogicalType {
     pub fn id(id: DUCKDB_TYPE) -> LogicalType {
         // SAFETY: any id is allowed; an unknown one gives an invalid type.
@@ -89,7 +78,7 @@ impl LogicalType {
             }
         };
         if made.is_null() {
-            return Err(Error(format!("DuckDB has no type {sql_type}")));
+            return Err(Error::new(format!("DuckDB has no type {sql_type}")));
         }
         Ok(LogicalType(made))
     }

@@ -13,7 +13,7 @@ pub fn version() -> String {
 
 /// Said of a DuckDB where a function's type is that of its registration.
 pub fn fixed_types(version: &str) -> Error {
-    Error(format!("this build of DuckDB {version} gives the functions of an extension one type each"))
+    Error::new(format!("this build of DuckDB {version} gives the functions of an extension one type each"))
 }
 
 pub fn is_duckdb_1() -> bool {

@@ -85,7 +85,9 @@ pub fn table(callback: Table) -> duckdb_table_function_t {
 /// by DuckDB, and must hold nothing that dropping would panic.
 pub unsafe fn written(work: impl FnOnce() -> Result<Writes>) -> Result<()> {
     let writes = guard(work)?;
-    let Some(allocating) = ALLOCATING.get() else { return Err(Error("DuckDB's functions are not known".to_string())) };
+    let Some(allocating) = ALLOCATING.get() else {
+        return Err(Error::new("DuckDB's functions are not known".to_string()));
+    };
     // SAFETY: promised by the caller.
     unsafe { writes.run(allocating) }
 }
@@ -223,7 +225,7 @@ unsafe fn grow(allocating: &Allocating, vector: duckdb_vector, rows: Rows, size:
         let grown = (allocating.reserve)(vector, end) == DuckDBSuccess
             && (allocating.set_list_size)(vector, end) == DuckDBSuccess;
         if !grown {
-            return Err(Error("out of memory for the model's answers".to_string()));
+            return Err(Error::new("out of memory for the model's answers".to_string()));
         }
         let entries = duckdb_vector_get_data(vector).cast::<Entry>();
         let mut offset = start;

@@ -8,16 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libduckdb_sys::*;
 
 use super::table::API_VERSION;
+use crate::core::calls;
 use crate::core::catalogue::{self, Table};
 use crate::core::error::{Error, Result, no_model_named, no_table};
-use crate::core::manifest::CALLS;
 use crate::core::reference::Reference;
 use crate::core::sqltype::{Plain, SqlType};
 use crate::host::duckdb::connection::{Connection, registered};
 use crate::host::duckdb::context::{Binding, Context, Value};
+use crate::host::duckdb::errors::report;
 use crate::host::duckdb::instance::Instance;
 use crate::host::duckdb::output::{plain, repeated};
-use crate::host::duckdb::types::{LogicalType, c_text, report};
+use crate::host::duckdb::types::{LogicalType, c_text};
 use crate::host::duckdb::writing::{self, Places, Values, Write, Writes, written};
 use crate::sys::caught::{dropped, guard};
 use crate::sys::cpu;
@@ -42,7 +43,7 @@ pub enum Listed {
 
 impl Listed {
     pub fn all() -> impl Iterator<Item = Listed> {
-        let calls = CALLS.into_iter().map(Listed::Call);
+        let calls = calls::typed().map(|call| Listed::Call(call.name));
         [Listed::Models, Listed::Features, Listed::Functions].into_iter().chain(calls)
     }
 
@@ -125,7 +126,7 @@ unsafe extern "C" fn bind(info: duckdb_bind_info) {
             duckdb_table_function_get_client_context(info, &mut context);
             duckdb_bind_get_extra_info(info).cast::<Function>().as_ref()
         };
-        let function = function.ok_or_else(|| Error("no function".to_string()))?;
+        let function = function.ok_or_else(|| Error::new("no function".to_string()))?;
         let context = Context(context);
         let registry = &function.instance.take(&context)?.registry;
         // SAFETY: the info is valid; the value is ours, and null where there is none.
@@ -190,7 +191,7 @@ unsafe extern "C-unwind" fn execute(info: duckdb_function_info, output: duckdb_d
     let work = || {
         // SAFETY: the bind data is the Listing that `bind` set.
         let listing = unsafe { duckdb_function_get_bind_data(info).cast::<Listing>().as_ref() };
-        let listing = listing.ok_or_else(|| Error("nothing was bound".to_string()))?;
+        let listing = listing.ok_or_else(|| Error::new("nothing was bound".to_string()))?;
         // SAFETY: it takes nothing.
         let most = unsafe { duckdb_vector_size() } as usize;
         let start = listing.next.fetch_add(most, Ordering::Relaxed).min(listing.len());
@@ -230,7 +231,7 @@ unsafe extern "C" fn bind_version(info: duckdb_bind_info) {
         // SAFETY: DuckDB calls with a valid info; the extra info is the instance that was registered.
         let (binding, instance) = unsafe {
             let instance = duckdb_scalar_function_bind_get_extra_info(info).cast::<Arc<Instance>>();
-            (Binding::new(info), instance.as_ref().ok_or_else(|| Error("no instance".to_string()))?)
+            (Binding::new(info), instance.as_ref().ok_or_else(|| Error::new("no instance".to_string()))?)
         };
         instance.was_bound();
         let text = Box::new(version(instance, &instance.take(binding.context())?.libraries));
@@ -265,7 +266,7 @@ unsafe extern "C-unwind" fn execute_version(
         // SAFETY: the bind data is the text that `bind_version` set; the chunk is valid.
         let (text, rows) = unsafe {
             let text = duckdb_scalar_function_get_bind_data(info).cast::<String>().as_ref();
-            (text.ok_or_else(|| Error("nothing was bound".to_string()))?, duckdb_data_chunk_get_size(input))
+            (text.ok_or_else(|| Error::new("nothing was bound".to_string()))?, duckdb_data_chunk_get_size(input))
         };
         repeated(output, text, rows as usize)
     };

@@ -7,8 +7,8 @@ use libduckdb_sys::*;
 
 use super::layout::Layout;
 use super::scalar;
+use crate::core::calls::{self, CALLS};
 use crate::core::error::{Error, Result};
-use crate::core::manifest::CALLS;
 use crate::core::reference::{DEFAULT, Pointer, Reference};
 use crate::core::sqltype::SqlType;
 use crate::host::duckdb::connection::{Connection, registered};
@@ -84,20 +84,21 @@ impl Typing for Layout {
 
 /// The functions of any model, which is their first argument.
 fn generic(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
-    let function = |name: &str, call, answer| {
-        let arity = if matches!(answer, Answer::Model) { Arity::Any } else { Arity::UpTo(MOST_POSITIONS) };
-        let help =
-            format!("{call}() of any model, which is named first; then its features, by position or by name, or a row");
-        (Function { name: name.to_string(), help, call, answer, reference: None, instance: instance.clone() }, arity)
-    };
-    let fixed = |name, call, sql_type| Ok(function(name, call, Answer::Fixed(SqlType::parse(sql_type)?)));
-    let label = fixed("predict_label", "predict", "VARCHAR")?;
-    if instance.typing.is_ok() {
-        let model = |call| function(call, call, Answer::Model);
-        return Ok(CALLS.into_iter().map(model).chain([label]).collect());
+    let mut functions = Vec::new();
+    for call in &CALLS {
+        let (answer, arity) = match (instance.typing.is_ok() && call.is_typed, call.fixed) {
+            (true, _) => (Answer::Model, Arity::Any),
+            (false, Some(fixed)) => (Answer::Fixed(SqlType::parse(fixed)?), Arity::UpTo(MOST_POSITIONS)),
+            (false, None) => continue,
+        };
+        let help = format!(
+            "{}. Of any model, which is named first; then its features, by position or by name, or a row",
+            call.help
+        );
+        let name = call.name.to_string();
+        functions.push((Function { name, help, call, answer, reference: None, instance: instance.clone() }, arity));
     }
-    let proba = fixed("predict_proba", "predict_proba", "MAP(VARCHAR, DOUBLE)")?;
-    Ok(vec![fixed("predict", "predict", "DOUBLE")?, label, proba])
+    Ok(functions)
 }
 
 /// The typed functions of all models: one for each call of each alias and version.
@@ -112,17 +113,15 @@ fn typed(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
             let reference = Reference { name: name.clone(), pointer };
             // a damaged model says so when it is asked for; the others are not to suffer
             let Ok(manifest) = registry.get(&reference) else { continue };
-            for call in CALLS {
-                let Ok(answer) = manifest.call(call) else { continue };
-                let (name, arity) = match call {
-                    "predict" if public => (format!("predict_{reference}"), Arity::About(manifest.features.len())),
-                    "predict" => (format!("predict_{reference}"), Arity::Any),
-                    _ => (format!("{call}({reference})"), Arity::Any),
-                };
+            for call in calls::typed() {
+                let Ok(answer) = call.of(&manifest) else { continue };
+                let name = call.function_of(&reference);
+                let is_plain = public && name == format!("predict_{reference}");
+                let arity = if is_plain { Arity::About(manifest.features.len()) } else { Arity::Any };
                 let answer = Answer::Fixed(answer.sql_type.clone());
                 let reference = Some(reference.clone());
                 let features = manifest.shown_features();
-                let help = format!("{call}() of the model: {features}, by position or by name, or a row");
+                let help = format!("{}. Of the model: {features}, by position or by name, or a row", call.help);
                 functions.push((Function { name, help, call, answer, reference, instance: instance.clone() }, arity));
             }
         }
@@ -151,7 +150,7 @@ fn register_function(connection: &Connection, layout: Option<&Layout>, function:
         Answer::Fixed(sql_type) => Arc::new(LogicalType::of(sql_type)?),
         Answer::Model => match layout {
             Some(layout) => layout.sign.clone(),
-            None => return Err(Error(format!("sqlinfer: {name}() has no type"))),
+            None => return Err(Error::new(format!("sqlinfer: {name}() has no type"))),
         },
     };
     let is_typed_when_bound = matches!(function.answer, Answer::Model);

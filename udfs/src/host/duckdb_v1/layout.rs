@@ -21,9 +21,10 @@ use crate::core::error::{Error, Result};
 use crate::core::names::Called;
 use crate::host::duckdb::connection::Connection;
 use crate::host::duckdb::context::Binding;
+use crate::host::duckdb::errors::report;
 use crate::host::duckdb::layout::Memory;
 use crate::host::duckdb::output::repeated;
-use crate::host::duckdb::types::{LogicalType, c_text, report};
+use crate::host::duckdb::types::{LogicalType, c_text};
 use crate::host::duckdb::version::{fixed_types, version};
 use crate::host::duckdb::writing::{self, written};
 use crate::sys::caught::{dropped, guard};
@@ -76,7 +77,7 @@ impl Layout {
     pub unsafe fn answer(&self, info: duckdb_bind_info, name: &str, answer: LogicalType) -> Result<()> {
         // SAFETY: promised by the caller.
         let place = unsafe { self.return_type(&Memory::open()?, info, name) };
-        let place = place.ok_or_else(|| Error(format!("{name}: {}", fixed_types(&version()).0)))?;
+        let place = place.ok_or_else(|| Error::new(format!("{name}: {}", fixed_types(&version()).text)))?;
         // SAFETY: the place holds a LogicalType, one that is equal to `sign` in every byte that counts, of a function that
         // DuckDB has made for this call; `answer` points to another one. They change places, so nothing that they share is
         // counted anew, and `answer` drops what the function had.
@@ -120,7 +121,7 @@ impl Layout {
 
     /// What the arguments of the call that is bound are called.
     pub fn all_called(&self, binding: &Binding) -> Result<Vec<Called>> {
-        let unseen = || Error("the names of the arguments cannot be read; give the features in a row".to_string());
+        let unseen = || Error::new("the names of the arguments cannot be read; give the features in a row".to_string());
         let memory = Memory::open()?;
         (0..binding.count()).map(|i| self.called(&memory, binding.argument(i).0).ok_or_else(unseen)).collect()
     }
@@ -187,13 +188,13 @@ mod probe {
             // SAFETY: DuckDB calls with a valid info; the extra info is the probe that was registered.
             let (binding, probe) = unsafe {
                 let probe = duckdb_scalar_function_bind_get_extra_info(info).cast::<Arc<Probe>>();
-                (Binding::new(info), probe.as_ref().ok_or_else(|| Error("no probe".to_string()))?)
+                (Binding::new(info), probe.as_ref().ok_or_else(|| Error::new("no probe".to_string()))?)
             };
             if !*probe.is_open.lock().unwrap_or_else(PoisonError::into_inner) {
-                return Err(Error(format!("{NAME}() is asked when sqlinfer is loaded, and by sqlinfer alone")));
+                return Err(Error::new(format!("{NAME}() is asked when sqlinfer is loaded, and by sqlinfer alone")));
             }
             if probe.layout.all_called(&binding)? != expected() {
-                return Err(Error("the names are not where they were".to_string()));
+                return Err(Error::new("the names are not where they were".to_string()));
             }
             let answer = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
             // SAFETY: the info is that of this callback.

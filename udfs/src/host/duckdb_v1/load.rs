@@ -14,6 +14,7 @@ use crate::core::decimal::round_in_parts;
 use crate::core::error::Result;
 use crate::host::duckdb::connection::Connection;
 use crate::host::duckdb::context::{HOME, Value};
+use crate::host::duckdb::errors::told;
 use crate::host::duckdb::instance::{Instance, Layouts, Typing, given};
 use crate::host::duckdb::layout::{DatabaseLayout, TransactionLayout, interrupt_flag};
 use crate::host::duckdb::types::{LogicalType, c_text};
@@ -47,7 +48,7 @@ pub unsafe fn load(info: duckdb_extension_info, access: *const duckdb_extension_
         // SAFETY: promised by the caller.
         if let Some(set_error) = unsafe { (*access).set_error } {
             // SAFETY: as above; DuckDB copies the text.
-            unsafe { set_error(info, c_text(&error.0).as_ptr()) };
+            unsafe { set_error(info, told(&error).as_ptr()) };
         }
         false
     })

@@ -9,12 +9,13 @@ use libduckdb_sys::*;
 
 use super::catalogue::drop_instance;
 use super::functions::{register_typed, registrar};
-use crate::core::error::{Error, Result};
+use crate::core::error::{Code, Error, Result};
 use crate::host::duckdb::connection::{Connection, registered};
 use crate::host::duckdb::context::Context;
+use crate::host::duckdb::errors::report;
 use crate::host::duckdb::instance::Instance;
 use crate::host::duckdb::output::plain;
-use crate::host::duckdb::types::{LogicalType, c_text, report};
+use crate::host::duckdb::types::{LogicalType, c_text};
 use crate::host::duckdb::writing::{self, Places, Write, Writes, written};
 use crate::sys::caught::{dropped, guard};
 use crate::sys::tensor::Buffer;
@@ -54,8 +55,12 @@ pub fn register(connection: &Connection, instance: &Arc<Instance>) -> Result<()>
 
 fn refresh(instance: &Arc<Instance>, context: &Context) -> Result<i64> {
     instance.take(context)?;
-    let cannot =
-        || Error(format!("{NAME}: this DuckDB does not let an extension add functions; open the database again"));
+    let cannot = || {
+        Error::of(
+            Code::Engine,
+            format!("{NAME}: this DuckDB does not let an extension add functions; open the database again"),
+        )
+    };
     let _one = instance.refreshing();
     let add = |database| {
         let connection = Connection::open(database)?;
@@ -69,7 +74,7 @@ fn refresh(instance: &Arc<Instance>, context: &Context) -> Result<i64> {
 /// `data` must be null or the instance that was registered.
 unsafe fn registered_instance<'a>(data: *mut c_void) -> Result<&'a Arc<Instance>> {
     // SAFETY: promised by the caller.
-    unsafe { data.cast::<Arc<Instance>>().as_ref() }.ok_or_else(|| Error("no instance".to_string()))
+    unsafe { data.cast::<Arc<Instance>>().as_ref() }.ok_or_else(|| Error::new("no instance".to_string()))
 }
 
 unsafe extern "C" fn bind(info: duckdb_bind_info) {
@@ -175,7 +180,10 @@ unsafe extern "C-unwind" fn execute_table(info: duckdb_function_info, output: du
         // SAFETY: the bind data is what `bind_table` set; the chunk has one column.
         let (counted, vector) = unsafe {
             let counted = duckdb_function_get_bind_data(info).cast::<Counted>().as_ref();
-            (counted.ok_or_else(|| Error("nothing was bound".to_string()))?, duckdb_data_chunk_get_vector(output, 0))
+            (
+                counted.ok_or_else(|| Error::new("nothing was bound".to_string()))?,
+                duckdb_data_chunk_get_vector(output, 0),
+            )
         };
         let counts = if counted.is_told.swap(true, Ordering::Relaxed) { vec![] } else { vec![counted.count] };
         let rows = counts.len();

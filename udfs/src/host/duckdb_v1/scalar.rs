@@ -11,8 +11,9 @@ use crate::core::predictor::State;
 use crate::core::sqltype::Given;
 use crate::host::duckdb::call::{Arguments, Bound, asked};
 use crate::host::duckdb::context::{Binding, Context};
+use crate::host::duckdb::errors::report;
 use crate::host::duckdb::instance::{Answer, Function};
-use crate::host::duckdb::types::{LogicalType, report};
+use crate::host::duckdb::types::LogicalType;
 use crate::host::duckdb::writing::written;
 use crate::sys::caught::{dropped, guard};
 
@@ -56,7 +57,7 @@ pub unsafe extern "C" fn bind(info: duckdb_bind_info) {
         // SAFETY: DuckDB calls with a valid info; the extra info is what was registered.
         let (binding, registered) = unsafe {
             let registered = duckdb_scalar_function_bind_get_extra_info(info).cast::<Registered>();
-            (Binding::new(info), registered.as_ref().ok_or_else(|| Error("no function".to_string()))?)
+            (Binding::new(info), registered.as_ref().ok_or_else(|| Error::new("no function".to_string()))?)
         };
         let (function, layout) = (&registered.function, registered.layout.as_ref());
         let asked = asked(&Shown { binding, layout }, function, None)?;
@@ -94,7 +95,7 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
     let result = guard(|| {
         // SAFETY: the bind data is the Bound that `bind` set.
         let bound = unsafe { duckdb_scalar_function_init_get_bind_data(info).cast::<Bound>().as_ref() };
-        let bound = bound.ok_or_else(|| Error("the call was not bound".to_string()))?;
+        let bound = bound.ok_or_else(|| Error::new("the call was not bound".to_string()))?;
         let mut context = std::ptr::null_mut();
         // SAFETY: the info is valid, and the out-pointer too; DuckDB drops the state with the query.
         let state = unsafe {
@@ -122,7 +123,7 @@ pub unsafe extern "C-unwind" fn execute(info: duckdb_function_info, input: duckd
         let (state, bound) = unsafe {
             let state = duckdb_scalar_function_get_state(info).cast::<State>().as_mut();
             let bound = duckdb_scalar_function_get_bind_data(info).cast::<Bound>().as_ref();
-            let lost = || Error("the call was not prepared".to_string());
+            let lost = || Error::new("the call was not prepared".to_string());
             (state.ok_or_else(lost)?, bound.ok_or_else(lost)?)
         };
         // SAFETY: the chunk is valid; DuckDB has flattened its vectors, whose types are those that were bound, as that of the

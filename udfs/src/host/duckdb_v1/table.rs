@@ -44,12 +44,12 @@ pub unsafe fn take(info: duckdb_extension_info, access: *const duckdb_extension_
     // SAFETY: the host's table has at least SLOTS pointers, and so has the copy.
     unsafe { ptr::copy_nonoverlapping(table.cast::<usize>(), ptr::from_mut(&mut *long).cast::<usize>(), SLOTS) };
     if !writing::take(&long) {
-        return Err(Error("sqlinfer: this DuckDB has not all functions of its API".to_string()));
+        return Err(Error::new("sqlinfer: this DuckDB has not all functions of its API".to_string()));
     }
     TABLE.set(ptr::from_ref(&*long).cast());
     let given = duckdb_extension_access { set_error: None, get_database: None, get_api: Some(ready) };
     // SAFETY: only `get_api` is called, which gives the copy; the copy lives until after the call.
     let taken = unsafe { duckdb_rs_extension_api_init(info, &given, API_VERSION) };
     TABLE.set(ptr::null());
-    taken.map_err(|reason| Error(format!("sqlinfer: {reason}")))
+    taken.map_err(|reason| Error::new(format!("sqlinfer: {reason}")))
 }

@@ -161,10 +161,10 @@ fn opened(file: &Path) -> Option<Library> {
 }
 
 pub fn api() -> Result<&'static Api> {
-    API.get().map(|(_, api)| api).ok_or_else(|| Error("DuckDB's functions are not known".to_string()))
+    API.get().map(|(_, api)| api).ok_or_else(|| Error::new("DuckDB's functions are not known".to_string()))
 }
 
 /// What is said of a function of DuckDB's that failed without saying why.
 pub fn succeeded(code: Code) -> Result<()> {
-    if code == NONE { Ok(()) } else { Err(Error(format!("DuckDB's API v2 gives error {code}"))) }
+    if code == NONE { Ok(()) } else { Err(Error::new(format!("DuckDB's API v2 gives error {code}"))) }
 }

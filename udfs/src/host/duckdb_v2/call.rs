@@ -136,7 +136,7 @@ pub unsafe fn registered<'a, T>(api: &Api, info: *mut api::BindInfo) -> Result<&
         api::succeeded((api.function_bind_get_user_data)(info, &mut data, ptr::null_mut()))?;
         data.cast::<T>().as_ref()
     };
-    found.ok_or_else(|| Error("no function".to_string()))
+    found.ok_or_else(|| Error::new("no function".to_string()))
 }
 
 /// # Safety
@@ -191,11 +191,11 @@ pub unsafe extern "C" fn bind(
         let (versions, sql_type) = match (&function.answer, resolved) {
             (Answer::Fixed(sql_type), _) => (None, sql_type.clone()),
             (Answer::Model, Some((of, versions, sql_type))) if ptr::eq(of, function) => (Some(versions), sql_type),
-            (Answer::Model, _) => return Err(Error("the type of the call was not resolved".to_string())),
+            (Answer::Model, _) => return Err(Error::new("the type of the call was not resolved".to_string())),
         };
         let Some(asked) = known(&shown, asked(&shown, function, versions))? else { return Ok(Resolving::Later) };
         if asked.sql_type != sql_type {
-            return Err(Error(format!("{}: the model was replaced meanwhile; ask again", function.name)));
+            return Err(Error::new(format!("{}: the model was replaced meanwhile; ask again", function.name)));
         }
         let bound = Box::into_raw(Box::new(asked.bound(function)?)).cast();
         let mut bound = Opaque { data: bound, destroy: destroyed::<Bound>, equals: Some(are_equal) };
@@ -218,7 +218,7 @@ enum Resolving {
 unsafe fn tell(problem: Problem, done: Result<Resolving>) {
     let (code, result) = match done {
         Ok(Resolving::Done) => return,
-        Ok(Resolving::Later) => (api::PARAMETER_NOT_RESOLVED, Err(Error("no value is known yet".to_string()))),
+        Ok(Resolving::Later) => (api::PARAMETER_NOT_RESOLVED, Err(Error::new("no value is known yet".to_string()))),
         Err(error) => (api::BINDER, Err(error)),
     };
     // SAFETY: promised by the caller.
@@ -243,7 +243,8 @@ pub unsafe extern "C" fn init(info: *mut InitInfo, of: *mut api::Context, proble
         // query.
         let state = unsafe {
             api::succeeded((api.scalar_function_init_get_bind_data)(info, &mut bound, ptr::null_mut()))?;
-            let bound = bound.cast::<Bound>().as_ref().ok_or_else(|| Error("the call was not bound".to_string()))?;
+            let bound =
+                bound.cast::<Bound>().as_ref().ok_or_else(|| Error::new("the call was not bound".to_string()))?;
             bound.state(&context(of))?
         };
         let state = Box::into_raw(Box::new(state)).cast();
@@ -263,7 +264,7 @@ pub unsafe extern "C-unwind" fn execute(info: *mut ExecInfo, _: *mut api::Contex
         let (state, bound) = unsafe {
             api::succeeded((api.scalar_function_exec_get_init_data)(info, &mut state, none))?;
             api::succeeded((api.scalar_function_exec_get_bind_data)(info, &mut bound, none))?;
-            let lost = || Error("the call was not prepared".to_string());
+            let lost = || Error::new("the call was not prepared".to_string());
             (state.cast::<State>().as_mut().ok_or_else(lost)?, bound.cast::<Bound>().as_ref().ok_or_else(lost)?)
         };
         // SAFETY: the info is that of this callback; the vectors have the types that were bound, and are flat then.

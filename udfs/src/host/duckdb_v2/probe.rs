@@ -80,10 +80,10 @@ unsafe extern "C" fn resolve(info: *mut api::BindInfo, result: *mut Resolved, of
         // SAFETY: DuckDB calls with a valid info, of the function that was registered.
         let (probe, shown) = unsafe { (registered::<Arc<Probe>>(api, info)?, Shown::new(api, info, of, 1)?) };
         if !probe.is_open.load(Ordering::Relaxed) {
-            return Err(Error(format!("{NAME}() is asked when sqlinfer is loaded, and by sqlinfer alone")));
+            return Err(Error::new(format!("{NAME}() is asked when sqlinfer is loaded, and by sqlinfer alone")));
         }
         if !as_expected(&shown, probe)? {
-            return Err(Error("the arguments are not what they were".to_string()));
+            return Err(Error::new("the arguments are not what they were".to_string()));
         }
         let answer = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR);
         // SAFETY: the result is that of this callback, and the type is copied.
@@ -104,7 +104,7 @@ unsafe extern "C-unwind" fn execute(info: *mut ExecInfo, _: *mut api::Context, p
             let columns: Vec<_> = given.arguments.iter().copied().zip(&expected()).map(read).collect();
             (given, columns)
         };
-        let [named, word, row] = columns.as_slice() else { return Err(Error("no columns".to_string())) };
+        let [named, word, row] = columns.as_slice() else { return Err(Error::new("no columns".to_string())) };
         let is_decimal = match &row.data {
             Data::Struct(fields) => match fields.first().map(|field| &field.data) {
                 Some(Data::List(_, child)) => matches!(child.data, Data::I32([150])),

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::api::{self, Text};
 use crate::core::error::Result;
-use crate::host::duckdb::types::without_nul;
+use crate::host::duckdb::errors::told;
 use crate::sys::caught::dropped;
 
 /// # Safety
@@ -23,7 +23,7 @@ pub unsafe fn report(problem: api::Problem, code: api::Code, result: Result<()>)
         // SAFETY: promised by the caller; the text is copied.
         unsafe {
             (api.error_info_set_code)(*problem, code);
-            (api.error_info_set_text)(*problem, &Text::of(&without_nul(&error.0)));
+            (api.error_info_set_text)(*problem, &Text::of(&told(&error).to_string_lossy()));
         }
     }
 }

@@ -340,7 +340,7 @@ unsafe extern "C" fn task<C: Computation>(tasks: *mut c_void, number: usize) {
 }
 
 fn guarded<R>(work: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
-    guard(|| work().map_err(Error)).map_err(|error| error.0)
+    guard(|| work().map_err(Error::new)).map_err(|error| error.text)
 }
 
 fn in_words<S: Standard>(reason: &str) -> String {

@@ -41,7 +41,7 @@ impl Memory {
         if Memory::Direct.copy(known.as_ptr(), &mut copy) && copy == known {
             return Ok(Memory::Direct);
         }
-        Memory::pipe().map_err(|e| Error(format!("what DuckDB gives to a function cannot be read: {e}")))
+        Memory::pipe().map_err(|e| Error::new(format!("what DuckDB gives to a function cannot be read: {e}")))
     }
 
     fn pipe() -> io::Result<Memory> {
