@@ -393,6 +393,30 @@ def shown(value: float | str) -> str:
     return f"{digits}e{int(exponent)}"
 
 
+# What the native extension calls each kind of error (udfs/src/sys/error.rs).
+_BY_CODE: dict[str, type[SqlinferError]] = {
+    "bad_reference": BadReference,
+    "model_not_found": ModelNotFound,
+    "call": CallError,
+    "feature": FeatureError,
+    "missing_feature": MissingFeature,
+    "unknown_feature": UnknownFeature,
+    "feature_count": FeatureCount,
+    "feature_type": FeatureType,
+    "null_feature": NullFeature,
+    "invalid_model": InvalidModel,
+    "registry": RegistryError,
+    "model_failed": ModelFailed,
+    "engine": EngineError,
+}
+
+
+def of_code(code: str | None, text: str) -> SqlinferError | None:
+    """The error of this kind; None of none that sqlinfer has."""
+    kind = _BY_CODE.get(code or "")
+    return None if kind is None else kind(text)
+
+
 def named(names: Iterable[object], most: int = 40) -> str:
     """A list for a message: all names, or the first ``most`` and how many more there are."""
     texts = [str(name) for name in names]

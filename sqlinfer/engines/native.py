@@ -19,11 +19,12 @@ from typing import Any
 import duckdb
 
 from sqlinfer import errors
-from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, SqlinferError
+from sqlinfer.errors import EngineError, OtherRegistry, RegistryError, of_code
 from sqlinfer.installation import EXTENSION_FILE, onnxruntime_library, operators_library
 from sqlinfer.models.calls import CALLS
 from sqlinfer.models.registry import Registry, StoredModel, default_home
 from sqlinfer.models.signature import quoted
+from sqlinfer.runtime.core import core
 from sqlinfer.sql.bind import Function
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.temporary import temporary_folder
@@ -33,27 +34,6 @@ __all__ = ["NativeEngine", "extension_path"]
 _MOST_LOADS = 255
 # Functions of any model, which is their first argument.
 _GENERIC = frozenset({*CALLS, "predict_label"})
-# The extension phrases its errors as `sqlinfer.errors` does; this is how they are told apart again.
-_PHRASES: list[tuple[str, type[SqlinferError]]] = [
-    (r"an argument holds a subquery|name every feature or none|stands where .* is expected", errors.CallError),
-    (r"has no class '|the class must be a constant|needs the name of a model", errors.CallError),
-    (r"does not name a model", errors.BadReference),
-    (r"^no model named|has no version|has no alias|has no \w+\(\)", errors.ModelNotFound),
-    (r"^model '.*' needs the features? ", errors.MissingFeature),
-    (r"^model '.*' has no feature|^model '.*is given twice", errors.UnknownFeature),
-    (
-        r"takes \d+ features?, \d+ given|takes a list of|values, which do not fill|of the batch (has|holds)",
-        errors.FeatureCount,
-    ),
-    (r"^model '[^']*': feature '[\s\S]*, which is refused: ", errors.FeatureError),
-    (r"^model '.*is NULL and its null policy", errors.NullFeature),
-    (r"^model '.*, but the argument is ", errors.FeatureType),
-    (r"is no image that can be read|cannot be made into tokens", errors.FeatureError),
-    (r"^model '[^']*' failed", errors.ModelFailed),
-    (r"cannot load '", errors.InvalidModel),
-    (r"open the database again$|^sqlinfer_\w+ (cannot be changed|is '.*', which enable_external_access)", EngineError),
-    (r"model\.json|aliases\.json|register the model again$", errors.RegistryError),
-]
 
 
 def extension_path() -> Path:
@@ -134,10 +114,9 @@ class NativeEngine:
         text = told[1].strip() if told else ""
         if indexed := re.match(r'Cannot use "?((?:predict|infer)[^" ]*)"? in this context', text):
             return None, errors.CallError.index(indexed[1])
-        for pattern, kind in _PHRASES:
-            if re.search(pattern, text):
-                return None, kind(text)
-        return None
+        library = core()
+        error = of_code(library.code_of(text), text) if library is not None else None
+        return None if error is None else (None, error)
 
     def _has(self, con: duckdb.DuckDBPyConnection, function: Function) -> bool:
         """Whether the database has it: asked by its name, since a list of all functions takes DuckDB long to make."""

@@ -1,4 +1,5 @@
-//! The table of calls: each is one entry here, which all doors read, and its computation.
+//! The table of calls: each is one entry here, which all doors read, and its computation. The Python package has the same
+//! one in sqlinfer/models/calls.py.
 
 use serde::Serialize;
 
@@ -27,7 +28,7 @@ pub struct Call {
 pub static CALLS: [Call; 4] = [
     Call {
         name: "predict",
-        help: "the model's answer: a label, a number, a vector, or a STRUCT of several",
+        help: "the label or the number that the model predicts",
         answers: "predict",
         fixed: Some("DOUBLE"),
         is_typed: true,
@@ -35,7 +36,7 @@ pub static CALLS: [Call; 4] = [
     },
     Call {
         name: "predict_label",
-        help: "the model's answer as a text",
+        help: "the label that the model predicts, as a text",
         answers: "predict",
         fixed: Some("VARCHAR"),
         is_typed: false,
@@ -43,7 +44,7 @@ pub static CALLS: [Call; 4] = [
     },
     Call {
         name: "predict_proba",
-        help: "a MAP from each class to its probability, or the probability of one class",
+        help: "the probability of each class, or of one",
         answers: "predict_proba",
         fixed: Some("MAP(VARCHAR, DOUBLE)"),
         is_typed: true,
@@ -51,7 +52,7 @@ pub static CALLS: [Call; 4] = [
     },
     Call {
         name: "infer",
-        help: "a STRUCT of every output of the graph, by name",
+        help: "every output of the model, by name",
         answers: "infer",
         fixed: None,
         is_typed: true,
