@@ -11,10 +11,10 @@ use super::sqltype::Number;
 use crate::sys::tensor::{Buffer, Texts};
 
 /// A value that the tensor cannot hold without changing it, as text.
-pub struct Misfit(pub String);
+pub struct CastError(pub String);
 
 /// Where the values go: the tensor, the first value that is written, values in a row, and the place in the row.
-pub struct Place<'a> {
+pub struct Slot<'a> {
     pub buffer: &'a mut Buffer,
     pub start: usize,
     pub width: usize,
@@ -107,7 +107,7 @@ impl Source for Unsigned {
 }
 
 /// Copy the numbers of `rows` into the place. Rows that are NULL get whatever is there; see `stand_in`.
-pub fn numbers(column: &Column, number: Number, rows: Rows, place: Place) -> Result<(), Misfit> {
+pub fn numbers(column: &Column, number: Number, rows: Rows, place: Slot) -> Result<(), CastError> {
     let scale = match number {
         Number::Decimal { scale, .. } => u32::from(scale),
         _ => 0,
@@ -126,7 +126,7 @@ pub fn numbers(column: &Column, number: Number, rows: Rows, place: Place) -> Res
         Data::F32(v) => copy(v, |x| x, column, rows, scale, place),
         Data::F64(v) => copy(v, |x| x, column, rows, scale, place),
         Data::Null => Ok(()),
-        _ => Err(Misfit("no number".to_string())),
+        _ => Err(CastError("no number".to_string())),
     }
 }
 
@@ -136,9 +136,9 @@ fn copy<S: Copy, N: Source>(
     column: &Column,
     rows: Rows,
     scale: u32,
-    place: Place,
-) -> Result<(), Misfit> {
-    let Place { buffer, start, width, at } = place;
+    place: Slot,
+) -> Result<(), CastError> {
+    let Slot { buffer, start, width, at } = place;
     let rounding = Rounding::new(scale, 8 * size_of::<S>());
     let whole = |x: S| read(x).exact().unwrap_or(0); // what has a scale is whole
     let single = |x: S| if scale == 0 { read(x).f32() } else { rounding.f32(whole(x)) };
@@ -159,7 +159,7 @@ fn copy<S: Copy, N: Source>(
         Buffer::U16(out) => integers(source, read, column, rows, scale, &mut out[start..], width, at)?,
         Buffer::U32(out) => integers(source, read, column, rows, scale, &mut out[start..], width, at)?,
         Buffer::U64(out) => integers(source, read, column, rows, scale, &mut out[start..], width, at)?,
-        Buffer::Text(_) => return Err(Misfit("no text".to_string())),
+        Buffer::Text(_) => return Err(CastError("no text".to_string())),
     }
     Ok(())
 }
@@ -197,7 +197,7 @@ fn integers<S: Copy, N: Source, T: TryFrom<i128> + Default>(
     out: &mut [T],
     width: usize,
     at: usize,
-) -> Result<(), Misfit> {
+) -> Result<(), CastError> {
     let unit = 10i128.pow(scale);
     for (i, row) in rows.iter().enumerate() {
         let value = read(source[row]);
@@ -205,7 +205,7 @@ fn integers<S: Copy, N: Source, T: TryFrom<i128> + Default>(
         out[i * width + at] = match whole.and_then(|x| T::try_from(x / unit).ok()) {
             Some(fits) => fits,
             None if !column.is_valid(row) => T::default(),
-            None => return Err(Misfit(with_point(value.shown(), scale as usize))),
+            None => return Err(CastError(with_point(value.shown(), scale as usize))),
         };
     }
     Ok(())
@@ -259,8 +259,8 @@ fn coded<C: Copy + Into<u32>>(
 }
 
 /// Put the stand-in at the rows of the column that are NULL.
-pub fn stand_in(column: &Column, value: &StandIn, rows: Rows, place: Place) {
-    let Place { buffer, start, width, at } = place;
+pub fn stand_in(column: &Column, value: &StandIn, rows: Rows, place: Slot) {
+    let Slot { buffer, start, width, at } = place;
     let nulls = rows.iter().enumerate().filter(|(_, row)| !column.is_valid(*row));
     let places = nulls.map(|(i, _)| start + i * width + at);
     match (value, buffer) {
@@ -291,10 +291,10 @@ mod tests {
     use super::*;
     use std::borrow::Cow;
 
-    fn run(data: Data, number: Number, mut buffer: Buffer) -> Result<Buffer, Misfit> {
+    fn run(data: Data, number: Number, mut buffer: Buffer) -> Result<Buffer, CastError> {
         let column = Column { valid: None, data };
         buffer.reset(4);
-        numbers(&column, number, Rows::Range(0, 2), Place { buffer: &mut buffer, start: 0, width: 2, at: 1 })?;
+        numbers(&column, number, Rows::Range(0, 2), Slot { buffer: &mut buffer, start: 0, width: 2, at: 1 })?;
         Ok(buffer)
     }
 
@@ -327,10 +327,8 @@ mod tests {
         let column = Column { valid: Some(Cow::Owned(vec![0b01])), data: Data::F32(&[1.0, 9.0]) };
         let mut buffer = Buffer::F32(vec![0.0; 2]);
         let rows = Rows::Range(0, 2);
-        assert!(
-            numbers(&column, Number::Float, rows, Place { buffer: &mut buffer, start: 0, width: 1, at: 0 }).is_ok()
-        );
-        stand_in(&column, &StandIn::Number(7.0), rows, Place { buffer: &mut buffer, start: 0, width: 1, at: 0 });
+        assert!(numbers(&column, Number::Float, rows, Slot { buffer: &mut buffer, start: 0, width: 1, at: 0 }).is_ok());
+        stand_in(&column, &StandIn::Number(7.0), rows, Slot { buffer: &mut buffer, start: 0, width: 1, at: 0 });
         assert_eq!(buffer, Buffer::F32(vec![1.0, 7.0]));
     }
 

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use super::column::{Column, Rows};
-use super::convert::{Place, numbers};
+use super::convert::{Slot, numbers};
 use super::float::Float;
 use super::linear::Linear;
 use super::manifest::{FormulaFields, Manifest};
-use super::plan::{Form, Kind, Plan, Reader};
+use super::plan::{ArgLayout, Plan, Reader, ReaderKind};
 use crate::sys::cpu;
 use crate::sys::tensor::{Buffer, Dtype, Tensor};
 
@@ -47,7 +47,7 @@ impl Formula {
     /// The only output of the call, where its columns can be read as they are.
     pub fn of_arguments(&self, plan: &Plan, arguments: &[Column], rows: usize) -> Option<Tensor> {
         match plan.form {
-            Form::List => None,
+            ArgLayout::List => None,
             _ => self.answers(&plan.columns(arguments), &plan.readers, rows),
         }
     }
@@ -96,10 +96,10 @@ fn values<'a, T: Float>(column: &'a Column, reader: &Reader, rows: usize) -> Opt
     if let Some(own) = T::of(&column.data) {
         return Some(Cow::Borrowed(&own[..rows]));
     }
-    let Kind::Number(number) = reader.kind else { return None };
+    let ReaderKind::Number(number) = reader.kind else { return None };
     let mut buffer = Buffer::new(T::DTYPE);
     buffer.reset(rows);
-    let place = Place { buffer: &mut buffer, start: 0, width: 1, at: 0 };
+    let place = Slot { buffer: &mut buffer, start: 0, width: 1, at: 0 };
     numbers(column, number, Rows::Range(0, rows), place).ok()?;
     T::taken(buffer).map(Cow::Owned)
 }

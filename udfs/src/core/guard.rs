@@ -3,11 +3,11 @@
 
 use super::cells::{leaves, walk};
 use super::column::{Column, Data, Rows};
-use super::convert::{Place, numbers};
+use super::convert::{Slot, numbers};
 use super::error::{Error, Result, refused_value};
 use super::manifest::Feature;
 use super::manifest::guards::Guard;
-use super::plan::{Form, Kind, Plan, Reader};
+use super::plan::{ArgLayout, Plan, Reader, ReaderKind};
 use crate::sys::tensor::Buffer;
 
 impl Plan {
@@ -17,7 +17,7 @@ impl Plan {
         if features.iter().all(|feature| feature.guards.is_empty()) {
             return Ok(());
         }
-        if let (Form::List, [list, ..]) = (&self.form, arguments) {
+        if let (ArgLayout::List, [list, ..]) = (&self.form, arguments) {
             return self.guard_list(list, rows);
         }
         let columns = self.columns(arguments);
@@ -31,8 +31,8 @@ impl Plan {
 
     fn guard_column(&self, feature: &Feature, reader: &Reader, column: &Column, rows: usize) -> Result<()> {
         match &reader.kind {
-            Kind::Number(_) => self.guard_numbers(feature, &reader.kind, column, rows),
-            Kind::Text(words) => {
+            ReaderKind::Number(_) => self.guard_numbers(feature, &reader.kind, column, rows),
+            ReaderKind::Text(words) => {
                 for row in (0..rows).filter(|row| column.is_valid(*row)) {
                     let text = text(column, words.as_deref().map(Vec::as_slice), row);
                     if let Some(guard) = feature.guards.text(&text) {
@@ -41,7 +41,7 @@ impl Plan {
                 }
                 Ok(())
             }
-            Kind::Cells(inner) => {
+            ReaderKind::Cells(inner) => {
                 let mut leaf = column;
                 while let Data::List(_, child) | Data::Array(_, child) = &leaf.data {
                     leaf = child;
@@ -51,11 +51,11 @@ impl Plan {
                 let values = doubles(inner, leaf, total);
                 self.require(feature, leaf, leaves(&cells).map(|place| (place, values[place])))
             }
-            Kind::Null | Kind::Bytes => Ok(()),
+            ReaderKind::Null | ReaderKind::Bytes => Ok(()),
         }
     }
 
-    fn guard_numbers(&self, feature: &Feature, kind: &Kind, column: &Column, rows: usize) -> Result<()> {
+    fn guard_numbers(&self, feature: &Feature, kind: &ReaderKind, column: &Column, rows: usize) -> Result<()> {
         let guards = &feature.guards;
         let passes = match &column.data {
             Data::F64(values) => guards.pass(values[..rows].iter().copied()),
@@ -96,7 +96,7 @@ impl Plan {
         let places: Vec<usize> = leaves(&cells).collect();
         let total = places.iter().max().map_or(0, |last| last + 1);
         let kind = &self.readers[0].kind;
-        if let Kind::Text(words) = kind {
+        if let ReaderKind::Text(words) = kind {
             let words = words.as_deref().map(Vec::as_slice);
             for feature in features.iter().filter(|feature| !feature.guards.is_empty()) {
                 let mine = places.iter().skip(feature.column.unwrap_or(0)).step_by(features.len());
@@ -123,11 +123,11 @@ impl Plan {
 }
 
 /// The first values of a column of numbers.
-fn doubles(kind: &Kind, column: &Column, rows: usize) -> Vec<f64> {
+fn doubles(kind: &ReaderKind, column: &Column, rows: usize) -> Vec<f64> {
     let mut buffer = Buffer::F64(Vec::new());
     buffer.reset(rows);
-    if let Kind::Number(number) = kind {
-        let place = Place { buffer: &mut buffer, start: 0, width: 1, at: 0 };
+    if let ReaderKind::Number(number) = kind {
+        let place = Slot { buffer: &mut buffer, start: 0, width: 1, at: 0 };
         // a double holds any number, nearly
         let _ = numbers(column, *number, Rows::Range(0, rows), place);
     }

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
 
 use super::column::{Column, Data};
-use super::plan::{Kind, Reader};
+use super::plan::{Reader, ReaderKind};
 
 static SECRETS: LazyLock<(RandomState, RandomState)> = LazyLock::new(Default::default);
 
@@ -15,7 +15,7 @@ pub fn key(columns: &[&Column], readers: &[Reader], row: usize) -> u128 {
     let mut hashers = (SECRETS.0.build_hasher(), SECRETS.1.build_hasher());
     for (column, reader) in columns.iter().zip(readers) {
         let words = match &reader.kind {
-            Kind::Text(Some(words)) => words.as_slice(),
+            ReaderKind::Text(Some(words)) => words.as_slice(),
             _ => &[],
         };
         for hasher in [&mut hashers.0, &mut hashers.1] {

@@ -2,10 +2,10 @@
 
 use super::cells::Cells;
 use super::column::Rows;
-use super::convert::{Place, numbers, texts};
+use super::convert::{Slot, numbers, texts};
 use super::error::{Error, Result, feature_type};
 use super::manifest::Feature;
-use super::plan::{Kind, Plan, Reader};
+use super::plan::{Plan, Reader, ReaderKind};
 use crate::sys::tensor::{Buffer, Dtype, Texts};
 
 /// Read the values of lists, one after the other.
@@ -17,19 +17,19 @@ pub fn convert_leaves(
     buffer: &mut Buffer,
 ) -> Result<()> {
     let kind = match &reader.kind {
-        Kind::Cells(inner) => inner,
+        ReaderKind::Cells(inner) => inner,
         kind => kind,
     };
     let mut start = 0;
     for (first, count) in &cells.runs {
         let rows = Rows::Range(*first, *count);
         match (kind, &mut *buffer) {
-            (Kind::Number(number), buffer) => {
-                let place = Place { buffer, start, width: 1, at: 0 };
+            (ReaderKind::Number(number), buffer) => {
+                let place = Slot { buffer, start, width: 1, at: 0 };
                 numbers(cells.leaf, *number, rows, place)
                     .map_err(|misfit| misfits(plan, feature, reader, &misfit.0))?;
             }
-            (Kind::Text(words), Buffer::Text(out)) => {
+            (ReaderKind::Text(words), Buffer::Text(out)) => {
                 let words = words.as_ref().map(|w| w.as_slice());
                 let mut part = Texts { bytes: std::mem::take(&mut out.bytes), cells: vec![(0, 0); *count] };
                 texts(cells.leaf, words, rows, &mut part, 1, 0);

@@ -1,11 +1,11 @@
 //! What a model is, and how rows become answers. Nothing here knows which program hosts it.
 
-pub mod answers;
-mod beside;
+pub mod batch_cache;
 pub mod calls;
 pub mod catalogue;
 pub mod cells;
 pub mod column;
+mod content_cache;
 pub mod convert;
 pub mod decimal;
 pub mod error;
@@ -16,14 +16,15 @@ mod formula;
 mod fuzz;
 mod guard;
 pub mod half;
+mod interleave;
 mod keys;
 mod leaves;
 pub mod linear;
 pub mod literals;
 pub mod manifest;
-pub mod memo;
 pub mod names;
 pub mod operators;
+pub mod outputs;
 pub mod pack;
 mod pack_list;
 mod packed;
@@ -33,7 +34,6 @@ pub mod predictor;
 pub mod prepared;
 pub mod preprocess;
 mod protobuf;
-mod recent;
 pub mod reference;
 pub mod registry;
 pub mod session;

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
-use super::beside::{side_by_side, side_by_side_from};
 use super::cells::{Cells, leaves, same_shape, walk};
 use super::column::{Column, Data, Rows};
-use super::convert::{Place, numbers, stand_in, texts};
+use super::convert::{Slot, numbers, stand_in, texts};
 use super::error::{Result, null_feature};
+use super::interleave::{interleave, most_interleaved};
 use super::leaves::{convert_leaves, misfits};
 use super::manifest::{Feature, Input, NullPolicy};
 use super::pack_list::pack_list;
 use super::packed::{Group, Packed};
-use super::plan::{Form, Kind, Plan, Reader};
+use super::plan::{ArgLayout, Plan, Reader, ReaderKind};
 use super::preprocess::Preparer;
 use crate::sys::tensor::Buffer;
 
@@ -51,7 +51,7 @@ impl Packer {
     pub fn pack(&mut self, plan: &Plan, arguments: &[Column], rows: usize) -> Result<()> {
         self.groups.clear();
         match (&plan.form, arguments) {
-            (Form::List, [list, ..]) => {
+            (ArgLayout::List, [list, ..]) => {
                 (self.count, self.keep) = pack_list(plan, list, rows, &mut self.tensors[0])?;
             }
             _ => {
@@ -100,7 +100,7 @@ impl Packer {
                 if !single(feature) {
                     let shapes = pack_cells(plan, feature, reader, column, picked, &mut packed.buffer)?;
                     cells.push((feature.input, shapes));
-                } else if let (Kind::Text(words), Buffer::Text(out)) = (&reader.kind, &mut packed.buffer) {
+                } else if let (ReaderKind::Text(words), Buffer::Text(out)) = (&reader.kind, &mut packed.buffer) {
                     let words = words.as_ref().map(|words| words.as_slice());
                     texts(column, words, picked, out, packed.width, feature.column.unwrap_or(0));
                 }
@@ -123,14 +123,14 @@ impl Packer {
                 let (feature, reader) = (&plan.manifest.features[next], &plan.readers[next]);
                 let packed = &mut self.tensors[feature.input];
                 let (width, at) = (packed.width, feature.column.unwrap_or(0));
-                let place = Place { buffer: &mut packed.buffer, start: start * width, width, at };
-                let side = side_by_side_from(neighbours(&plan.manifest.features, columns, next), place.buffer);
+                let place = Slot { buffer: &mut packed.buffer, start: start * width, width, at };
+                let side = most_interleaved(neighbours(&plan.manifest.features, columns, next), place.buffer);
                 if let (Rows::Range(first, count), 2..) = (part, side) {
-                    side_by_side(&columns[next..next + side], first, count, place);
+                    interleave(&columns[next..next + side], first, count, place);
                     next += side;
                     continue;
                 }
-                if let Kind::Number(number) = reader.kind {
+                if let ReaderKind::Number(number) = reader.kind {
                     numbers(columns[next], number, part, place)
                         .map_err(|misfit| misfits(plan, feature, reader, &misfit.0))?;
                 }
@@ -143,14 +143,14 @@ impl Packer {
     /// Replace the NULLs of single values whose policy says so.
     fn stand_in(&mut self, plan: &Plan, columns: &[&Column], picked: Rows) {
         for ((feature, reader), column) in plan.manifest.features.iter().zip(&plan.readers).zip(columns) {
-            if let (NullPolicy::Value(value), Kind::Number(_) | Kind::Text(_) | Kind::Null) =
+            if let (NullPolicy::Value(value), ReaderKind::Number(_) | ReaderKind::Text(_) | ReaderKind::Null) =
                 (&feature.null, &reader.kind)
                 && feature.prepare.is_none()
                 && !picked.all_valid(column)
             {
                 let packed = &mut self.tensors[feature.input];
                 let (width, at) = (packed.width, feature.column.unwrap_or(0));
-                stand_in(column, value, picked, Place { buffer: &mut packed.buffer, start: 0, width, at });
+                stand_in(column, value, picked, Slot { buffer: &mut packed.buffer, start: 0, width, at });
             }
         }
     }
@@ -308,7 +308,7 @@ fn pack_cells(
             let NullPolicy::Value(value) = &feature.null else {
                 return Err(null_feature(&plan.model, &feature.name));
             };
-            stand_in(cells.leaf, value, Rows::Range(leaf, 1), Place { buffer, start: i, width: 1, at: 0 });
+            stand_in(cells.leaf, value, Rows::Range(leaf, 1), Slot { buffer, start: i, width: 1, at: 0 });
         }
     }
     cells.fitted(axes)
@@ -339,7 +339,7 @@ mod tests {
     use super::*;
     use crate::core::column::Entry;
     use crate::core::manifest::tests::{parsed, sample};
-    use crate::core::sqltype::{Given, Number};
+    use crate::core::sqltype::{ArgType, Number};
     use crate::sys::allocations::bytes_asked_for;
 
     #[test]
@@ -362,7 +362,7 @@ mod tests {
         (fields["features"], fields["inputs"]) = (json!([list("x"), list("z")]), json!([input("x"), input("z")]));
         fields["outputs"] = json!([{"name": "y", "dtype": "float64", "shape": [null], "type": "DOUBLE"}]);
         fields["calls"] = json!({"predict": {"type": "DOUBLE", "decode": "tensor", "outputs": ["y"]}});
-        let given = [(); 2].map(|()| Given::List(Box::new(Given::Number(Number::Double))));
+        let given = [(); 2].map(|()| ArgType::List(Box::new(ArgType::Number(Number::Double))));
         let plan = Plan::new("m", Arc::new(parsed(fields).unwrap()), &given).unwrap();
 
         // each length of the one beside each of the other: no two rows have the same shapes

@@ -2,7 +2,7 @@
 
 use super::cells::{Cells, leaves, walk};
 use super::column::{Column, Rows};
-use super::convert::{Place, stand_in};
+use super::convert::{Slot, stand_in};
 use super::error::{Result, list_width, null_feature};
 use super::leaves::convert_leaves;
 use super::manifest::{Feature, NullPolicy};
@@ -32,7 +32,7 @@ pub fn pack_list(plan: &Plan, list: &Column, rows: usize, packed: &mut Packed) -
     if !cells.leaf.all_valid(total) {
         for (i, leaf) in leaves(&cells).enumerate().filter(|(_, leaf)| !cells.leaf.is_valid(*leaf)) {
             if let NullPolicy::Value(value) = &by_column[i % features.len()].null {
-                let place = Place { buffer: &mut packed.buffer, start: i, width: 1, at: 0 };
+                let place = Slot { buffer: &mut packed.buffer, start: i, width: 1, at: 0 };
                 stand_in(cells.leaf, value, Rows::Range(leaf, 1), place);
             }
         }

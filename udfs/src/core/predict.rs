@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+use super::batch_cache::BatchCache;
 use super::column::{Column, Rows};
 use super::error::Result;
-use super::memo::Memo;
 use super::packed::Packed;
 use super::predictor::{Sink, State, joined};
 use super::prepared::score_prepared;
@@ -59,27 +59,27 @@ pub fn score(state: &mut State, arguments: &[Column], rows: usize, sink: &mut dy
 fn score_together(state: &mut State, rows: Rows, sink: &mut dyn Sink) -> Result<()> {
     let count = state.packer.count;
     let nanos = state.session.nanos_per_row();
-    let worthwhile = Arc::strong_count(&state.memo) > 1 && nanos.is_some_and(|nanos| nanos > RECALL_NANOS);
+    let worthwhile = Arc::strong_count(&state.cache) > 1 && nanos.is_some_and(|nanos| nanos > RECALL_NANOS);
     if !worthwhile {
         for (start, outputs) in state.run(&state.packer.tensors, count)? {
             state.write(outputs, rows, start, sink)?;
         }
         return Ok(());
     }
-    let memo = state.memo.clone();
-    let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(outputs) = memo.recall(&state.packer.tensors, count) {
+    let cache = state.cache.clone();
+    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(outputs) = cache.recall(&state.packer.tensors, count) {
         return state.write(outputs, rows, 0, sink);
     }
     let hashed = nanos.is_some_and(|nanos| nanos > HASH_NANOS);
-    if let Some(places) = memo.lookup(&state.packer.tensors, count) {
-        return score_rest(state, &memo, &places, rows, sink);
+    if let Some(places) = cache.lookup(&state.packer.tensors, count) {
+        return score_rest(state, &cache, &places, rows, sink);
     }
     let parts = state.run(&state.packer.tensors, count)?;
     if let Some(outputs) = joined(&parts) {
         let fresh = state.packer.tensors.iter().map(Packed::like).collect();
         let tensors = std::mem::replace(&mut state.packer.tensors, fresh);
-        if let Some(freed) = memo.remember(tensors, outputs, count, hashed) {
+        if let Some(freed) = cache.remember(tensors, outputs, count, hashed) {
             for (mine, freed) in state.packer.tensors.iter_mut().zip(freed) {
                 mine.buffer = freed.buffer;
             }
@@ -94,7 +94,7 @@ fn score_together(state: &mut State, rows: Rows, sink: &mut dyn Sink) -> Result<
 /// Some answers are at hand; score the other rows.
 fn score_rest(
     state: &State,
-    memo: &Memo,
+    cache: &BatchCache,
     places: &[Option<(usize, u32)>],
     rows: Rows,
     sink: &mut dyn Sink,
@@ -116,7 +116,7 @@ fn score_rest(
         }
     }
     for (batch, (from, to)) in by_batch {
-        let outputs = memo.outputs(batch).iter().map(|output| output.pick(&from)).collect();
+        let outputs = cache.outputs(batch).iter().map(|output| output.pick(&from)).collect();
         state.write(outputs, Rows::Picked(&to), 0, sink)?;
     }
     if rest.is_empty() {

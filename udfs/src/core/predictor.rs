@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::answers::{Answers, Decoder};
+use super::batch_cache::BatchCache;
 use super::calls::Call;
 use super::column::Rows;
 use super::error::{Error, Result};
 use super::formula::Formula;
 use super::manifest::preprocess::Prepare;
-use super::memo::Memo;
+use super::outputs::{Answers, Decoder};
 use super::pack::Packer;
 use super::packed::Packed;
 use super::plan::Plan;
@@ -70,7 +70,7 @@ pub struct State {
     pub(super) predictor: Arc<Predictor>,
     pub(super) session: Arc<Session>,
     pub(super) packer: Packer,
-    pub(super) memo: Arc<Mutex<Memo>>,
+    pub(super) cache: Arc<Mutex<BatchCache>>,
     pub(super) runs: Runs,
 }
 
@@ -79,12 +79,12 @@ impl State {
     pub fn new(predictor: Arc<Predictor>, runner: &Runner, interrupt: Interrupt) -> Result<State> {
         let manifest = &predictor.plan.manifest;
         let session = session(runner, &predictor.plan.model, manifest)?;
-        let memo = shared_memo(&session, &predictor.outputs);
+        let cache = shared_cache(&session, &predictor.outputs);
         let mut packer = Packer::new(&predictor.plan);
         if manifest.features.iter().any(|feature| feature.prepare.is_some()) {
             packer.preparers = session.preparers()?;
         }
-        Ok(State { packer, session, memo, predictor, runs: Runs::new(runner, interrupt)? })
+        Ok(State { packer, session, cache, predictor, runs: Runs::new(runner, interrupt)? })
     }
 
     /// Run the rows in slices that the model takes; each with its first row.
@@ -177,23 +177,23 @@ pub(super) fn joined(parts: &[(usize, Vec<Tensor>)]) -> Option<Vec<Tensor>> {
     Some(all)
 }
 
-type MemoKey = (usize, Vec<CString>);
+type CacheKey = (usize, Vec<CString>);
 
 thread_local! {
-    static MEMOS: RefCell<HashMap<MemoKey, Weak<Mutex<Memo>>>> = RefCell::default();
+    static CACHES: RefCell<HashMap<CacheKey, Weak<Mutex<BatchCache>>>> = RefCell::default();
 }
 
 /// The expressions of a pipeline are prepared on one thread, one after the other, and run there together: those that
-/// ask the same of the same model share a memo. An expression that is alone has one without a second owner.
-fn shared_memo(session: &Arc<Session>, outputs: &[CString]) -> Arc<Mutex<Memo>> {
-    MEMOS.with_borrow_mut(|memos| {
-        memos.retain(|_, memo| memo.strong_count() > 0);
+/// ask the same of the same model share a cache. An expression that is alone has one without a second owner.
+fn shared_cache(session: &Arc<Session>, outputs: &[CString]) -> Arc<Mutex<BatchCache>> {
+    CACHES.with_borrow_mut(|caches| {
+        caches.retain(|_, cache| cache.strong_count() > 0);
         let key = (Arc::as_ptr(session) as usize, outputs.to_vec());
-        if let Some(memo) = memos.get(&key).and_then(Weak::upgrade) {
-            return memo;
+        if let Some(cache) = caches.get(&key).and_then(Weak::upgrade) {
+            return cache;
         }
-        let memo = Arc::new(Mutex::new(Memo::default()));
-        memos.insert(key, Arc::downgrade(&memo));
-        memo
+        let cache = Arc::new(Mutex::new(BatchCache::default()));
+        caches.insert(key, Arc::downgrade(&cache));
+        cache
     })
 }

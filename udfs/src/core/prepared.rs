@@ -32,16 +32,16 @@ pub fn score_prepared(state: &mut State, arguments: &[Column], rows: usize, sink
         sink.nulls_but(keep, rows);
     }
     let rows: Vec<u32> = keep.unwrap_or_else(|| (0..rows as u32).collect());
-    let memo = state.memo.clone();
-    let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
-    let recent = &mut memo.recent;
+    let cache = state.cache.clone();
+    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    let contents = &mut cache.contents;
     // where the answers of known rows are, and the rows that ask for the same unknown one
     let mut known: HashMap<u64, (Vec<u32>, Vec<u32>)> = HashMap::new();
     let mut fresh: HashMap<u128, usize> = HashMap::new();
     let mut asking: Vec<Vec<u32>> = Vec::new();
     for row in rows {
         let key = key(&columns, &plan.readers, row as usize);
-        if let Some((batch, place)) = recent.find(key) {
+        if let Some((batch, place)) = contents.find(key) {
             let (from, to) = known.entry(batch).or_default();
             from.push(place);
             to.push(row);
@@ -54,7 +54,7 @@ pub fn score_prepared(state: &mut State, arguments: &[Column], rows: usize, sink
         }
     }
     for (batch, (from, to)) in known {
-        let outputs = recent.outputs(batch).iter().map(|output| output.pick(&from)).collect();
+        let outputs = contents.outputs(batch).iter().map(|output| output.pick(&from)).collect();
         state.write(outputs, Rows::Picked(&to), 0, sink)?;
     }
     if asking.is_empty() {
@@ -73,7 +73,7 @@ pub fn score_prepared(state: &mut State, arguments: &[Column], rows: usize, sink
         parts.iter().flat_map(|(numbers, _)| numbers.iter().map(|number| keys[*number as usize])).collect();
     let parts: Vec<(usize, Vec<Tensor>)> = parts.into_iter().map(|(_, outputs)| (0, outputs)).collect();
     if let Some(outputs) = joined(&parts) {
-        recent.remember(order, outputs);
+        contents.remember(order, outputs);
     }
     Ok(())
 }

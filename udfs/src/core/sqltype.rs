@@ -314,7 +314,7 @@ impl fmt::Debug for Words {
 
 /// The type of an argument.
 #[derive(Debug, Clone)]
-pub enum Given {
+pub enum ArgType {
     /// Not known yet: a macro is being defined, or a statement prepared.
     Unknown,
     Null,
@@ -322,52 +322,52 @@ pub enum Given {
     Text,
     Enum(Words),
     Blob,
-    List(Box<Given>),
-    Array(Box<Given>, usize),
-    Struct(Vec<(String, Given)>),
+    List(Box<ArgType>),
+    Array(Box<ArgType>, usize),
+    Struct(Vec<(String, ArgType)>),
     Temporal(&'static str),
     Other(&'static str),
 }
 
-impl Given {
+impl ArgType {
     pub fn is_list(&self) -> bool {
-        matches!(self, Given::List(_) | Given::Array(..))
+        matches!(self, ArgType::List(_) | ArgType::Array(..))
     }
 
     pub fn is_known(&self) -> bool {
         match self {
-            Given::Unknown => false,
-            Given::List(child) | Given::Array(child, _) => child.is_known(),
-            Given::Struct(fields) => fields.iter().all(|(_, field)| field.is_known()),
+            ArgType::Unknown => false,
+            ArgType::List(child) | ArgType::Array(child, _) => child.is_known(),
+            ArgType::Struct(fields) => fields.iter().all(|(_, field)| field.is_known()),
             _ => true,
         }
     }
 
-    pub fn leaf(&self) -> &Given {
+    pub fn leaf(&self) -> &ArgType {
         match self {
-            Given::List(child) | Given::Array(child, _) => child.leaf(),
+            ArgType::List(child) | ArgType::Array(child, _) => child.leaf(),
             _ => self,
         }
     }
 }
 
-impl fmt::Display for Given {
+impl fmt::Display for ArgType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Given::Unknown => f.write_str("not known"),
-            Given::Null => f.write_str("NULL"),
-            Given::Number(Number::Boolean) => f.write_str("BOOLEAN"),
-            Given::Number(Number::Integer(name)) => f.write_str(name),
-            Given::Number(Number::Float) => f.write_str("FLOAT"),
-            Given::Number(Number::Double) => f.write_str("DOUBLE"),
-            Given::Number(Number::Decimal { width, scale }) => write!(f, "DECIMAL({width},{scale})"),
-            Given::Text => f.write_str("VARCHAR"),
-            Given::Enum(_) => f.write_str("ENUM"),
-            Given::Blob => f.write_str("BLOB"),
-            Given::List(child) => write!(f, "{child}[]"),
-            Given::Array(child, size) => write!(f, "{child}[{size}]"),
-            Given::Struct(_) => f.write_str("STRUCT"),
-            Given::Temporal(name) | Given::Other(name) => f.write_str(name),
+            ArgType::Unknown => f.write_str("not known"),
+            ArgType::Null => f.write_str("NULL"),
+            ArgType::Number(Number::Boolean) => f.write_str("BOOLEAN"),
+            ArgType::Number(Number::Integer(name)) => f.write_str(name),
+            ArgType::Number(Number::Float) => f.write_str("FLOAT"),
+            ArgType::Number(Number::Double) => f.write_str("DOUBLE"),
+            ArgType::Number(Number::Decimal { width, scale }) => write!(f, "DECIMAL({width},{scale})"),
+            ArgType::Text => f.write_str("VARCHAR"),
+            ArgType::Enum(_) => f.write_str("ENUM"),
+            ArgType::Blob => f.write_str("BLOB"),
+            ArgType::List(child) => write!(f, "{child}[]"),
+            ArgType::Array(child, size) => write!(f, "{child}[{size}]"),
+            ArgType::Struct(_) => f.write_str("STRUCT"),
+            ArgType::Temporal(name) | ArgType::Other(name) => f.write_str(name),
         }
     }
 }

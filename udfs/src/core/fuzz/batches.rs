@@ -6,7 +6,7 @@ use super::Dice;
 use crate::core::column::{Column, Data, Entry, Wide};
 use crate::core::manifest::preprocess::Prepare;
 use crate::core::manifest::{Feature, Manifest};
-use crate::core::sqltype::{Given, Number, Words};
+use crate::core::sqltype::{ArgType, Number, Words};
 use crate::sys::tensor::Dtype;
 
 /// In all lists of a column: each level of them has many times as many.
@@ -72,17 +72,17 @@ impl Held {
 }
 
 /// `rows` values of the type; `length` is that of most lists, `texts` what most texts are.
-pub fn held(given: &Given, rows: usize, length: usize, texts: &[Vec<u8>], dice: &mut Dice) -> Held {
+pub fn held(given: &ArgType, rows: usize, length: usize, texts: &[Vec<u8>], dice: &mut Dice) -> Held {
     let valid = dice.one_in(2).then(|| mask(rows, dice));
     let mut held = Held { valid, values: Values::Unread };
     held.values = match given {
-        Given::Null | Given::Unknown => Values::Null,
-        Given::Number(number) => numbers(*number, rows, dice),
-        Given::Text | Given::Blob => {
+        ArgType::Null | ArgType::Unknown => Values::Null,
+        ArgType::Number(number) => numbers(*number, rows, dice),
+        ArgType::Text | ArgType::Blob => {
             Values::Text((0..rows).map(|row| if held.is_valid(row) { text(texts, dice) } else { Vec::new() }).collect())
         }
         // what a host keeps where a row is NULL may be no code at all
-        Given::Enum(words) => {
+        ArgType::Enum(words) => {
             let code = |row: usize, dice: &mut Dice| {
                 if held.is_valid(row) { dice.below(words.count) as u32 } else { dice.bits() as u32 }
             };
@@ -93,11 +93,11 @@ pub fn held(given: &Given, rows: usize, length: usize, texts: &[Vec<u8>], dice: 
                 _ => Values::U32(codes),
             }
         }
-        Given::List(child) => list(&held, child, rows, length, texts, dice),
-        Given::Array(child, size) => {
+        ArgType::List(child) => list(&held, child, rows, length, texts, dice),
+        ArgType::Array(child, size) => {
             Values::Array(*size, Box::new(self::held(child, rows * size, length, texts, dice)))
         }
-        Given::Struct(fields) => {
+        ArgType::Struct(fields) => {
             let mut columns: Vec<Held> =
                 fields.iter().map(|(_, field)| self::held(field, rows, length, texts, dice)).collect();
             if let Some(outer) = &held.valid {
@@ -109,12 +109,12 @@ pub fn held(given: &Given, rows: usize, length: usize, texts: &[Vec<u8>], dice: 
             }
             Values::Struct(columns)
         }
-        Given::Temporal(_) | Given::Other(_) => Values::Unread,
+        ArgType::Temporal(_) | ArgType::Other(_) => Values::Unread,
     };
     held
 }
 
-fn list(held: &Held, child: &Given, rows: usize, length: usize, texts: &[Vec<u8>], dice: &mut Dice) -> Values {
+fn list(held: &Held, child: &ArgType, rows: usize, length: usize, texts: &[Vec<u8>], dice: &mut Dice) -> Values {
     let (mut entries, mut total) = (Vec::with_capacity(rows), 0);
     let ragged = dice.one_in(3);
     for row in 0..rows {
@@ -180,53 +180,53 @@ fn text(texts: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
 }
 
 /// Arguments for a model: mostly such as it takes.
-pub fn arguments(manifest: &Manifest, dice: &mut Dice) -> Vec<Given> {
+pub fn arguments(manifest: &Manifest, dice: &mut Dice) -> Vec<ArgType> {
     let fits = !dice.one_in(4);
     let one = |feature: &Feature, dice: &mut Dice| if fits { fitting(manifest, feature, dice) } else { any(2, dice) };
     match dice.below(4) {
         0 => {
-            let mut fields: Vec<(String, Given)> =
+            let mut fields: Vec<(String, ArgType)> =
                 manifest.features.iter().map(|feature| (feature.name.to_uppercase(), one(feature, dice))).collect();
             fields.insert(dice.below(fields.len() + 1), ("unused".to_string(), any(1, dice)));
-            vec![Given::Struct(fields)]
+            vec![ArgType::Struct(fields)]
         }
         1 if manifest.takes_list() => {
             let child = Box::new(number(dice));
-            vec![if dice.one_in(2) { Given::List(child) } else { Given::Array(child, manifest.features.len()) }]
+            vec![if dice.one_in(2) { ArgType::List(child) } else { ArgType::Array(child, manifest.features.len()) }]
         }
         2 if dice.one_in(8) => (0..dice.below(4)).map(|_| any(2, dice)).collect(),
         _ => manifest.features.iter().map(|feature| one(feature, dice)).collect(),
     }
 }
 
-fn fitting(manifest: &Manifest, feature: &Feature, dice: &mut Dice) -> Given {
+fn fitting(manifest: &Manifest, feature: &Feature, dice: &mut Dice) -> ArgType {
     let input = &manifest.inputs[feature.input];
     let leaf = |dice: &mut Dice| match (input.dtype, dice.below(4)) {
-        (_, 0) if dice.one_in(4) => Given::Null,
+        (_, 0) if dice.one_in(4) => ArgType::Null,
         (Dtype::Text, 0) => words(dice),
-        (Dtype::Text, _) => Given::Text,
+        (Dtype::Text, _) => ArgType::Text,
         _ => number(dice),
     };
     match &feature.prepare {
-        Some(Prepare::Image(_)) => Given::Blob,
+        Some(Prepare::Image(_)) => ArgType::Blob,
         Some(_) => {
             if dice.one_in(3) {
                 words(dice)
             } else {
-                Given::Text
+                ArgType::Text
             }
         }
         None if feature.column.is_some() || input.axes.is_empty() => leaf(dice),
-        None if input.dtype == Dtype::U8 && dice.one_in(3) => Given::Blob,
-        None if dice.one_in(3) => Given::List(Box::new(leaf(dice))),
+        None if input.dtype == Dtype::U8 && dice.one_in(3) => ArgType::Blob,
+        None if dice.one_in(3) => ArgType::List(Box::new(leaf(dice))),
         None => input.axes.iter().rev().fold(leaf(dice), |inner, axis| match axis {
-            Some(size) if *size < 9 && dice.one_in(2) => Given::Array(Box::new(inner), *size),
-            _ => Given::List(Box::new(inner)),
+            Some(size) if *size < 9 && dice.one_in(2) => ArgType::Array(Box::new(inner), *size),
+            _ => ArgType::List(Box::new(inner)),
         }),
     }
 }
 
-fn number(dice: &mut Dice) -> Given {
+fn number(dice: &mut Dice) -> ArgType {
     const INTEGERS: [&str; 10] = [
         "TINYINT",
         "SMALLINT",
@@ -239,7 +239,7 @@ fn number(dice: &mut Dice) -> Given {
         "UBIGINT",
         "UHUGEINT",
     ];
-    Given::Number(match dice.below(5) {
+    ArgType::Number(match dice.below(5) {
         0 => Number::Boolean,
         1 => Number::Float,
         2 => Number::Double,
@@ -251,23 +251,23 @@ fn number(dice: &mut Dice) -> Given {
     })
 }
 
-fn words(dice: &mut Dice) -> Given {
+fn words(dice: &mut Dice) -> ArgType {
     let count = *dice.of(&[1, 3, 255, 256, 70_000]);
-    Given::Enum(Words::new(count, move || (0..count).map(|i| format!("word {i}")).collect()))
+    ArgType::Enum(Words::new(count, move || (0..count).map(|i| format!("word {i}")).collect()))
 }
 
 /// Of so many levels at most.
-fn any(levels: usize, dice: &mut Dice) -> Given {
+fn any(levels: usize, dice: &mut Dice) -> ArgType {
     match dice.below(if levels > 0 { 12 } else { 7 }) {
-        0 => Given::Text,
-        1 => Given::Blob,
+        0 => ArgType::Text,
+        1 => ArgType::Blob,
         2 => words(dice),
-        3 => Given::Null,
-        4 => Given::Temporal("DATE"),
-        5 => Given::Other("MAP"),
+        3 => ArgType::Null,
+        4 => ArgType::Temporal("DATE"),
+        5 => ArgType::Other("MAP"),
         6 | 7 => number(dice),
-        8 | 9 => Given::List(Box::new(any(levels - 1, dice))),
-        10 => Given::Array(Box::new(any(levels - 1, dice)), 1 + dice.below(4)),
-        _ => Given::Struct(vec![("a".to_string(), any(levels - 1, dice)), ("B".to_string(), any(levels - 1, dice))]),
+        8 | 9 => ArgType::List(Box::new(any(levels - 1, dice))),
+        10 => ArgType::Array(Box::new(any(levels - 1, dice)), 1 + dice.below(4)),
+        _ => ArgType::Struct(vec![("a".to_string(), any(levels - 1, dice)), ("B".to_string(), any(levels - 1, dice))]),
     }
 }

@@ -2,10 +2,10 @@
 
 use super::readers::{DTYPES, buffer};
 use super::{Dice, Ended, fuzz};
+use crate::core::batch_cache::BatchCache;
 use crate::core::decimal::Rounding;
 use crate::core::half::{f16_from_f32, f16_from_f64, f32_from_f16};
 use crate::core::linear::Linear;
-use crate::core::memo::Memo;
 use crate::core::packed::Packed;
 use crate::core::trees::random::{Draw, add_tree};
 use crate::core::trees::{Answer, Ensemble, Flat, Kernel, Named, Next, Number, Test};
@@ -265,7 +265,7 @@ fn asked(numbers: &[i64]) -> (Vec<Packed>, Vec<Tensor>) {
 #[test]
 fn memos() {
     fuzz("memos", |dice| {
-        let (mut memo, mut recalled) = (Memo::default(), false);
+        let (mut memo, mut recalled) = (BatchCache::default(), false);
         let hashed = dice.one_in(2);
         for _ in 0..dice.below(12) {
             let numbers: Vec<i64> = (0..1 + dice.below(30)).map(|_| dice.below(40) as i64).collect();

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::batches::{Held, arguments, held};
 use super::{Dice, Folder, damage, fuzz};
-use crate::core::answers::{Answers, Decoder};
 use crate::core::column::{Column, Rows};
 use crate::core::error::{Error, Result, brief, no_model};
 use crate::core::formula::Formula;
 use crate::core::manifest::tests::sample;
 use crate::core::manifest::{CallSpec, Manifest, validate};
+use crate::core::outputs::{Answers, Decoder};
 use crate::core::pack::{Packer, kept};
 use crate::core::packed::Packed;
 use crate::core::plan::Plan;

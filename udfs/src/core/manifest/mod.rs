@@ -15,7 +15,7 @@ use self::guards::{GuardFields, Guards, Takes};
 use self::preprocess::Prepare;
 use crate::core::error::{Code, Error, Result, brief, class_not_constant, unknown_class};
 use crate::core::files::{digest, unreadable};
-use crate::core::sqltype::{Given, SqlType};
+use crate::core::sqltype::{ArgType, SqlType};
 use crate::sys::tensor::Dtype;
 
 const FORMAT: u64 = 1;
@@ -351,10 +351,10 @@ impl Manifest {
     }
 
     /// Whether there is one argument more than the features are, which then is a class: `predict_proba('m', …, 'yes')`.
-    pub fn class_follows(&self, given: &[Given]) -> bool {
+    pub fn class_follows(&self, given: &[ArgType]) -> bool {
         let features = self.features.len();
         match given {
-            [Given::Struct(_), _] => true,
+            [ArgType::Struct(_), _] => true,
             [list, _] if list.is_list() && self.takes_list() => true,
             _ => given.len() == features + 1,
         }

@@ -12,7 +12,7 @@ use crate::core::files::{read_intact, unreadable};
 use crate::core::manifest::preprocess::TextFields;
 use crate::core::manifest::{Feature, Manifest, NullPolicy, StandIn};
 use crate::core::packed::{Group, Packed};
-use crate::core::plan::{Kind, Reader};
+use crate::core::plan::{Reader, ReaderKind};
 use crate::sys::caught::caught;
 use crate::sys::room;
 use crate::sys::tensor::Buffer;
@@ -159,7 +159,7 @@ impl Texts {
 /// The words of an enumeration.
 pub(super) fn words(reader: &Reader) -> Option<&[String]> {
     match &reader.kind {
-        Kind::Text(Some(words)) => Some(words.as_slice()),
+        ReaderKind::Text(Some(words)) => Some(words.as_slice()),
         _ => None,
     }
 }

@@ -4,8 +4,8 @@ use std::hint::select_unpredictable;
 
 use super::ensemble::Ensemble;
 use super::layout::{Layout, Reading};
+use super::leafset::{ROWS, Word};
 use super::number::{Answer, Number};
-use super::word::{ROWS, Word};
 
 /// Values that are searched at once.
 const TOGETHER: usize = 8;
@@ -142,8 +142,8 @@ fn add_trees<T: Number, W: Word>(layout: &Layout<T, W>, ranks: &[[W::Rank; ROWS]
         let mut number = [W::default(); ROWS];
         for (place, word) in layout.words[tree.words.clone()].iter().enumerate().rev() {
             let mut alive = [word.start; ROWS];
-            for strike in &layout.strikes[word.strikes.clone()] {
-                W::strike(&mut alive, &ranks[strike.column as usize], strike.split, strike.gone);
+            for mask in &layout.masks[word.masks.clone()] {
+                W::mask(&mut alive, &ranks[mask.column as usize], mask.split, mask.cleared);
             }
             W::overwrite(&mut first, &mut number, &alive, place);
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::ensemble::{Ensemble, Next, Node, Test};
+use super::leafset::Word;
 use super::number::Number;
-use super::word::Word;
 
 /// Beyond this, walking a tree costs less than testing all of its nodes.
 const MOST_LEAVES: usize = 2048;
@@ -27,19 +27,19 @@ pub struct Reading<T> {
     pub missing_yes: Option<usize>,
 }
 
-/// Rows whose rank in `column` is above `split` lose the leaves `gone`.
+/// Rows whose rank in `column` is above `split` lose the leaves `cleared`.
 #[derive(Clone, Copy)]
-pub struct Strike<W: Word> {
+pub struct Mask<W: Word> {
     pub column: u32,
     pub split: W::Rank,
-    pub gone: W,
+    pub cleared: W,
 }
 
 /// Some leaves of a tree, and the tests that concern them.
 #[derive(Debug)]
 pub struct Leaves<W> {
     pub start: W,
-    pub strikes: Range<usize>,
+    pub masks: Range<usize>,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub struct Layout<T, W: Word> {
     pub columns: usize,
     pub trees: Vec<Tree>,
     pub words: Vec<Leaves<W>>,
-    pub strikes: Vec<Strike<W>>,
+    pub masks: Vec<Mask<W>>,
     pub weights: Vec<T>,
 }
 
@@ -73,7 +73,7 @@ impl<T: Number, W: Word> Layout<T, W> {
             columns: 0,
             trees: Vec::new(),
             words: Vec::new(),
-            strikes: Vec::new(),
+            masks: Vec::new(),
             weights: Vec::new(),
         };
         let mut before: Option<Shape> = None;
@@ -91,7 +91,7 @@ impl<T: Number, W: Word> Layout<T, W> {
                 layout.plant(ensemble, &shape, &mut columns);
             }
             layout.weigh(weights);
-            if layout.weights.len() > MOST_WEIGHTS || layout.strikes.len() > MOST_STRIKES {
+            if layout.weights.len() > MOST_WEIGHTS || layout.masks.len() > MOST_STRIKES {
                 return None;
             }
             before = Some(shape);
@@ -105,26 +105,26 @@ impl<T: Number, W: Word> Layout<T, W> {
     fn plant(&mut self, ensemble: &Ensemble<T>, shape: &Shape, columns: &mut Columns<T>) {
         let words = shape.leaves.len().div_ceil(W::LEAVES);
         let mut starts = vec![W::ALL; words];
-        let mut strikes: Vec<Vec<Strike<W>>> = vec![Vec::new(); words];
+        let mut masks: Vec<Vec<Mask<W>>> = vec![Vec::new(); words];
         for Inner { node, yes } in &shape.inner {
             let test = columns.test(&ensemble.nodes[*node]);
             for word in yes.start / W::LEAVES..yes.end.div_ceil(W::LEAVES) {
                 let first = word * W::LEAVES;
-                let gone = W::leaves(yes.start.max(first) - first, yes.end.min(first + W::LEAVES) - first);
+                let cleared = W::leaves(yes.start.max(first) - first, yes.end.min(first + W::LEAVES) - first);
                 match test {
                     Some((column, rank)) => {
-                        strikes[word].push(Strike { column: column as u32, split: W::rank(rank), gone });
+                        masks[word].push(Mask { column: column as u32, split: W::rank(rank), cleared });
                     }
-                    None => starts[word] = starts[word].without(gone),
+                    None => starts[word] = starts[word].without(cleared),
                 }
             }
         }
         let first = self.words.len();
-        for (start, mut strikes) in starts.into_iter().zip(strikes) {
-            strikes.sort_by_key(|strike| strike.column);
-            let begin = self.strikes.len();
-            self.strikes.extend(strikes);
-            self.words.push(Leaves { start, strikes: begin..self.strikes.len() });
+        for (start, mut masks) in starts.into_iter().zip(masks) {
+            masks.sort_by_key(|mask| mask.column);
+            let begin = self.masks.len();
+            self.masks.extend(masks);
+            self.words.push(Leaves { start, masks: begin..self.masks.len() });
         }
         self.trees.push(Tree { words: first..self.words.len(), weights: Vec::new(), width: words * W::LEAVES });
     }

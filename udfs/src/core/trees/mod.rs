@@ -12,10 +12,10 @@
 mod ensemble;
 mod kernel;
 mod layout;
+mod leafset;
 mod number;
 #[cfg(test)]
 pub mod random;
-mod word;
 
 pub use ensemble::{Ensemble, Flat, Named};
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::abi::{ArrowArray, ArrowSchema};
 use crate::core::column::{Column, Data, Entry, Valid, Wide};
 use crate::core::error::{Error, Result};
 use crate::core::half::f32_from_f16;
-use crate::core::sqltype::{Given, Number};
+use crate::core::sqltype::{ArgType, Number};
 
 /// A column and what was copied for it; `column` borrows from it.
 pub struct Held<'a> {
@@ -77,7 +77,7 @@ impl Held<'_> {
 pub unsafe fn held<'a>(
     array: &'a ArrowArray,
     schema: &ArrowSchema,
-    given: &Given,
+    given: &ArgType,
     start: usize,
     rows: usize,
 ) -> Result<Held<'a>> {
@@ -109,7 +109,7 @@ type Read<'a> = (HeldData<'a>, Option<Vec<u64>>);
 unsafe fn data<'a>(
     array: &'a ArrowArray,
     schema: &ArrowSchema,
-    given: &Given,
+    given: &ArgType,
     (first, rows): (usize, usize),
     valid: Option<&[u64]>,
 ) -> Result<Read<'a>> {
@@ -117,10 +117,10 @@ unsafe fn data<'a>(
     let found = unsafe {
         let format = schema.format()?;
         match given {
-            Given::Null => HeldData::Null,
-            Given::Number(number) => numbers(array, format, *number, first, rows)?,
-            Given::Text | Given::Blob => HeldData::Text(texts(array, format, first, rows, valid)?),
-            Given::List(inner) => {
+            ArgType::Null => HeldData::Null,
+            ArgType::Number(number) => numbers(array, format, *number, first, rows)?,
+            ArgType::Text | ArgType::Blob => HeldData::Text(texts(array, format, first, rows, valid)?),
+            ArgType::List(inner) => {
                 let (child, child_schema) = only_child(array, schema)?;
                 let mut entries = match format {
                     "+L" => entries(offsets::<i64>(array, first, rows)?, valid)?,
@@ -133,7 +133,7 @@ unsafe fn data<'a>(
                 let child = held(child, child_schema, inner, begin as usize, (end - begin) as usize)?;
                 HeldData::List(entries, Box::new(child))
             }
-            Given::Array(inner, size) => {
+            ArgType::Array(inner, size) => {
                 let (child, child_schema) = only_child(array, schema)?;
                 let (start, count) = (first.checked_mul(*size), rows.checked_mul(*size));
                 let Some((start, count)) = start.zip(count) else {
@@ -141,18 +141,18 @@ unsafe fn data<'a>(
                 };
                 HeldData::Array(*size, Box::new(held(child, child_schema, inner, start, count)?))
             }
-            Given::Struct(fields) => {
+            ArgType::Struct(fields) => {
                 let (arrays, schemas) = (array.children()?, schema.children()?);
                 if arrays.len() != fields.len() || schemas.len() != fields.len() {
                     return Err(Error::new("a struct of other fields than its schema"));
                 }
-                let field = |((array, schema), (_, given)): ((&&'a ArrowArray, &&ArrowSchema), &(String, Given))| {
+                let field = |((array, schema), (_, given)): ((&&'a ArrowArray, &&ArrowSchema), &(String, ArgType))| {
                     held(array, schema, given, first, rows)
                 };
                 let all = arrays.iter().zip(&schemas).zip(fields);
                 HeldData::Struct(all.map(field).collect::<Result<_>>()?, rows)
             }
-            Given::Unknown | Given::Enum(_) | Given::Temporal(_) | Given::Other(_) => HeldData::Unread,
+            ArgType::Unknown | ArgType::Enum(_) | ArgType::Temporal(_) | ArgType::Other(_) => HeldData::Unread,
         }
     };
     Ok((found, None))
@@ -235,7 +235,7 @@ unsafe fn dictionary<'a>(
             "u" | "U" | "vu" => {}
             _ => return Ok((HeldData::Unread, None)), // binding has refused it
         }
-        (codes, held(words, words_schema, &Given::Text, 0, count)?)
+        (codes, held(words, words_schema, &ArgType::Text, 0, count)?)
     };
     let HeldData::Text(texts) = &words.data else { return Ok((HeldData::Unread, None)) };
     let known = words.column();
@@ -359,8 +359,8 @@ fn entries<T: Copy + Into<i64>>(offsets: Cow<'_, [T]>, valid: Option<&[u64]>) ->
 
 /// # Safety
 /// As for `held`.
-unsafe fn validity(array: &ArrowArray, given: &Given, first: usize, rows: usize) -> Result<Option<Vec<u64>>> {
-    if array.null_count == 0 || matches!(given, Given::Null) || array.n_buffers == 0 {
+unsafe fn validity(array: &ArrowArray, given: &ArgType, first: usize, rows: usize) -> Result<Option<Vec<u64>>> {
+    if array.null_count == 0 || matches!(given, ArgType::Null) || array.n_buffers == 0 {
         return Ok(None);
     }
     // SAFETY: promised by the caller.

@@ -17,7 +17,7 @@ use crate::core::predict::score;
 use crate::core::predictor::{Predictor, State};
 use crate::core::reference::Reference;
 use crate::core::registry::Registry;
-use crate::core::sqltype::{Given, SqlType};
+use crate::core::sqltype::{ArgType, SqlType};
 use crate::sys::caught::guard;
 use crate::sys::interrupt::Interrupt;
 use crate::sys::library::Libraries;
@@ -40,7 +40,7 @@ pub struct Model {
 /// A call whose arguments have these types.
 pub struct Bound {
     predictor: Arc<Predictor>,
-    given: Given,
+    given: ArgType,
     /// The only field is a list of all features.
     is_list: bool,
     pub sql_type: SqlType,
@@ -101,7 +101,7 @@ impl Model {
     pub unsafe fn bind(&self, asked: &Asked, schema: &ArrowSchema) -> Result<Arc<Bound>> {
         // SAFETY: promised by the caller.
         let given = unsafe { given(schema) }?;
-        let Given::Struct(fields) = &given else {
+        let ArgType::Struct(fields) = &given else {
             return Err(Error::of(Code::Call, format!("rows are given as a struct of features, not as {given}")));
         };
         let list = match fields.as_slice() {

@@ -5,9 +5,9 @@ use std::ptr;
 
 use super::abi::{ArrowArray, ArrowSchema, NULLABLE};
 use super::types::format_of;
-use crate::core::answers::Answers;
 use crate::core::column::Rows;
 use crate::core::error::{Code, Error, Result};
+use crate::core::outputs::Answers;
 use crate::core::predictor::Sink;
 use crate::core::sqltype::{Plain, SqlType};
 use crate::on_buffer;

@@ -2,21 +2,21 @@
 
 use super::abi::ArrowSchema;
 use crate::core::error::{Error, Result};
-use crate::core::sqltype::{Given, MOST_LEVELS, Number, Plain, SqlType, Words};
+use crate::core::sqltype::{ArgType, MOST_LEVELS, Number, Plain, SqlType, Words};
 
 /// What the type of a column is as an argument.
 ///
 /// # Safety
 /// The schema must be one that is not released.
-pub unsafe fn given(schema: &ArrowSchema) -> Result<Given> {
+pub unsafe fn given(schema: &ArrowSchema) -> Result<ArgType> {
     // SAFETY: promised by the caller.
     unsafe { given_within(schema, MOST_LEVELS) }
 }
 
 /// # Safety
 /// As for `given`.
-unsafe fn given_within(schema: &ArrowSchema, levels: usize) -> Result<Given> {
-    let Some(levels) = levels.checked_sub(1) else { return Ok(Given::Other("of a type that no model takes")) };
+unsafe fn given_within(schema: &ArrowSchema, levels: usize) -> Result<ArgType> {
+    let Some(levels) = levels.checked_sub(1) else { return Ok(ArgType::Other("of a type that no model takes")) };
     // SAFETY: promised by the caller.
     let (format, children, dictionary) = unsafe { (schema.format()?, schema.children()?, schema.dictionary.as_ref()) };
     // SAFETY: promised by the caller, of what belongs to the schema, too.
@@ -25,38 +25,38 @@ unsafe fn given_within(schema: &ArrowSchema, levels: usize) -> Result<Given> {
     if let Some(dictionary) = dictionary {
         return Ok(match inner(dictionary)? {
             // their texts are read where they lie, and so there are no words to be read
-            Given::Text => Given::Enum(Words::new(0, Vec::new)),
-            _ => Given::Other("of a dictionary, which is to be decoded before"),
+            ArgType::Text => ArgType::Enum(Words::new(0, Vec::new)),
+            _ => ArgType::Other("of a dictionary, which is to be decoded before"),
         });
     }
     Ok(match format {
-        "n" => Given::Null,
-        "b" => Given::Number(Number::Boolean),
-        "c" => Given::Number(Number::Integer("TINYINT")),
-        "C" => Given::Number(Number::Integer("UTINYINT")),
-        "s" => Given::Number(Number::Integer("SMALLINT")),
-        "S" => Given::Number(Number::Integer("USMALLINT")),
-        "i" => Given::Number(Number::Integer("INTEGER")),
-        "I" => Given::Number(Number::Integer("UINTEGER")),
-        "l" => Given::Number(Number::Integer("BIGINT")),
-        "L" => Given::Number(Number::Integer("UBIGINT")),
-        "e" | "f" => Given::Number(Number::Float),
-        "g" => Given::Number(Number::Double),
-        "u" | "U" | "vu" => Given::Text,
-        "z" | "Z" | "vz" => Given::Blob,
-        "+l" | "+L" => Given::List(Box::new(inner(only()?)?)),
+        "n" => ArgType::Null,
+        "b" => ArgType::Number(Number::Boolean),
+        "c" => ArgType::Number(Number::Integer("TINYINT")),
+        "C" => ArgType::Number(Number::Integer("UTINYINT")),
+        "s" => ArgType::Number(Number::Integer("SMALLINT")),
+        "S" => ArgType::Number(Number::Integer("USMALLINT")),
+        "i" => ArgType::Number(Number::Integer("INTEGER")),
+        "I" => ArgType::Number(Number::Integer("UINTEGER")),
+        "l" => ArgType::Number(Number::Integer("BIGINT")),
+        "L" => ArgType::Number(Number::Integer("UBIGINT")),
+        "e" | "f" => ArgType::Number(Number::Float),
+        "g" => ArgType::Number(Number::Double),
+        "u" | "U" | "vu" => ArgType::Text,
+        "z" | "Z" | "vz" => ArgType::Blob,
+        "+l" | "+L" => ArgType::List(Box::new(inner(only()?)?)),
         // SAFETY: promised by the caller.
-        "+s" => Given::Struct(
+        "+s" => ArgType::Struct(
             children
                 .iter()
                 .map(|child| Ok((unsafe { child.name() }.to_string(), inner(child)?)))
                 .collect::<Result<_>>()?,
         ),
-        "+m" => Given::Other("MAP"),
-        "tdD" | "tdm" => Given::Temporal("DATE"),
-        "tts" | "ttm" | "ttu" => Given::Temporal("TIME"),
-        "ttn" => Given::Temporal("TIME_NS"),
-        "tiM" | "tiD" | "tin" => Given::Temporal("INTERVAL"),
+        "+m" => ArgType::Other("MAP"),
+        "tdD" | "tdm" => ArgType::Temporal("DATE"),
+        "tts" | "ttm" | "ttu" => ArgType::Temporal("TIME"),
+        "ttn" => ArgType::Temporal("TIME_NS"),
+        "tiM" | "tiD" | "tin" => ArgType::Temporal("INTERVAL"),
         _ => parametrised(format, only, inner)?,
     })
 }
@@ -65,26 +65,26 @@ unsafe fn given_within(schema: &ArrowSchema, levels: usize) -> Result<Given> {
 fn parametrised<'a>(
     format: &str,
     only: impl Fn() -> Result<&'a ArrowSchema>,
-    inner: impl Fn(&ArrowSchema) -> Result<Given>,
-) -> Result<Given> {
+    inner: impl Fn(&ArrowSchema) -> Result<ArgType>,
+) -> Result<ArgType> {
     if let Some(size) = format.strip_prefix("+w:") {
         let size = size.parse().map_err(|_| Error::new(format!("a list of {size} values")))?;
-        return Ok(Given::Array(Box::new(inner(only()?)?), size));
+        return Ok(ArgType::Array(Box::new(inner(only()?)?), size));
     }
     if format.starts_with("w:") {
-        return Ok(Given::Blob);
+        return Ok(ArgType::Blob);
     }
     if let Some(digits) = format.strip_prefix("d:") {
         let numbers: Vec<Option<u8>> = digits.split(',').map(|digits| digits.parse().ok()).collect();
         return Ok(match numbers[..] {
             [Some(width), Some(scale)] | [Some(width), Some(scale), Some(128)] if width <= 38 && scale <= width => {
-                Given::Number(Number::Decimal { width, scale })
+                ArgType::Number(Number::Decimal { width, scale })
             }
-            _ => Given::Other("a DECIMAL that DuckDB has not"),
+            _ => ArgType::Other("a DECIMAL that DuckDB has not"),
         });
     }
     if let Some((unit, zone)) = format.strip_prefix("ts").and_then(|rest| rest.split_once(':')) {
-        return Ok(Given::Temporal(match (unit, zone) {
+        return Ok(ArgType::Temporal(match (unit, zone) {
             ("s", "") => "TIMESTAMP_S",
             ("m", "") => "TIMESTAMP_MS",
             ("u", "") => "TIMESTAMP",
@@ -93,10 +93,10 @@ fn parametrised<'a>(
         }));
     }
     Ok(match format.as_bytes() {
-        [b't', b'D', ..] => Given::Temporal("INTERVAL"),
-        [b'+', b'u', ..] => Given::Other("UNION"),
-        [b'+', b'v', ..] => Given::Other("a view of a list, which is to be a list before"),
-        _ => Given::Other("of a type that no model takes"),
+        [b't', b'D', ..] => ArgType::Temporal("INTERVAL"),
+        [b'+', b'u', ..] => ArgType::Other("UNION"),
+        [b'+', b'v', ..] => ArgType::Other("a view of a list, which is to be a list before"),
+        _ => ArgType::Other("of a type that no model takes"),
     })
 }
 

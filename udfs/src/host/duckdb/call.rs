@@ -15,17 +15,17 @@ use crate::core::column::{Column, Data};
 use crate::core::error::{Code, Error, Result, other_order, reference_not_constant, subquery};
 use crate::core::manifest::{CallSpec, Manifest};
 use crate::core::names::{Called, are_named, name_of};
-use crate::core::plan::{Form, Plan};
+use crate::core::plan::{ArgLayout, Plan};
 use crate::core::predict::score;
 use crate::core::predictor::{Predictor, State};
 use crate::core::reference::Reference;
-use crate::core::sqltype::{Given, Plain, SqlType};
+use crate::core::sqltype::{ArgType, Plain, SqlType};
 
 /// The arguments of a call that is bound, as the host shows them.
 pub trait Arguments {
     fn context(&self) -> &Context;
     /// Their types; None when one is not shown.
-    fn given(&self) -> Option<Vec<Given>>;
+    fn given(&self) -> Option<Vec<ArgType>>;
     /// A constant's value as text; None when it is not constant, or NULL.
     fn constant(&self, i: usize) -> Option<String>;
     /// What they are called; nothing where the host does not tell.
@@ -43,7 +43,7 @@ pub struct Asked {
     manifest: Arc<Manifest>,
     class: Option<usize>,
     taken: Arc<Taken>,
-    given: Vec<Given>,
+    given: Vec<ArgType>,
     called: Vec<Called>,
     places: Vec<usize>,
 }
@@ -58,7 +58,7 @@ pub struct Bound {
     /// Where DuckDB has the features.
     pub places: Vec<usize>,
     /// The features' types; fields that are not read have a type that is not read.
-    given: Vec<Given>,
+    given: Vec<ArgType>,
     /// What they are called, where they are given by name, and so are a row.
     names: Option<Vec<String>>,
 }
@@ -83,7 +83,7 @@ pub fn asked(
     versions: Option<Arc<Versions>>,
 ) -> Result<Option<Asked>> {
     let mut given = arguments.given().ok_or_else(|| subquery(&function.name))?;
-    if !given.iter().all(Given::is_known) {
+    if !given.iter().all(ArgType::is_known) {
         return Ok(None);
     }
     let mut called = arguments.called()?;
@@ -128,7 +128,7 @@ impl Asked {
         let mut names = None;
         if are_named(&model, &manifest.feature_names(), &called)? {
             let all = called.iter().map(name_of).collect::<Result<Vec<_>>>()?;
-            given = vec![Given::Struct(all.iter().cloned().zip(given).collect())];
+            given = vec![ArgType::Struct(all.iter().cloned().zip(given).collect())];
             names = Some(all);
         }
         let _order = match &function.instance.typing {
@@ -139,15 +139,15 @@ impl Asked {
         };
         let version = manifest.version;
         let plan = Plan::new(&model, manifest, &given)?;
-        if let (Form::Row(places), [Given::Struct(fields)]) = (&plan.form, given.as_mut_slice()) {
+        if let (ArgLayout::Row(places), [ArgType::Struct(fields)]) = (&plan.form, given.as_mut_slice()) {
             let places: HashSet<usize> = places.iter().copied().collect();
             for (i, (_, field)) in fields.iter_mut().enumerate() {
                 if !places.contains(&i) {
-                    *field = Given::Other("unused");
+                    *field = ArgType::Other("unused");
                 }
             }
         }
-        if let (true, [Given::Struct(fields)]) = (names.is_some(), given.as_mut_slice()) {
+        if let (true, [ArgType::Struct(fields)]) = (names.is_some(), given.as_mut_slice()) {
             given = std::mem::take(fields).into_iter().map(|(_, given)| given).collect();
         }
         let predictor = Arc::new(Predictor::new(plan, function.call, &sql_type, class)?);
@@ -198,7 +198,7 @@ impl Bound {
         output: duckdb_vector,
     ) -> Result<Writes> {
         // SAFETY: promised by the caller.
-        let read = |(vector, given): (&duckdb_vector, &Given)| unsafe { column(*vector, given, rows) };
+        let read = |(vector, given): (&duckdb_vector, &ArgType)| unsafe { column(*vector, given, rows) };
         let columns: Vec<Column> = features.iter().zip(&self.given).map(read).collect();
         let row = |fields| vec![Column { valid: None, data: Data::Struct(fields) }];
         let columns = if self.names.is_some() { row(columns) } else { columns };

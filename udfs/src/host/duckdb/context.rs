@@ -7,7 +7,7 @@ use libduckdb_sys::*;
 use super::access::held;
 use super::types::{LogicalType, c_text, owned_text};
 use crate::core::literals::text_literal;
-use crate::core::sqltype::Given;
+use crate::core::sqltype::ArgType;
 use crate::sys::interrupt::Interrupt;
 
 pub const HOME: &str = "sqlinfer_home";
@@ -161,7 +161,7 @@ impl Binding {
     }
 
     /// The types of the arguments; None when one is a subquery, which DuckDB does not show.
-    pub fn given(&self) -> Option<Vec<Given>> {
+    pub fn given(&self) -> Option<Vec<ArgType>> {
         (0..self.count()).map(|i| self.argument(i).given()).collect()
     }
 
@@ -192,7 +192,7 @@ impl Drop for Expression {
 }
 
 impl Expression {
-    fn given(&self) -> Option<Given> {
+    fn given(&self) -> Option<ArgType> {
         // SAFETY: the expression is valid or null; the type is ours.
         let logical = unsafe { duckdb_expression_return_type(self.0) };
         (!logical.is_null()).then(|| LogicalType(logical).given())

@@ -6,38 +6,38 @@ use std::slice::from_raw_parts;
 use libduckdb_sys::*;
 
 use crate::core::column::{Column, Data, Valid};
-use crate::core::sqltype::{Given, Number};
+use crate::core::sqltype::{ArgType, Number};
 
 /// A flat vector as a column. Columns of a struct know the rows that the struct itself does not have.
 ///
 /// # Safety
 /// `vector` must be a flat vector of the type `given` with at least `rows` rows, and must outlive the column.
-pub unsafe fn column<'a>(vector: duckdb_vector, given: &Given, rows: usize) -> Column<'a> {
+pub unsafe fn column<'a>(vector: duckdb_vector, given: &ArgType, rows: usize) -> Column<'a> {
     // SAFETY: promised by the caller, here and for all the slices below: DuckDB stores `rows` values of the physical
     // type that belongs to the logical type.
     unsafe {
         let valid = validity(vector, rows);
         let data = match given {
-            Given::Null | Given::Unknown => Data::Null,
-            Given::Number(number) => numbers(vector, *number, rows),
-            Given::Text | Given::Blob => Data::Text(texts(vector, &valid, rows)),
-            Given::Enum(words) => match words.count {
+            ArgType::Null | ArgType::Unknown => Data::Null,
+            ArgType::Number(number) => numbers(vector, *number, rows),
+            ArgType::Text | ArgType::Blob => Data::Text(texts(vector, &valid, rows)),
+            ArgType::Enum(words) => match words.count {
                 0..=0xff => Data::U8(values(vector, rows)),
                 0x100..=0xffff => Data::U16(values(vector, rows)),
                 _ => Data::U32(values(vector, rows)),
             },
-            Given::List(child) => {
+            ArgType::List(child) => {
                 let size = duckdb_list_vector_get_size(vector) as usize;
                 let child = column(duckdb_list_vector_get_child(vector), child, size);
                 Data::List(values(vector, rows), Box::new(child))
             }
-            Given::Array(child, size) => {
+            ArgType::Array(child, size) => {
                 let child = column(duckdb_array_vector_get_child(vector), child, rows * size);
                 Data::Array(*size, Box::new(child))
             }
-            Given::Struct(fields) => {
-                let field = |(i, (_, given)): (usize, &(String, Given))| {
-                    if matches!(given, Given::Temporal(_) | Given::Other(_)) {
+            ArgType::Struct(fields) => {
+                let field = |(i, (_, given)): (usize, &(String, ArgType))| {
+                    if matches!(given, ArgType::Temporal(_) | ArgType::Other(_)) {
                         return Column { valid: None, data: Data::Unread };
                     }
                     let mut field = column(duckdb_struct_vector_get_child(vector, i as idx_t), given, rows);
@@ -46,7 +46,7 @@ pub unsafe fn column<'a>(vector: duckdb_vector, given: &Given, rows: usize) -> C
                 };
                 Data::Struct(fields.iter().enumerate().map(field).collect())
             }
-            Given::Temporal(_) | Given::Other(_) => Data::Unread,
+            ArgType::Temporal(_) | ArgType::Other(_) => Data::Unread,
         };
         Column { valid, data }
     }

@@ -3,9 +3,9 @@
 use libduckdb_sys::*;
 
 use super::writing::{Places, Values, Write, Writes, expanded, write_plain};
-use crate::core::answers::Answers;
 use crate::core::column::Rows;
 use crate::core::error::{Error, Result};
+use crate::core::outputs::Answers;
 use crate::core::predictor::Sink;
 use crate::core::sqltype::SqlType;
 use crate::sys::tensor::{Buffer, Texts};

@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString, c_char};
 use libduckdb_sys::*;
 
 use crate::core::error::{Error, Result};
-use crate::core::sqltype::{Given, MOST_LEVELS, Number, Plain, SqlType, Words};
+use crate::core::sqltype::{ArgType, MOST_LEVELS, Number, Plain, SqlType, Words};
 
 /// A logical type that is ours to destroy.
 pub struct LogicalType(pub duckdb_logical_type);
@@ -84,37 +84,37 @@ impl LogicalType {
     }
 
     /// What the type is as an argument.
-    pub fn given(self) -> Given {
+    pub fn given(self) -> ArgType {
         self.given_within(MOST_LEVELS)
     }
 
     /// A type of more levels is one that no model takes.
-    fn given_within(self, levels: usize) -> Given {
+    fn given_within(self, levels: usize) -> ArgType {
         let id = self.type_id();
         let Some(levels) = levels.checked_sub(1) else { return named(id) };
         match id {
-            DUCKDB_TYPE_DUCKDB_TYPE_INVALID | DUCKDB_TYPE_DUCKDB_TYPE_ANY => Given::Unknown,
-            DUCKDB_TYPE_DUCKDB_TYPE_SQLNULL => Given::Null,
-            DUCKDB_TYPE_DUCKDB_TYPE_BOOLEAN => Given::Number(Number::Boolean),
-            DUCKDB_TYPE_DUCKDB_TYPE_FLOAT => Given::Number(Number::Float),
-            DUCKDB_TYPE_DUCKDB_TYPE_DOUBLE => Given::Number(Number::Double),
-            DUCKDB_TYPE_DUCKDB_TYPE_DECIMAL => Given::Number(self.decimal()),
-            DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR => Given::Text,
-            DUCKDB_TYPE_DUCKDB_TYPE_BLOB => Given::Blob,
-            DUCKDB_TYPE_DUCKDB_TYPE_ENUM => Given::Enum(self.words()),
+            DUCKDB_TYPE_DUCKDB_TYPE_INVALID | DUCKDB_TYPE_DUCKDB_TYPE_ANY => ArgType::Unknown,
+            DUCKDB_TYPE_DUCKDB_TYPE_SQLNULL => ArgType::Null,
+            DUCKDB_TYPE_DUCKDB_TYPE_BOOLEAN => ArgType::Number(Number::Boolean),
+            DUCKDB_TYPE_DUCKDB_TYPE_FLOAT => ArgType::Number(Number::Float),
+            DUCKDB_TYPE_DUCKDB_TYPE_DOUBLE => ArgType::Number(Number::Double),
+            DUCKDB_TYPE_DUCKDB_TYPE_DECIMAL => ArgType::Number(self.decimal()),
+            DUCKDB_TYPE_DUCKDB_TYPE_VARCHAR => ArgType::Text,
+            DUCKDB_TYPE_DUCKDB_TYPE_BLOB => ArgType::Blob,
+            DUCKDB_TYPE_DUCKDB_TYPE_ENUM => ArgType::Enum(self.words()),
             DUCKDB_TYPE_DUCKDB_TYPE_LIST => {
                 // SAFETY: the type is a list; the child is ours.
                 let child = LogicalType(unsafe { duckdb_list_type_child_type(self.0) });
-                Given::List(Box::new(child.given_within(levels)))
+                ArgType::List(Box::new(child.given_within(levels)))
             }
             DUCKDB_TYPE_DUCKDB_TYPE_ARRAY => {
                 // SAFETY: the type is an array; the child is ours.
                 let child = LogicalType(unsafe { duckdb_array_type_child_type(self.0) });
                 // SAFETY: the type is an array.
                 let size = unsafe { duckdb_array_type_array_size(self.0) };
-                Given::Array(Box::new(child.given_within(levels)), size as usize)
+                ArgType::Array(Box::new(child.given_within(levels)), size as usize)
             }
-            DUCKDB_TYPE_DUCKDB_TYPE_STRUCT => Given::Struct(self.fields(levels)),
+            DUCKDB_TYPE_DUCKDB_TYPE_STRUCT => ArgType::Struct(self.fields(levels)),
             _ => named(id),
         }
     }
@@ -142,7 +142,7 @@ impl LogicalType {
         self.0
     }
 
-    fn fields(&self, levels: usize) -> Vec<(String, Given)> {
+    fn fields(&self, levels: usize) -> Vec<(String, ArgType)> {
         // SAFETY: the type is a struct; names and types are allocated for us.
         unsafe {
             (0..duckdb_struct_type_child_count(self.0))
@@ -156,36 +156,36 @@ impl LogicalType {
     }
 }
 
-fn named(id: DUCKDB_TYPE) -> Given {
+fn named(id: DUCKDB_TYPE) -> ArgType {
     match id {
-        DUCKDB_TYPE_DUCKDB_TYPE_TINYINT => Given::Number(Number::Integer("TINYINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_SMALLINT => Given::Number(Number::Integer("SMALLINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_INTEGER => Given::Number(Number::Integer("INTEGER")),
-        DUCKDB_TYPE_DUCKDB_TYPE_BIGINT => Given::Number(Number::Integer("BIGINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_HUGEINT => Given::Number(Number::Integer("HUGEINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_UTINYINT => Given::Number(Number::Integer("UTINYINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_USMALLINT => Given::Number(Number::Integer("USMALLINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_UINTEGER => Given::Number(Number::Integer("UINTEGER")),
-        DUCKDB_TYPE_DUCKDB_TYPE_UBIGINT => Given::Number(Number::Integer("UBIGINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_UHUGEINT => Given::Number(Number::Integer("UHUGEINT")),
-        DUCKDB_TYPE_DUCKDB_TYPE_DATE => Given::Temporal("DATE"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIME => Given::Temporal("TIME"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIME_TZ => Given::Temporal("TIME WITH TIME ZONE"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIME_NS => Given::Temporal("TIME_NS"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP => Given::Temporal("TIMESTAMP"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_S => Given::Temporal("TIMESTAMP_S"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_MS => Given::Temporal("TIMESTAMP_MS"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_NS => Given::Temporal("TIMESTAMP_NS"),
-        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_TZ => Given::Temporal("TIMESTAMP WITH TIME ZONE"),
-        DUCKDB_TYPE_DUCKDB_TYPE_INTERVAL => Given::Temporal("INTERVAL"),
-        DUCKDB_TYPE_DUCKDB_TYPE_MAP => Given::Other("MAP"),
-        DUCKDB_TYPE_DUCKDB_TYPE_UNION => Given::Other("UNION"),
-        DUCKDB_TYPE_DUCKDB_TYPE_UUID => Given::Other("UUID"),
-        DUCKDB_TYPE_DUCKDB_TYPE_BIT => Given::Other("BIT"),
-        DUCKDB_TYPE_DUCKDB_TYPE_BIGNUM => Given::Other("BIGNUM"),
-        DUCKDB_TYPE_DUCKDB_TYPE_GEOMETRY => Given::Other("GEOMETRY"),
-        DUCKDB_TYPE_DUCKDB_TYPE_VARIANT => Given::Other("VARIANT"),
-        _ => Given::Other("of a type that no model takes"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TINYINT => ArgType::Number(Number::Integer("TINYINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_SMALLINT => ArgType::Number(Number::Integer("SMALLINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_INTEGER => ArgType::Number(Number::Integer("INTEGER")),
+        DUCKDB_TYPE_DUCKDB_TYPE_BIGINT => ArgType::Number(Number::Integer("BIGINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_HUGEINT => ArgType::Number(Number::Integer("HUGEINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UTINYINT => ArgType::Number(Number::Integer("UTINYINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_USMALLINT => ArgType::Number(Number::Integer("USMALLINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UINTEGER => ArgType::Number(Number::Integer("UINTEGER")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UBIGINT => ArgType::Number(Number::Integer("UBIGINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_UHUGEINT => ArgType::Number(Number::Integer("UHUGEINT")),
+        DUCKDB_TYPE_DUCKDB_TYPE_DATE => ArgType::Temporal("DATE"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIME => ArgType::Temporal("TIME"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIME_TZ => ArgType::Temporal("TIME WITH TIME ZONE"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIME_NS => ArgType::Temporal("TIME_NS"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP => ArgType::Temporal("TIMESTAMP"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_S => ArgType::Temporal("TIMESTAMP_S"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_MS => ArgType::Temporal("TIMESTAMP_MS"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_NS => ArgType::Temporal("TIMESTAMP_NS"),
+        DUCKDB_TYPE_DUCKDB_TYPE_TIMESTAMP_TZ => ArgType::Temporal("TIMESTAMP WITH TIME ZONE"),
+        DUCKDB_TYPE_DUCKDB_TYPE_INTERVAL => ArgType::Temporal("INTERVAL"),
+        DUCKDB_TYPE_DUCKDB_TYPE_MAP => ArgType::Other("MAP"),
+        DUCKDB_TYPE_DUCKDB_TYPE_UNION => ArgType::Other("UNION"),
+        DUCKDB_TYPE_DUCKDB_TYPE_UUID => ArgType::Other("UUID"),
+        DUCKDB_TYPE_DUCKDB_TYPE_BIT => ArgType::Other("BIT"),
+        DUCKDB_TYPE_DUCKDB_TYPE_BIGNUM => ArgType::Other("BIGNUM"),
+        DUCKDB_TYPE_DUCKDB_TYPE_GEOMETRY => ArgType::Other("GEOMETRY"),
+        DUCKDB_TYPE_DUCKDB_TYPE_VARIANT => ArgType::Other("VARIANT"),
+        _ => ArgType::Other("of a type that no model takes"),
     }
 }
 

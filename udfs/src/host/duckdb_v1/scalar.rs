@@ -8,7 +8,7 @@ use super::layout::Layout;
 use crate::core::error::{Error, Result};
 use crate::core::names::Called;
 use crate::core::predictor::State;
-use crate::core::sqltype::Given;
+use crate::core::sqltype::ArgType;
 use crate::host::duckdb::call::{Arguments, Bound, asked};
 use crate::host::duckdb::context::{Binding, Context};
 use crate::host::duckdb::errors::report;
@@ -35,7 +35,7 @@ impl Arguments for Shown<'_> {
         self.binding.context()
     }
 
-    fn given(&self) -> Option<Vec<Given>> {
+    fn given(&self) -> Option<Vec<ArgType>> {
         self.binding.given()
     }
 

@@ -14,7 +14,7 @@ use super::report::{destroyed, report};
 use crate::core::error::{Error, Result};
 use crate::core::names::Called;
 use crate::core::predictor::State;
-use crate::core::sqltype::{Given, SqlType};
+use crate::core::sqltype::{ArgType, SqlType};
 use crate::host::duckdb::call::{Arguments, Bound, asked};
 use crate::host::duckdb::context::{Context, Value};
 use crate::host::duckdb::instance::{Answer, Function};
@@ -69,7 +69,7 @@ impl Shown {
         self.positions + self.named
     }
 
-    fn shown_type(&self, i: usize) -> Result<Given> {
+    fn shown_type(&self, i: usize) -> Result<ArgType> {
         let mut logical = ptr::null_mut();
         // SAFETY: `new` promises the info; the type that comes back is ours.
         unsafe {
@@ -99,7 +99,7 @@ impl Arguments for Shown {
         &self.context
     }
 
-    fn given(&self) -> Option<Vec<Given>> {
+    fn given(&self) -> Option<Vec<ArgType>> {
         (0..self.count()).map(|i| self.shown_type(i).ok()).collect()
     }
 

@@ -13,7 +13,7 @@ use super::report::report;
 use crate::core::column::Data;
 use crate::core::error::{Error, Result};
 use crate::core::names::Called;
-use crate::core::sqltype::{Given, Number, Words};
+use crate::core::sqltype::{ArgType, Number, Words};
 use crate::host::duckdb::call::Arguments;
 use crate::host::duckdb::connection::Connection;
 use crate::host::duckdb::input::column;
@@ -53,10 +53,14 @@ pub fn finds_what_it_must(api: &'static Api, database: duckdb_database, connecti
 }
 
 /// In the order of `PLACES`.
-fn expected() -> [Given; 3] {
-    let decimals = Given::List(Box::new(Given::Number(Number::Decimal { width: 9, scale: 2 })));
+fn expected() -> [ArgType; 3] {
+    let decimals = ArgType::List(Box::new(ArgType::Number(Number::Decimal { width: 9, scale: 2 })));
     let words = Words::new(2, || vec!["x".to_string(), "y".to_string()]);
-    [Given::Number(Number::Integer("INTEGER")), Given::Enum(words), Given::Struct(vec![("a".to_string(), decimals)])]
+    [
+        ArgType::Number(Number::Integer("INTEGER")),
+        ArgType::Enum(words),
+        ArgType::Struct(vec![("a".to_string(), decimals)]),
+    ]
 }
 
 fn as_expected(shown: &Shown, probe: &Probe) -> Result<bool> {
@@ -66,7 +70,7 @@ fn as_expected(shown: &Shown, probe: &Probe) -> Result<bool> {
     }
     let given = shown.given().unwrap_or_default();
     let words = match given.get(2) {
-        Some(Given::Enum(words)) => words.read(),
+        Some(ArgType::Enum(words)) => words.read(),
         _ => return Ok(false),
     };
     let called = [Called::Nothing, Called::Named("b".to_string()), Called::Nothing, Called::Nothing];

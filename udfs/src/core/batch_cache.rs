@@ -7,8 +7,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::content_cache::ContentCache;
 use super::packed::Packed;
-use super::recent::Recent;
 use crate::sys::tensor::Tensor;
 
 const RECENT: usize = 2;
@@ -26,19 +26,19 @@ struct Batch {
 
 /// Batches that were scored and their answers, newest last.
 #[derive(Default)]
-pub struct Memo {
+pub struct BatchCache {
     batches: VecDeque<Batch>,
     index: HashMap<u64, (u64, u32), BuildHasherDefault<Same>>,
     bytes: usize,
     next: u64,
     /// For models of texts and images, in place of all the above.
-    pub recent: Recent,
+    pub contents: ContentCache,
 }
 
 /// Where an answer is: in which batch, and in which row.
 type Place = (usize, u32);
 
-impl Memo {
+impl BatchCache {
     /// The answers of all the rows, if they are an ordered part of a recent batch.
     pub fn recall(&self, tensors: &[Packed], rows: usize) -> Option<Vec<Tensor>> {
         self.batches.iter().rev().take(RECENT).find_map(|batch| {
@@ -205,28 +205,28 @@ mod tests {
 
     #[test]
     fn survivors_in_order_are_recalled() {
-        let mut memo = Memo::default();
+        let mut cache = BatchCache::default();
         let batch = packed(&[1.0, 2.0, 1.0, 2.0, f32::NAN, 4.0], &["a", "b", "c"]);
-        memo.remember(batch, answers(&[10.0, 20.0, 30.0]), 3, false);
+        cache.remember(batch, answers(&[10.0, 20.0, 30.0]), 3, false);
         let survivors = packed(&[1.0, 2.0, f32::NAN, 4.0], &["b", "c"]);
-        assert_eq!(memo.recall(&survivors, 2), Some(answers(&[20.0, 30.0])));
-        assert_eq!(memo.recall(&packed(&[1.0, 2.0], &["x"]), 1), None);
-        assert_eq!(memo.recall(&packed(&[f32::NAN, 4.0, 1.0, 2.0], &["c", "b"]), 2), None);
-        assert!(memo.lookup(&survivors, 2).is_none());
+        assert_eq!(cache.recall(&survivors, 2), Some(answers(&[20.0, 30.0])));
+        assert_eq!(cache.recall(&packed(&[1.0, 2.0], &["x"]), 1), None);
+        assert_eq!(cache.recall(&packed(&[f32::NAN, 4.0, 1.0, 2.0], &["c", "b"]), 2), None);
+        assert!(cache.lookup(&survivors, 2).is_none());
     }
 
     #[test]
     fn rows_of_many_batches_are_looked_up() {
-        let mut memo = Memo::default();
+        let mut cache = BatchCache::default();
         for i in 0..200 {
             let batch = packed(&[i as f32, 0.0, i as f32, 1.0], &["a", "b"]);
-            memo.remember(batch, answers(&[i as f32, -(i as f32)]), 2, true);
+            cache.remember(batch, answers(&[i as f32, -(i as f32)]), 2, true);
         }
-        let places = memo.lookup(&packed(&[199.0, 1.0, 198.0, 0.0, 5.0, 0.0], &["b", "a", "a"]), 3).unwrap();
-        let answer = |(batch, row): Place| memo.outputs(batch)[0].pick(&[row]).data;
+        let places = cache.lookup(&packed(&[199.0, 1.0, 198.0, 0.0, 5.0, 0.0], &["b", "a", "a"]), 3).unwrap();
+        let answer = |(batch, row): Place| cache.outputs(batch)[0].pick(&[row]).data;
         assert_eq!(places[0].map(answer), Some(Buffer::F32(vec![-199.0])));
         assert_eq!(places[1].map(answer), Some(Buffer::F32(vec![198.0])));
         assert_eq!(places[2], None);
-        assert_eq!(memo.index.len(), 2 * MOST_BATCHES);
+        assert_eq!(cache.index.len(), 2 * MOST_BATCHES);
     }
 }

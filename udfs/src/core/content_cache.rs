@@ -14,7 +14,7 @@ struct Batch {
 }
 
 #[derive(Default)]
-pub struct Recent {
+pub struct ContentCache {
     batches: VecDeque<Batch>,
     /// The number of the batch, and the row there.
     places: HashMap<u128, (u64, u32)>,
@@ -22,7 +22,7 @@ pub struct Recent {
     bytes: usize,
 }
 
-impl Recent {
+impl ContentCache {
     pub fn find(&self, key: u128) -> Option<(u64, u32)> {
         self.places.get(&key).copied()
     }

@@ -20,8 +20,8 @@ pub trait Word: Copy + Default + 'static {
     /// The leaves `from..to`, of those in a word.
     fn leaves(from: usize, to: usize) -> Self;
     fn without(self, leaves: Self) -> Self;
-    /// Clear `gone` in the rows whose rank is above `split`.
-    fn strike(alive: &mut [Self; ROWS], ranks: &[Self::Rank; ROWS], split: Self::Rank, gone: Self);
+    /// Clear `cleared` in the rows whose rank is above `split`.
+    fn mask(alive: &mut [Self; ROWS], ranks: &[Self::Rank; ROWS], split: Self::Rank, cleared: Self);
     /// Where a word of `alive` holds a leaf, let it and its number in the tree stand in the row.
     fn overwrite(first: &mut [Self; ROWS], number: &mut [Self; ROWS], alive: &[Self; ROWS], word: usize);
     /// The leaf of each row: the first in its word.
@@ -52,9 +52,9 @@ macro_rules! word {
             }
 
             #[inline(always)]
-            fn strike(alive: &mut [Self; ROWS], ranks: &[$rank; ROWS], split: $rank, gone: Self) {
+            fn mask(alive: &mut [Self; ROWS], ranks: &[$rank; ROWS], split: $rank, cleared: Self) {
                 for row in 0..ROWS {
-                    alive[row] &= !(if ranks[row] > split { gone } else { 0 });
+                    alive[row] &= !(if ranks[row] > split { cleared } else { 0 });
                 }
             }
 

@@ -3,14 +3,14 @@
 use std::ops::Range;
 
 use super::column::{Column, Data};
-use super::convert::Place;
+use super::convert::Slot;
 use super::float::Float;
 use crate::sys::cpu;
 use crate::sys::tensor::Buffer;
 
 /// How many of the columns may be copied side by side, which is faster than one by one: those at the head that are of the
 /// tensor's own type. Eight, four or two; else none.
-pub fn side_by_side_from<'a>(columns: impl Iterator<Item = &'a Column<'a>>, buffer: &Buffer) -> usize {
+pub fn most_interleaved<'a>(columns: impl Iterator<Item = &'a Column<'a>>, buffer: &Buffer) -> usize {
     let own = |column: &&Column| match buffer {
         Buffer::F32(_) => matches!(column.data, Data::F32(_)),
         Buffer::F64(_) => matches!(column.data, Data::F64(_)),
@@ -24,18 +24,18 @@ pub fn side_by_side_from<'a>(columns: impl Iterator<Item = &'a Column<'a>>, buff
     }
 }
 
-/// Copy as many neighbouring columns as `side_by_side_from` says.
-pub fn side_by_side(columns: &[&Column], start: usize, count: usize, place: Place) {
-    let Place { buffer, start: first, width, at } = place;
+/// Copy as many neighbouring columns as `most_interleaved` says.
+pub fn interleave(columns: &[&Column], start: usize, count: usize, place: Slot) {
+    let Slot { buffer, start: first, width, at } = place;
     let rows = start..start + count;
     match buffer {
-        Buffer::F32(out) => cpu::widest(Beside { columns, rows, out: &mut out[first..], width, at }),
-        Buffer::F64(out) => cpu::widest(Beside { columns, rows, out: &mut out[first..], width, at }),
+        Buffer::F32(out) => cpu::widest(Interleaving { columns, rows, out: &mut out[first..], width, at }),
+        Buffer::F64(out) => cpu::widest(Interleaving { columns, rows, out: &mut out[first..], width, at }),
         _ => {}
     }
 }
 
-struct Beside<'a, T> {
+struct Interleaving<'a, T> {
     columns: &'a [&'a Column<'a>],
     rows: Range<usize>,
     out: &'a mut [T],
@@ -43,10 +43,10 @@ struct Beside<'a, T> {
     at: usize,
 }
 
-impl<T: Float> cpu::Work for Beside<'_, T> {
+impl<T: Float> cpu::Work for Interleaving<'_, T> {
     #[inline(always)]
     fn run(self) {
-        let Beside { columns, rows, out, width, at } = self;
+        let Interleaving { columns, rows, out, width, at } = self;
         let count = rows.len();
         // written out for each number of columns, so that their lengths are known to be equal
         macro_rules! copy {
@@ -79,9 +79,9 @@ mod tests {
         let columns: Vec<&Column> = columns.iter().collect();
         for (side, at) in [(8, 1), (4, 0), (2, 7)] {
             let mut buffer = Buffer::F32(vec![-1.0; 10 + 30 * 10]);
-            let place = Place { buffer: &mut buffer, start: 10, width: 10, at };
-            assert_eq!(side_by_side_from(columns[..side].iter().copied(), place.buffer), side);
-            side_by_side(&columns[..side], 5, 30, place);
+            let place = Slot { buffer: &mut buffer, start: 10, width: 10, at };
+            assert_eq!(most_interleaved(columns[..side].iter().copied(), place.buffer), side);
+            interleave(&columns[..side], 5, 30, place);
             let Buffer::F32(out) = buffer else { panic!() };
             let expected = |i: usize| match (i / 10, (i % 10).checked_sub(at)) {
                 (1.., Some(k)) if k < side => ((i / 10 - 1 + 5) * 10 + k) as f32,
@@ -89,7 +89,7 @@ mod tests {
             };
             assert!(out.iter().enumerate().all(|(i, x)| *x == expected(i)), "{side} columns");
         }
-        assert_eq!(side_by_side_from(columns.iter().copied().take(7), &Buffer::F32(vec![])), 4);
-        assert_eq!(side_by_side_from(columns.iter().copied(), &Buffer::F64(vec![])), 0);
+        assert_eq!(most_interleaved(columns.iter().copied().take(7), &Buffer::F32(vec![])), 4);
+        assert_eq!(most_interleaved(columns.iter().copied(), &Buffer::F64(vec![])), 0);
     }
 }
