@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use super::column::{Column, Data, Rows, Wide};
 use super::decimal::{Rounding, unsigned};
-use super::guard::shown;
 use super::half::{bf16_from_f32, f16_from_f64};
+use super::literals::shown;
 use super::manifest::StandIn;
 use super::sqltype::Number;
 use crate::sys::tensor::{Buffer, Texts};

@@ -5,6 +5,7 @@ use super::cells::{leaves, walk};
 use super::column::{Column, Data, Rows};
 use super::convert::{Slot, numbers};
 use super::error::{Error, Result, refused_value};
+use super::literals::{shown, shown_text};
 use super::manifest::Feature;
 use super::manifest::guards::Guard;
 use super::plan::{ArgLayout, Plan, Reader, ReaderKind};
@@ -146,35 +147,4 @@ fn text<'a>(column: &'a Column, words: Option<&'a [String]>, row: usize) -> std:
         _ => usize::MAX,
     };
     words.and_then(|words| words.get(code)).map_or("".into(), |word| word.as_str().into())
-}
-
-/// A number in a message.
-pub fn shown(value: f64) -> String {
-    let size = value.abs();
-    match value {
-        _ if value.is_nan() => "NaN".to_string(),
-        _ if value.is_infinite() => if value > 0.0 { "infinity" } else { "-infinity" }.to_string(),
-        _ if value == 0.0 || (1e-4..1e15).contains(&size) => value.to_string(),
-        _ => format!("{value:e}"),
-    }
-}
-
-fn shown_text(value: &str) -> String {
-    const MOST: usize = 40;
-    match value.char_indices().nth(MOST) {
-        Some((end, _)) => format!("'{}…'", &value[..end]),
-        None => format!("'{value}'"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_in_messages() {
-        let texts = [0.1, -3.0, 1e300, 1.5e-7, -0.0, 123456789.0].map(shown);
-        assert_eq!(texts, ["0.1", "-3", "1e300", "1.5e-7", "-0", "123456789"]);
-        assert_eq!(shown_text(&"é".repeat(41)), format!("'{}…'", "é".repeat(40)));
-    }
 }
