@@ -207,8 +207,8 @@ def labelled_type(label_type: str, outputs: Iterable[Output]) -> str:
 class Batch:
     """How rows may be put together. ``fixed``: the graph takes exactly that many rows at a time.
     ``most``: more rows at once would change the answers, or are not possible. ``neighbours``: by how much answers
-    were seen to change, relative to their size, when other rows were beside; 1 where only the graph shows that they
-    may, 0 where they do not.
+    were seen to change, relative to their size, when other rows were beside; 1 where it was not measured how much
+    they may, 0 where they do not.
     ``cost``: how many times longer a row takes because of ``most``."""
 
     fixed: int | None = None

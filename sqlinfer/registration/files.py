@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from sqlinfer.models.signature import Feature, ImagePreparation, Signature
 from sqlinfer.progress import step
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
 from sqlinfer.runtime.session import Session
-from sqlinfer.trials.guards import Trials
+from sqlinfer.trials.batch_invariance import UNMEASURED
+from sqlinfer.trials.guards import Guarded, Trials
 from sqlinfer.trials.guards.asking import reason
 from sqlinfer.trials.labels import (
     are_probabilities,
@@ -126,7 +128,7 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     if trials.are_none and wishes.trials:
         untried = f"a row takes {seen.session.seconds_per_row:.2g} s, or is too long"
     candidate = Candidate(parse_model(seen.graph.content, path), (), "as it came")
-    guarded = trials.guards(probe, candidate, answers, graph.tolerance)
+    guarded = _guarded(trials, probe, candidate, answers, graph.tolerance)
     refusals = guarded.refusals
     trials.settle(Reference(name), guarded.signature, graph.tolerance, Registry(home), store)
 
@@ -173,6 +175,31 @@ def _own_answers(original: Original, rows: Sample) -> dict[str, Any]:
         return original.answers(rows)
     except (SqlinferError, TimeoutError, LookupError) as error:
         raise _Untried(f"the file as it is does not run on the rows of the sample ({reason(error)})") from error
+
+
+def _guarded(
+    trials: Trials, probe: Probe, candidate: Candidate, answers: Mapping[str, Any], tolerance: float
+) -> Guarded:
+    """Row by row, where the rows beside them make rows differ, and no value of theirs. Raises ProofFailed."""
+    found: Guarded | ProofFailed
+    try:
+        found = trials.guards(probe, candidate, answers, tolerance)
+    except ProofFailed as error:
+        found = error
+    batch = probe.signature.batch
+    if (isinstance(found, ProofFailed) or _has_guards(found)) and 1 not in (batch.most, batch.fixed):
+        alone = replace(probe.signature, batch=replace(batch, most=1, neighbours=UNMEASURED))
+        with suppress(ProofFailed):
+            other = trials.guards(Probe(probe.name, alone, probe.session), candidate, answers, tolerance)
+            if not _has_guards(other):
+                return other
+    if isinstance(found, ProofFailed):
+        raise found
+    return found
+
+
+def _has_guards(guarded: Guarded) -> bool:
+    return any(feature.guards or feature.null.kind == "error" for feature in guarded.signature.features)
 
 
 def _trials(

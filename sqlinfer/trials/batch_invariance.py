@@ -18,14 +18,14 @@ from sqlinfer.runtime.preprocess import preparers
 from sqlinfer.runtime.session import Session
 from sqlinfer.trials.mixing import mixes_rows
 
-__all__ = ["Feeds", "Trial"]
+__all__ = ["UNMEASURED", "Feeds", "Trial"]
 
 _ROWS = 8
 # With fewer rows of the sample's own, made-up ones stand beside them.
 _FEWEST = 4
 _MOST_DIFFERENT = 1e6
 # Of a graph that computes across rows, whose answers to the rows that were tried are the same all the same.
-_SEEN_IN_GRAPH = 1.0
+UNMEASURED = 1.0
 # Sums over other threads differ in the last digits.
 _REPEATED = 1e-4
 
@@ -85,7 +85,7 @@ class Trial:
         ended = time.perf_counter()
         apart = self._apart(joined, {name: [one[name][0] for one in alone] for name in joined}, tolerance)
         if apart is None and mixes_rows(self.name, self._content, self.signature, some[0]):
-            apart = _SEEN_IN_GRAPH
+            apart = UNMEASURED
         if apart is None:
             return batch
         if together:

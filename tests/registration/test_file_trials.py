@@ -160,6 +160,23 @@ def test_where_nothing_is_tried_it_is_said(write, tmp_path, graph, how, says):
     assert re.search(f"trials +none: .*{says}", shown.output)
 
 
+def test_rows_that_only_trials_show_to_see_one_another(write, tmp_path, engine):
+    """What is in the body of an If is not looked into."""
+    path = write(
+        "(float[n, 1] x) => (float[n, 1] y) <float k = {100000}, bool yes = {1}> {"
+        " hit = Greater(x, k)  seen = Cast<to = 1>(hit)"
+        " sums = If(yes) <then_branch = a () => (float[n, 1] s) { zero = Constant<value: tensor = int64 {0}>()"
+        " s = CumSum(seen, zero) }, else_branch = b () => (float[n, 1] o) { o = Identity(seen) }>"
+        " y = Add(x, sums) }"
+    )
+    stored = sqlinfer.register("m", path, registry=tmp_path, sample={"x": [1.5, 2.5]}, trials=60)
+    assert stored.manifest.signature.batch.most == 1
+    assert not any(feature.guards for feature in stored.manifest.signature.features)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        answers = con.execute("SELECT predict('m', x) FROM (VALUES (200000), (300000), (1)) t(x)").fetchall()
+    assert answers == [(200001,), (300001,), (1,)]
+
+
 def test_what_no_value_tells_is_no_model(here, write, tmp_path):
     here(lambda feeds, outputs: [np.where(feeds["x"] == 0, np.float32(7), outputs[0])])
     path = write("(float[n, 3] x) => (float[n, 3] y) { y = Identity(x) }")

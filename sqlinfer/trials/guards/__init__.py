@@ -36,7 +36,7 @@ from sqlinfer.trials.guards.rows import LARGEST_WHOLE, Batch, Made, is_number, m
 from sqlinfer.trials.guards.steps import rows_at_steps
 from sqlinfer.trials.probe import Probe
 
-__all__ = ["TRIALS", "Trials"]
+__all__ = ["TRIALS", "Guarded", "Trials"]
 
 TRIALS = 1000
 _DOUBLE = 1e-6
