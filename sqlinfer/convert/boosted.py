@@ -109,10 +109,12 @@ def candidate(
     *,
     classifier: bool,
     probabilities: bool = True,
+    tags: bool = False,
 ) -> Candidate:
     """A graph with one matrix of the numbers, and an input of its own for each feature that has ``categories``.
 
-    ``probabilities``: the scores of a classifier are that.
+    ``probabilities``: the scores of a classifier are that. ``tags``: a row has any number of labels, each of its own
+    probability.
     """
     graph = GraphBuilder()
     element = helper.np_dtype_to_tensor_dtype(forest.dtype)
@@ -143,10 +145,14 @@ def candidate(
         tree.feature = [place[feature] for feature in tree.feature]
     zeros = tuple(place[feature] for feature in forest.zero_is_missing)
     answers = add_answers(graph, forest, matrix, classifier=classifier, width=len(order), zeros=zeros, raw=len(numbers))
-    name = ("probabilities" if probabilities else "scores") if classifier else "prediction"
+    name = ("probabilities" if probabilities else "scores") if classifier or tags else "prediction"
     graph.guarded(answers, forest.dtype, name=name)
     outputs = [helper.make_tensor_value_info(name, element, [None, None])]
     best = name if classifier else None
+    if tags:
+        likely = graph.add("Greater", answers, graph.constant(np.array(0.5, forest.dtype)))
+        graph.guarded(graph.add("Cast", likely, to=TensorProto.INT64), np.int64, name="label")
+        outputs.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, [None, None]))
     if classifier and forest.threshold != 0.5:
         graph.guarded(above(graph, answers, forest), forest.dtype, name="scores")
         outputs.append(helper.make_tensor_value_info("scores", element, [None, 2]))
@@ -278,7 +284,10 @@ def _linked(graph: GraphBuilder, link: str, sums: str, dtype: Any) -> str:
         return sums
     if name == "sigmoid":
         scaled = graph.add("Mul", sums, graph.constant(np.array(float(number), dtype))) if number else sums
-        return graph.add("Sigmoid", scaled)
+        # ONNX Runtime's own for singles cuts off the least probabilities
+        wide = scaled if element == TensorProto.DOUBLE else graph.add("Cast", scaled, to=TensorProto.DOUBLE)
+        answers = graph.add("Sigmoid", wide)
+        return answers if wide == scaled else graph.add("Cast", answers, to=element)
     if name == "softmax":
         return graph.add("Softmax", sums, axis=1)
     if name == "argmax":

@@ -37,6 +37,7 @@ _LINKS = {
     "Focal": "sigmoid",
     "RMSEWithUncertainty": "mean_and_variance",
 }
+_TAGS = ("MultiLogloss", "MultiCrossEntropy")
 _CLASSIFIES = ("Logloss", "CrossEntropy", "MultiClass", "MultiClassOneVsAll", "Focal")
 
 
@@ -73,16 +74,21 @@ def forest_of(model: Any) -> Forest:
 def _answers(model: Any, rows: Sample, gives_classes: bool) -> dict[str, Any]:
     native = rows.native()
     if not gives_classes:
-        several = hasattr(model, "predict_proba")  # several labels: what there is to answer are their probabilities
-        return {"predict": np.asarray(model.predict_proba(native) if several else model.predict(native))}
+        answers = {"predict": np.asarray(model.predict(native))}
+        return {**answers, "predict_proba": np.asarray(model.predict_proba(native))} if _gives_tags(model) else answers
     predicted = np.asarray(model.predict(native)).ravel()
     if np.asarray(model.classes_).dtype == bool:  # CatBoost answers with their texts
         predicted = predicted.astype(str) == "True"
     return {"predict": predicted, "predict_proba": np.asarray(model.predict_proba(native))}
 
 
+def _gives_tags(model: Any) -> bool:
+    """Whether a row has any number of labels."""
+    return hasattr(model, "predict_proba") and loss_of(model) in _TAGS
+
+
 def _candidates(model: Any, loss: str, sample: Sample, *, classifier: bool) -> Iterator[Candidate]:
-    yield candidate(_forest(model, loss), sample.names, {}, classifier=classifier)
+    yield candidate(_forest(model, loss), sample.names, {}, classifier=classifier, tags=_gives_tags(model))
 
 
 def _forest(model: Any, loss: str) -> Forest:

@@ -114,9 +114,17 @@ def _answers(model: Any, rows: Sample, labels: tuple[Any, ...]) -> dict[str, Any
         return answers
     if labels:
         answers["predict_proba"] = np.asarray(model.predict_proba(native))
-    elif hasattr(model, "predict_proba"):  # several labels: what there is to answer are their probabilities
-        answers["predict"] = np.asarray(model.predict_proba(native))
+    elif _gives_tags(model, labels):
+        answers = {
+            "predict": answers["predict"].astype(np.int64),
+            "predict_proba": np.asarray(model.predict_proba(native)),
+        }
     return answers
+
+
+def _gives_tags(model: Any, labels: tuple[Any, ...]) -> bool:
+    """Whether a row has any number of labels."""
+    return hasattr(model, "predict_proba") and not labels
 
 
 def _booster_answers(booster: Any, rows: Sample, labels: tuple[Any, ...]) -> dict[str, Any]:
@@ -148,7 +156,14 @@ def _candidates(model: Any, sample: Sample, labels: tuple[Any, ...]) -> Iterator
         forest = replace(forest, link="softmax")
     booster = model if type(model).__name__ == "Booster" else model.get_booster()
     certain = _objective(booster) not in _MARGINS
-    yield candidate(forest, sample.names, categories, classifier=bool(labels), probabilities=certain)
+    yield candidate(
+        forest,
+        sample.names,
+        categories,
+        classifier=bool(labels),
+        probabilities=certain,
+        tags=_gives_tags(model, labels),
+    )
 
 
 def _categories(booster: Any, sample: Sample) -> dict[str, pa.Array]:

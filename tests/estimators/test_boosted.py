@@ -306,6 +306,37 @@ def test_catboosts_own_onnx_files(tmp_path, engine, target):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    "model",
+    [
+        xgboost.XGBClassifier(**XGB),
+        xgboost.XGBClassifier(multi_strategy="multi_output_tree", **XGB),
+        catboost.CatBoostClassifier(loss_function="MultiLogloss", **CAT),
+    ],
+    ids=["xgb", "xgb_vector_leaves", "cat"],
+)
+def test_several_labels_a_row(tmp_path, engine, model):
+    model.fit(X, np.column_stack([BINARY, 1 - BINARY, X["c"] > 0]).astype(int))
+    sqlinfer.register("m", model, sample=X[:20], registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        given = con.execute("SELECT predict('m', s), predict_proba('m', s) FROM X s").fetchall()
+    assert [list(labels) for labels, _ in given] == model.predict(X).tolist()
+    np.testing.assert_allclose([list(proba) for _, proba in given], model.predict_proba(X), rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_least_probabilities_of_xgboost(tmp_path, engine):
+    rows = np.arange(20.0)[:, None]
+    model = xgboost.XGBClassifier(n_estimators=300, learning_rate=1, max_depth=1, reg_lambda=0, min_child_weight=0)
+    expected = model.fit(rows, rows[:, 0] > 10).predict_proba(rows)[:, 1]
+    assert 0 < expected.min() < 1e-8
+    sqlinfer.register("m", model, sample=rows, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        given = con.execute("SELECT predict_proba('m', x)[1] FROM range(20) t(x) ORDER BY x").fetchall()
+    np.testing.assert_allclose(np.ravel(given), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_only_zero_is_missing_in_a_sparse_matrix(tmp_path, engine):
     """Not what XGBoost's single precision rounds to zero."""
     random = np.random.default_rng(3)
