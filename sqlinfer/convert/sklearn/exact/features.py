@@ -21,19 +21,19 @@ _BOUND = 1e-7
 
 @transformer("KBinsDiscretizer")
 def _bins(w: Writer, step: Any, x: Table) -> Table:
-    value = w.numbers(x, step)
+    dtype = np.dtype(step.dtype or (np.float32 if x.single else np.float64))
+    value = w.round(w.numbers(x, step, single=dtype == np.float32), dtype == np.float32)  # before it is compared
     trees = []
     for i, edges in enumerate(step.bin_edges_):
         inner = np.asarray(edges, np.float64)[1:-1]
         trees.append(stairs(i, inner, [[float(n)] for n in range(len(inner) + 1)], i))
     codes = w.trees(trees, value, x.width)
     if step.encode == "ordinal":
-        dtype = np.dtype(step.dtype) if step.dtype is not None else np.dtype(np.float32 if x.single else np.float64)
         return w.table(codes, x.width, dtype, safe="nan inf single")
     parts = []
     for i, count in enumerate(step.n_bins_):
         code = w.add("Cast", w.matrix(w.table(codes, x.width).pick([i])), to=TensorProto.INT64)
-        parts.append(w.table(w.one_hot(code, int(count)), int(count), safe="nan inf single"))
+        parts.append(w.table(w.one_hot(code, int(count)), int(count), dtype, safe="nan inf single"))
     return Table.joined(parts, sparse=step.encode == "onehot")
 
 
