@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -46,6 +46,7 @@ _FLOATS = ("FLOAT", "DOUBLE")
 _TEXTS_FOR_NULL = ("", "nan", "None", "missing")
 _NO_CATEGORY = -(2**63)
 _LARGE = 1e7
+_LONGEST_REASON = 300
 # A conversion that refuses a larger share of the sample is none.
 _MOST_REFUSED = 0.5
 # What a run may need at a wide place of the graph, 8 bytes each and several times over; a text may be long itself.
@@ -79,6 +80,7 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
         if nones := _known_as_none(original, sample):
             sample = replace(sample, nones=sample.nones | nones)
             original, candidates = open_original(model, sample)
+        original.answers(sample.head(2))
     labels = labels_of(wishes.labels)
     if is_module and (labels or wishes.options):
         original, candidates = classified(original, candidates, wishes.options, labels)
@@ -114,7 +116,7 @@ def _converted(candidates: Iterator[Candidate], model: str) -> Iterator[Candidat
             if _says_unfitted(error):
                 raise _unfitted(model) from error
             raise ConversionFailed(
-                f"{model} cannot be converted: {type(error).__name__}: {' '.join(str(error).split())[:200]}; an option "
+                f"{model} cannot be converted: {type(error).__name__}: {_own_words(error)}; an option "
                 "of it may be unknown here: try it with others, or without the step that has it"
             ) from error
         if candidate is None:
@@ -249,8 +251,11 @@ def _refusals(model: str) -> Iterator[None]:
     except Exception as error:
         if _says_unfitted(error):
             raise _unfitted(model) from error
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ConversionFailed(f"{model} does not take the sample rows: {reason}") from error
+        raise ConversionFailed(f"{model} does not take the sample rows: {_own_words(error)}") from error
+
+
+def _own_words(error: Exception) -> str:
+    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
 
 
 def _prove_candidate(
@@ -315,7 +320,9 @@ def _prove_rows(
     signature = with_label(replace(signature, calls=calls))
     signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
     learning = _Learning(name, original, candidate, seen.session, graph.tolerance)
-    signature = learning.null_policies(signature, rows, _undecided(signature.feature_names, wishes.null))
+    signature, unlike = learning.null_policies(signature, rows, _undecided(signature.feature_names, wishes.null))
+    if given := next((name for name in unlike if rows.table.column(name).null_count), None):
+        raise ProofFailed.of(name, f"{given!r} is NULL in the sample, and {unlike[given]}")
     signature = replace(signature, batch=batch_rule(name, signature, seen, rows.table, wishes.together))
     if candidate.widest:
         most = max(1, min(_MOST_TEXTS if candidate.prepared else _MOST_ROWS, _MOST_NUMBERS // candidate.widest))
@@ -349,16 +356,19 @@ class _Learning:
     session: Session
     tolerance: float
 
-    def null_policies(self, signature: Signature, sample: Sample, undecided: Collection[str]) -> Signature:
+    def null_policies(
+        self, signature: Signature, sample: Sample, undecided: Collection[str]
+    ) -> tuple[Signature, dict[str, str]]:
         """Of the ``undecided`` features. Where the estimator answers, and the graph answers the same for some stand-in,
         that is the policy. An estimator that refuses leaves the default: the answer is NULL. Where it answers and the
-        graph does not answer the same, a NULL is an error."""
+        graph does not answer the same, a NULL is an error; of these features, also how the answers differ."""
         whole = replace(sample, table=sample.table.drop_null())  # a NULL beside the one on trial would decide for it
         rows = (whole if len(whole.table) else sample).spread(_NULL_ROWS)
         others = list(signature.features)
         if not len(whole.table):  # then there is one in every row
             others = _taking_nulls(others, self.candidate)
         learnt: dict[str, NullPolicy] = {}
+        unlike: dict[str, str] = {}
         for i, feature in enumerate(signature.features):
             if feature.name not in undecided:
                 continue
@@ -368,17 +378,24 @@ class _Learning:
             except Exception:  # an estimator that does not take missing values says so in its own way
                 continue
             learnt[feature.name] = NullPolicy("error")
+            unlike[feature.name] = "no value of its type stands for it"
             for policy in _stand_ins(feature, self.candidate):
                 features = (*others[:i], replace(feature, null=policy), *others[i + 1 :])
-                if self._agrees(replace(signature, features=features), table, expected):
+                difference = self._difference(replace(signature, features=features), table, expected)
+                if difference is None:
                     learnt[feature.name] = policy
+                    del unlike[feature.name]
                     break
-        return _with_policies(signature, learnt)
+                unlike[feature.name] = difference
+        return _with_policies(signature, learnt), unlike
 
-    def _agrees(self, trial: Signature, table: pa.Table, expected: Mapping[str, Any]) -> bool:
-        with suppress(SqlinferError):
-            return compare(Probe(self.name, trial, self.session).answers(table), expected, self.tolerance).passed
-        return False
+    def _difference(self, trial: Signature, table: pa.Table, expected: Mapping[str, Any]) -> str | None:
+        """From what is expected, in words; None where there is none."""
+        try:
+            difference = compare(Probe(self.name, trial, self.session).answers(table), expected, self.tolerance)
+        except SqlinferError as error:
+            return str(error)
+        return None if difference.passed else difference.text
 
 
 def _stand_ins(feature: Feature, candidate: Candidate) -> list[NullPolicy]:

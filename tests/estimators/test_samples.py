@@ -12,8 +12,12 @@ import pyarrow as pa
 import pytest
 import xgboost
 from lightgbm import LGBMClassifier
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer, OrdinalEncoder
 
 import sqlinfer
 from sqlinfer.engines.files import rows_of
@@ -89,3 +93,35 @@ def test_all_columns_that_no_feature_can_be_are_named(tmp_path):
     rows = pa.table({"a": [1.0], "day": [datetime.date(2024, 1, 2)], "at": [datetime.time(3)]})
     with pytest.raises(FeatureError, match=r"'day' is DATE, 'at' is TIME.*leave them out"):
         sqlinfer.register("m", LinearRegression().fit([[1.0]], [1]), sample=rows, registry=tmp_path)
+
+
+def test_a_sample_in_which_a_text_is_always_missing(tmp_path, engine):
+    """What the model makes of it is none of the encoder's unseen categories."""
+    frame = pd.DataFrame({"code": ["A", "B", "A", np.nan] * 30, "z": RANDOM.normal(size=120)})
+    steps = make_pipeline(SimpleImputer(strategy="most_frequent"), OrdinalEncoder())
+    model = make_pipeline(make_column_transformer((steps, ["code"]), remainder="passthrough"), LinearRegression())
+    model.fit(frame, frame["z"] + (frame["code"] == "B"))
+    sample = pa.table({"code": pa.nulls(5, pa.string()), "z": frame["z"][:5]})
+    sqlinfer.register("m", model, sample=sample, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        given = con.execute("SELECT predict('m', f) FROM frame f").fetchall()
+    np.testing.assert_allclose(np.ravel(given), model.predict(frame))
+
+
+def test_what_the_model_has_against_the_sample_is_told_in_its_own_words(tmp_path):
+    frame = pd.DataFrame({"town": ["Bern", "Chur"] * 20, "z": RANDOM.normal(size=40)})
+    model = make_pipeline(make_column_transformer((OrdinalEncoder(), ["town"]), remainder="passthrough"), Ridge())
+    model.fit(frame, frame["z"])
+    with pytest.raises(ConversionFailed, match=r"does not take the sample rows: Found unknown categories \['Rom'\]"):
+        sqlinfer.register("m", model, sample=frame.replace("Chur", "Rom"), registry=tmp_path)
+
+
+def test_bins_of_singles_are_found_in_singles(tmp_path, engine):
+    edges = np.linspace(0, 1, 6)
+    rows = np.sort(np.concatenate([edges, np.nextafter(edges, 2), np.nextafter(edges, -1)]))[:, None]
+    model = make_pipeline(KBinsDiscretizer(5, encode="ordinal", strategy="uniform", dtype=np.float32), Ridge())
+    model.fit(edges[:, None], edges)
+    sqlinfer.register("m", model, sample=rows, registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        given = con.execute("SELECT predict('m', unnest) FROM unnest($1::DOUBLE[])", [rows.ravel().tolist()]).fetchall()
+    np.testing.assert_allclose(np.ravel(given), model.predict(rows))
