@@ -141,7 +141,7 @@ fn png(content: &[u8], most: u64) -> Result<RgbImage> {
     let (width, height) = decoder.dimensions();
     accept(width, height, most)?;
     if content.get(DEPTH_AND_COLOURS) == Some(&[16, 0]) {
-        return Err(Error(DEEP_GREY.to_string()));
+        return Err(Error::new(DEEP_GREY));
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok(upright(DynamicImage::from_decoder(decoder).map_err(damaged)?, orientation))
