@@ -147,16 +147,16 @@ class FeatureError(SqlinferError, ValueError):
         return cls(f"model {model!r}: feature {feature!r} is {value}, which is refused: {says}")
 
     @classmethod
-    def image(cls, model: str, feature: str, row: int, reason: str) -> FeatureError:
+    def image(cls, model: str, feature: str, reason: str) -> FeatureError:
         return cls(
-            f"model {model!r}: feature {feature!r}: row {row + 1} of the batch is no image that can be read "
-            f"({reason}); give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place"
+            f"model {model!r}: feature {feature!r}: an image cannot be read ({reason}); "
+            "give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place"
         )
 
     @classmethod
-    def text(cls, model: str, feature: str, row: int, reason: str) -> FeatureError:
+    def text(cls, model: str, feature: str, reason: str) -> FeatureError:
         return cls(
-            f"model {model!r}: feature {feature!r}: row {row + 1} of the batch cannot be made into tokens ({reason}); "
+            f"model {model!r}: feature {feature!r}: a text cannot be made into tokens ({reason}); "
             "give another text, or write TRY(predict(…)) for NULL in its place"
         )
 
@@ -193,8 +193,8 @@ class FeatureCount(FeatureError, TypeError):
         )
 
     @classmethod
-    def width(cls, model: str, row: int, given: int, expected: int) -> FeatureCount:
-        return cls(f"model {model!r} takes a list of {expected} values; row {row + 1} of the batch has {given}")
+    def width(cls, model: str, given: int, expected: int) -> FeatureCount:
+        return cls(f"model {model!r} takes a list of {expected} values; a row has {given}")
 
 
 class FeatureType(FeatureError, TypeError):

@@ -117,7 +117,7 @@ class Plan:
         leaves, lengths, _ = cells(array)
         wrong = np.flatnonzero(lengths != len(features))
         if wrong.size:
-            raise FeatureCount.width(self.model, int(wrong[0]), int(lengths[wrong[0]]), len(features))
+            raise FeatureCount.width(self.model, int(lengths[wrong[0]]), len(features))
         keep = whole
         if leaves.null_count:
             columns = [leaves.take(pa.array(np.arange(i, len(leaves), len(features)))) for i in range(len(features))]

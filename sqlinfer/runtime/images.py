@@ -40,7 +40,7 @@ class ImagePreparer:
 
     def __call__(self, images: pa.Array) -> dict[str, Cells]:
         """Raises Unreadable."""
-        pixels = [self._read(i, content) for i, content in enumerate(images.to_pylist())]
+        pixels = [self._read(content) for content in images.to_pylist()]
         shapes = np.array([image.shape for image in pixels], np.int64).reshape(-1, 3)
         values = np.concatenate([image.ravel() for image in pixels])
         return {self._tensor: Cells(values, shapes.prod(axis=1), shapes)}
@@ -52,12 +52,12 @@ class ImagePreparer:
         last_height, last_width = self._steps.size_of(height, width) if self._steps else (height, width)
         return min(max(height * width, last_height * last_width), self._most) * 3 if height * width else 0
 
-    def _read(self, row: int, content: bytes) -> np.ndarray:
+    def _read(self, content: bytes) -> np.ndarray:
         try:
             pixels = self._decoder.decode(content, self._most)
             return self._steps(pixels) if self._steps else pixels
         except (ValueError, MemoryError) as error:
-            raise Unreadable(self._feature, row, str(error)) from error
+            raise Unreadable(self._feature, str(error)) from error
 
 
 class _Pillow:

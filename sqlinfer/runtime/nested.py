@@ -52,12 +52,8 @@ def cells(array: pa.Array) -> tuple[pa.Array, np.ndarray, np.ndarray]:
         totals = np.concatenate([[0], np.cumsum(lengths)])
         per_row = totals[starts[1:]] - totals[starts[:-1]]
         size = np.divide(per_row, counts, out=np.zeros(rows), where=counts > 0).astype(np.int64)
-        uneven = np.flatnonzero(np.repeat(size, counts) != lengths)
-        if uneven.size:
-            row = int(np.searchsorted(starts, uneven[0], side="right") - 1)
-            raise FeatureCount(
-                f"row {row + 1} of the batch holds lists of different lengths; a tensor needs equal ones"
-            )
+        if (np.repeat(size, counts) != lengths).any():
+            raise FeatureCount("a row holds lists of different lengths; a tensor needs equal ones")
         shapes.append(size)
         counts = per_row
     return array, counts, np.stack(shapes, axis=1)
@@ -118,8 +114,7 @@ def _tensor_shapes(tensor: Tensor, cell: Cells, count: int) -> np.ndarray:
         if free > 1 or wrong.size:
             row = int(wrong[0]) if wrong.size else 0
             raise FeatureCount(
-                f"row {row + 1} of the batch has {int(cell.lengths[row])} values, "
-                f"which do not fill a tensor of shape {_text(axes)}"
+                f"a row has {int(cell.lengths[row])} values, which do not fill a tensor of shape {_text(axes)}"
             )
         columns = [cell.lengths // fixed if axis is None else np.full(count, axis) for axis in axes]
         return np.stack(columns, axis=1).astype(np.int64)
@@ -127,10 +122,7 @@ def _tensor_shapes(tensor: Tensor, cell: Cells, count: int) -> np.ndarray:
     for i, axis in enumerate(axes):
         wrong = np.flatnonzero(shapes[:, i] != axis) if axis is not None else np.empty(0, np.int64)
         if wrong.size:
-            raise FeatureCount(
-                f"row {int(wrong[0]) + 1} of the batch has the shape {shapes[wrong[0]].tolist()}, "
-                f"the model takes {_text(axes)}"
-            )
+            raise FeatureCount(f"a row has the shape {shapes[wrong[0]].tolist()}, the model takes {_text(axes)}")
     return shapes
 
 

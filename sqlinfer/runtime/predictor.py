@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -20,6 +21,7 @@ from sqlinfer.models.signature import Call, Signature, TextPreparation
 from sqlinfer.runtime.batch_cache import Memo
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
 from sqlinfer.runtime.content_cache import Recent, keys
+from sqlinfer.runtime.failing import OF_A_ROW, of_first_row
 from sqlinfer.runtime.guards import require_allowed
 from sqlinfer.runtime.linear import Sums
 from sqlinfer.runtime.outputs import answer, answer_type
@@ -77,6 +79,13 @@ class Predictor:
         """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
         arrays = [_one_array(arg) for arg in args]
         plan = self._plan(arrays)
+        score = partial(self._score_rows, plan)
+        try:
+            return score(arrays)
+        except OF_A_ROW as error:
+            raise of_first_row(score, plan, arrays, error) from error.__cause__
+
+    def _score_rows(self, plan: Plan, arrays: Sequence[pa.Array]) -> pa.Array:
         require_allowed(plan, arrays)
         if self.signature.is_prepared:
             return self._score_prepared(plan, arrays)
@@ -141,18 +150,14 @@ class Predictor:
             try:
                 answers = recent.score(keys(columns), lambda rows: self._run_prepared(plan, columns, rows))
             except Unreadable as error:
-                row = error.row if keep is None else int(np.flatnonzero(keep)[error.row])
-                raise error.error(self.model, row) from error
+                raise error.error(self.model) from error
         return answers if keep is None else _spread(answers, keep)
 
     def _run_prepared(self, plan: Plan, columns: Sequence[pa.Array], rows: np.ndarray) -> pa.Array:
         """The answers of the rows at these places."""
         answers, order = [], []
         for some in chunks(self.signature, self._preparers(), columns, rows):
-            try:
-                groups = prepared_groups(plan, columns, some)
-            except Unreadable as error:
-                raise Unreadable(error.feature, int(some[error.row]), error.reason) from error
+            groups = prepared_groups(plan, columns, some)
             answers += self._run_all(groups, len(some))
             order += [np.asarray(group.rows) for group in groups]
         joined = pa.concat_arrays(answers)

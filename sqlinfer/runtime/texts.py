@@ -72,8 +72,8 @@ class TextPreparer:
         """Raises Unreadable."""
         encodings = self._encoded(texts.to_pylist())
         ids = [encoding.ids for encoding in encodings]
-        for row, mine in enumerate(ids):
-            self._require(row, mine)
+        for mine in ids:
+            self._require(mine)
         columns = {self._names[0]: ids}
         if self._prepare.mask is not None:
             columns[self._prepare.mask] = [[1] * len(row) for row in ids]
@@ -92,33 +92,33 @@ class TextPreparer:
         for row, text in enumerate([*texts, None]):
             if text is not None and len(text) <= _LONG:
                 continue
-            encodings += self._together(texts[len(encodings) : row], len(encodings))
+            encodings += self._together(texts[len(encodings) : row])
             if text is not None:
-                encodings.append(self._alone(text, row))
+                encodings.append(self._alone(text))
         return encodings
 
-    def _together(self, texts: Sequence[str], first: int) -> list[Any]:
+    def _together(self, texts: Sequence[str]) -> list[Any]:
         try:
             encodings: list[Any] = _caught(lambda: self._tokenizer.encode_batch_fast(texts))
             return encodings
         except Exception:  # one of them cannot be encoded: which, and why
-            return [self._alone(text, row) for row, text in enumerate(texts, first)]
+            return [self._alone(text) for text in texts]
 
-    def _alone(self, text: str, row: int) -> Any:
+    def _alone(self, text: str) -> Any:
         size = len(text.encode())
         if size > _MOST_BYTES:
-            raise Unreadable(self._feature, row, f"it has {size} bytes, of {_MOST_BYTES} at most")
+            raise Unreadable(self._feature, f"it has {size} bytes, of {_MOST_BYTES} at most")
         try:
             with _huge_one if size > _HUGE else nullcontext():
                 if len(text) > _LONG:
-                    self._require_room(text, row)
+                    self._require_room(text)
                 return _caught(lambda: self._tokenizer.encode_batch_fast([text]))[0]
         except Unreadable:
             raise
         except Exception as error:  # the package raises nothing more particular
-            raise Unreadable(self._feature, row, str(error)) from error
+            raise Unreadable(self._feature, str(error)) from error
 
-    def _require_room(self, text: str, row: int) -> None:
+    def _require_room(self, text: str) -> None:
         """What is normalised may be longer, and the library would not survive that there is no memory for it."""
         normalizer, length = self._tokenizer.normalizer, len(text.encode())
         if normalizer is not None:
@@ -127,17 +127,17 @@ class TextPreparer:
                 length += len(_caught(partial(normalizer.normalize_str, text[start : start + _LONG])).encode())
                 if length > _MOST_NORMALISED:
                     reason = f"normalised, it has more than {_MOST_NORMALISED} bytes"
-                    raise Unreadable(self._feature, row, reason)
+                    raise Unreadable(self._feature, reason)
         if not is_room(length * _WORK_SPACE):
-            raise Unreadable(self._feature, row, f"there is no memory for the tokens of {length} bytes")
+            raise Unreadable(self._feature, f"there is no memory for the tokens of {length} bytes")
 
-    def _require(self, row: int, ids: Sequence[int]) -> None:
+    def _require(self, ids: Sequence[int]) -> None:
         most = self._prepare.max_length
         if len(ids) > most:
-            raise Unreadable(self._feature, row, f"it makes {len(ids)} tokens, of {most} at most")
+            raise Unreadable(self._feature, f"it makes {len(ids)} tokens, of {most} at most")
         limit = np.iinfo(self._dtypes[self._names[0]]).max
         if odd := next((id for id in ids if id > limit), None):
-            raise Unreadable(self._feature, row, f"the model takes no token {odd}")
+            raise Unreadable(self._feature, f"the model takes no token {odd}")
 
     @property
     def vocabulary(self) -> int:

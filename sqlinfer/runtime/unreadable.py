@@ -13,19 +13,17 @@ __all__ = ["Unreadable", "is_room"]
 
 
 class Unreadable(FeatureError):
-    """``row``: among those that were to be read."""
-
-    def __init__(self, feature: Feature, row: int, reason: str) -> None:
+    def __init__(self, feature: Feature, reason: str) -> None:
         super().__init__(f"feature {feature.name!r}: {_WHAT[_is_text(feature)]} cannot be read: {reason}")
-        self.feature, self.row, self.reason = feature, row, reason
+        self.feature, self.reason = feature, reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Unreadable, (self.feature, self.row, self.reason)
+        return Unreadable, (self.feature, self.reason)
 
-    def error(self, model: str, row: int) -> FeatureError:
-        """What the query is told; ``row`` is its place in the batch."""
+    def error(self, model: str) -> FeatureError:
+        """What the query is told."""
         phrase = FeatureError.text if _is_text(self.feature) else FeatureError.image
-        return phrase(model, self.feature.name, row, self.reason)
+        return phrase(model, self.feature.name, self.reason)
 
 
 def _is_text(feature: Feature) -> bool:

@@ -279,7 +279,7 @@ def bomb(width, height):
 def test_what_cannot_be_read_is_named(connected, content, reason):
     files = [FILES["png RGB"], None, content, FILES["jpeg 2"]]
     _, con = connected(network(), files, image=True)
-    with pytest.raises(FeatureError, match=rf"feature 'image': row 3 of the batch is no image .*\({reason}"):
+    with pytest.raises(FeatureError, match=rf"feature 'image': an image cannot be read .*\({reason}"):
         con.execute("SELECT predict('m', content) FROM files").fetchall()
     good, null, broken, other = answers(con, "SELECT TRY(predict('m', content)) FROM files ORDER BY id")
     assert null is None
@@ -291,7 +291,7 @@ def test_what_would_become_too_large_is_named(connected):
     """A file of a few bytes, whose shorter side is a pixel."""
     _, con = connected(network(), [encoded(Image.new("RGB", (1, 200_000))), FILES["png RGB"]], image=True, resize=600)
     reason = r"it would be resized to 600 x 120000000 pixels, more than the 67108864 that are accepted"
-    with pytest.raises(FeatureError, match=rf"row 1 of the batch is no image that can be read \({reason}\)"):
+    with pytest.raises(FeatureError, match=rf"an image cannot be read \({reason}\)"):
         con.execute("SELECT predict('m', content) FROM files").fetchall()
     assert answers(con, "SELECT TRY(predict('m', content)) FROM files ORDER BY id")[0] is None
 

@@ -28,14 +28,12 @@ pub fn walk<'a>(column: &'a Column<'a>, rows: Rows) -> Result<Cells<'a>> {
         depth,
     };
     let mut shape = vec![None; depth];
-    for (i, row) in rows.iter().enumerate() {
+    for row in rows.iter() {
         shape.fill(None);
         let count = cells.descend(column, row, &mut shape);
         let Some(count) = count else {
-            return Err(Error::of(
-                Code::FeatureCount,
-                format!("row {} of the batch holds lists of different lengths; a tensor needs equal ones", i + 1),
-            ));
+            let text = "a row holds lists of different lengths; a tensor needs equal ones";
+            return Err(Error::of(Code::FeatureCount, text));
         };
         cells.lengths.push(count);
         cells.shapes.extend(shape.iter().map(|size| size.unwrap_or(0)));
@@ -95,16 +93,12 @@ impl Cells<'_> {
     pub fn fitted(&self, axes: &[Option<usize>]) -> Result<Vec<usize>> {
         if self.depth == axes.len() {
             let mut shapes = self.shapes.clone();
-            for (row, shape) in shapes.chunks_exact_mut(self.depth.max(1)).enumerate() {
+            for shape in shapes.chunks_exact_mut(self.depth.max(1)) {
                 behind_nothing(shape, axes);
                 if shape.iter().zip(axes).any(|(size, axis)| axis.is_some_and(|axis| axis != *size)) {
                     return Err(Error::of(
                         Code::FeatureCount,
-                        format!(
-                            "row {} of the batch has the shape {shape:?}, the model takes {}",
-                            row + 1,
-                            written(axes)
-                        ),
+                        format!("a row has the shape {shape:?}, the model takes {}", written(axes)),
                     ));
                 }
             }
@@ -113,7 +107,7 @@ impl Cells<'_> {
         let fixed: usize = axes.iter().flatten().product();
         let free = axes.iter().filter(|axis| axis.is_none()).count();
         let mut fitted = Vec::with_capacity(self.lengths.len() * axes.len());
-        for (row, length) in self.lengths.iter().enumerate() {
+        for length in &self.lengths {
             let fits = match free {
                 0 => *length == fixed,
                 1 => fixed > 0 && length % fixed == 0,
@@ -122,11 +116,7 @@ impl Cells<'_> {
             if !fits {
                 return Err(Error::of(
                     Code::FeatureCount,
-                    format!(
-                        "row {} of the batch has {length} values, which do not fill a tensor of shape {}",
-                        row + 1,
-                        written(axes)
-                    ),
+                    format!("a row has {length} values, which do not fill a tensor of shape {}", written(axes)),
                 ));
             }
             fitted.extend(axes.iter().map(|axis| axis.unwrap_or(length / fixed.max(1))));
@@ -190,7 +180,7 @@ mod tests {
         assert_eq!(cells.fitted(&[None]).unwrap(), [2, 2, 1]);
         assert_eq!(same_shape(&cells.shapes, 1), [vec![0, 1], vec![2]]);
         let error = cells.fitted(&[Some(2)]).unwrap_err().to_string();
-        assert_eq!(error, "row 3 of the batch has the shape [1], the model takes [2]");
+        assert_eq!(error, "a row has the shape [1], the model takes [2]");
         let picked = walk(&column, Rows::Picked(&[2, 0])).unwrap();
         assert_eq!(picked.runs, [(4, 1), (0, 2)]);
     }

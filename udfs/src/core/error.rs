@@ -149,11 +149,8 @@ pub fn feature_count(model: &str, given: usize, expected: &[String]) -> Error {
     )
 }
 
-pub fn list_width(model: &str, row: usize, given: usize, expected: usize) -> Error {
-    Error::of(
-        Code::FeatureCount,
-        format!("model '{model}' takes a list of {expected} values; row {} of the batch has {given}", row + 1),
-    )
+pub fn list_width(model: &str, given: usize, expected: usize) -> Error {
+    Error::of(Code::FeatureCount, format!("model '{model}' takes a list of {expected} values; a row has {given}"))
 }
 
 pub fn feature_type(model: &str, feature: &str, given: &str, expected: &str, fix: &str) -> Error {
@@ -189,24 +186,22 @@ pub fn refused_value(model: &str, feature: &str, value: &str, says: &str) -> Err
     Error::of(Code::Feature, format!("model '{model}': feature '{feature}' is {value}, which is refused: {says}"))
 }
 
-pub fn unreadable_image(model: &str, feature: &str, row: usize, reason: &str) -> Error {
+pub fn unreadable_image(model: &str, feature: &str, reason: &str) -> Error {
     Error::of(
         Code::Feature,
         format!(
-            "model '{model}': feature '{feature}': row {} of the batch is no image that can be read ({reason}); \
-         give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place",
-            row + 1
+            "model '{model}': feature '{feature}': an image cannot be read ({reason}); \
+         give PNG or JPEG files, or write TRY(predict(…)) for NULL in its place"
         ),
     )
 }
 
-pub fn unreadable_text(model: &str, feature: &str, row: usize, reason: &str) -> Error {
+pub fn unreadable_text(model: &str, feature: &str, reason: &str) -> Error {
     Error::of(
         Code::Feature,
         format!(
-            "model '{model}': feature '{feature}': row {} of the batch cannot be made into tokens ({reason}); \
-         give another text, or write TRY(predict(…)) for NULL in its place",
-            row + 1
+            "model '{model}': feature '{feature}': a text cannot be made into tokens ({reason}); \
+         give another text, or write TRY(predict(…)) for NULL in its place"
         ),
     )
 }

@@ -9,6 +9,7 @@ mod content_cache;
 pub mod convert;
 pub mod decimal;
 pub mod error;
+pub mod failing;
 pub mod files;
 mod float;
 mod formula;

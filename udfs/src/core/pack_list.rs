@@ -43,8 +43,8 @@ pub fn pack_list(plan: &Plan, list: &Column, rows: usize, packed: &mut Packed) -
 fn walk_list<'a>(plan: &Plan, list: &'a Column<'a>, keep: Option<&[u32]>, rows: usize) -> Result<Cells<'a>> {
     let expected = plan.manifest.features.len();
     let cells = walk(list, keep.map_or(Rows::Range(0, rows), Rows::Picked))?;
-    match cells.lengths.iter().position(|length| *length != expected) {
-        Some(row) => Err(list_width(&plan.model, row, cells.lengths[row], expected)),
+    match cells.lengths.iter().find(|length| **length != expected) {
+        Some(length) => Err(list_width(&plan.model, *length, expected)),
         None => Ok(cells),
     }
 }

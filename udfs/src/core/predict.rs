@@ -18,7 +18,7 @@ const RECALL_NANOS: f64 = 20.0;
 const HASH_NANOS: f64 = 200.0;
 
 /// Score `rows` rows of the arguments.
-pub fn score(state: &mut State, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
+pub(super) fn score_rows(state: &mut State, arguments: &[Column], rows: usize, sink: &mut dyn Sink) -> Result<()> {
     state.runs.interrupt.check()?;
     state.predictor.plan.guard(arguments, rows)?;
     if state.predictor.plan.manifest.is_prepared() {

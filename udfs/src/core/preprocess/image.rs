@@ -10,7 +10,6 @@ use mozjpeg::{ColorSpace, Decompress, Marker};
 
 use super::picture::Picture;
 use super::steps::prepared;
-use super::unreadable::Unreadable;
 use crate::core::column::{Column, Data, Rows};
 use crate::core::error::{Error, Result};
 use crate::core::manifest::preprocess::ImageSteps;
@@ -48,18 +47,18 @@ impl Images {
         rows: Rows,
         threads: usize,
         tensors: &mut [Packed],
-    ) -> std::result::Result<Vec<(usize, Vec<usize>)>, Unreadable> {
+    ) -> std::result::Result<Vec<(usize, Vec<usize>)>, String> {
         let mut shapes = Vec::with_capacity(3 * rows.len());
         let (Data::Text(values), Buffer::U8(out)) = (&column.data, &mut tensors[self.input].buffer) else {
-            return Err(Unreadable { row: 0, reason: "the model takes no bytes".to_string() });
+            return Err("the model takes no bytes".to_string());
         };
         out.clear();
         let contents: Vec<&[u8]> = rows.iter().map(|row| values[row]).collect();
-        for (row, image) in decode_all(&contents, &self.prepare, threads).into_iter().enumerate() {
-            let image = image.map_err(|error| Unreadable { row, reason: error.text })?;
+        for image in decode_all(&contents, &self.prepare, threads) {
+            let image = image.map_err(|error| error.text)?;
             shapes.extend([image.height, image.width, image.channels]);
             if out.try_reserve(image.data.len()).is_err() {
-                return Err(Unreadable { row, reason: "there is no memory for its pixels".to_string() });
+                return Err("there is no memory for its pixels".to_string());
             }
             out.extend_from_slice(&image.data);
         }

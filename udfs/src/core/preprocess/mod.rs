@@ -8,7 +8,6 @@ mod picture;
 mod resample;
 mod steps;
 pub mod text;
-mod unreadable;
 mod words;
 
 use crate::core::column::{Column, Rows};
@@ -69,7 +68,7 @@ impl Preparer {
         match self {
             Preparer::Text(texts) => texts
                 .pack(reader, &feature.null, column, rows, tensors)
-                .map_err(|error| unreadable_text(&plan.model, &feature.name, rows.get(error.row), &error.reason)),
+                .map_err(|reason| unreadable_text(&plan.model, &feature.name, &reason)),
             Preparer::Words(words) => {
                 let packed = &mut tensors[feature.input];
                 let width = packed.width;
@@ -79,7 +78,7 @@ impl Preparer {
             }
             Preparer::Image(images) => images
                 .pack(column, rows, threads, tensors)
-                .map_err(|error| unreadable_image(&plan.model, &feature.name, rows.get(error.row), &error.reason)),
+                .map_err(|reason| unreadable_image(&plan.model, &feature.name, &reason)),
         }
     }
 }

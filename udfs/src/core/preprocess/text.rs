@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use tokenizers::{Encoding, NormalizedString, Normalizer, Tokenizer};
 
-use super::unreadable::Unreadable;
 use crate::core::column::{Column, Data, Rows};
 use crate::core::error::{Error, Result};
 use crate::core::files::{read_intact, unreadable};
@@ -78,17 +77,17 @@ impl Texts {
         column: &Column,
         rows: Rows,
         tensors: &mut [Packed],
-    ) -> std::result::Result<Vec<(usize, Vec<usize>)>, Unreadable> {
+    ) -> std::result::Result<Vec<(usize, Vec<usize>)>, String> {
         let fill = match null {
             NullPolicy::Value(StandIn::Text(text)) => text.as_bytes(),
             _ => &[],
         };
         let mut lengths = Vec::with_capacity(rows.len());
         self.filled().for_each(|number| tensors[number].buffer.reset(0));
-        for (row, place) in rows.iter().enumerate() {
+        for place in rows.iter() {
             let given = text(column, words(reader), place).unwrap_or(fill);
-            let encoding = self.encode(given).map_err(|reason| Unreadable { row, reason })?;
-            lengths.push(self.put(&encoding, tensors).map_err(|error| Unreadable { row, reason: error.text })?);
+            let encoding = self.encode(given)?;
+            lengths.push(self.put(&encoding, tensors).map_err(|error| error.text)?);
         }
         Ok(self.filled().map(|number| (number, lengths.clone())).collect())
     }
