@@ -104,8 +104,8 @@ class CoreModel:
         self._core.require(self._core.gives(self._handle, call.encode(), _utf8(class_), schema))
         return pa.DataType._import_from_c(ctypes.addressof(schema))
 
-    def answers(self, call: str, rows: pa.RecordBatch, class_: str | None = None) -> pa.Array:
-        """The answers for rows whose columns are the features, by name. Raises FeatureError before any row is scored,
+    def answers(self, call: str, rows: pa.RecordBatch | pa.StructArray, class_: str | None = None) -> pa.Array:
+        """The answers for rows whose fields are the features, by name. Raises FeatureError before any row is scored,
         or ModelFailed. A Ctrl-C ends it."""
         ended = ctypes.c_bool(False)
 

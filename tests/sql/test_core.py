@@ -222,6 +222,21 @@ def test_fields_are_features_by_name(registry, iris):
     assert model.answers("predict", other).to_pylist() == model.answers("predict", rows).to_pylist()
 
 
+def test_a_row_that_is_null_has_no_features(registry):
+    model = core().open(sqlinfer.load("mixed", registry=registry)._registry.home, "mixed")
+    fields = {"x": [1.0, 2.0, 3.0, 4.0], "K": [1, 2, 3, 4], "s": ["a", "b", "c", "d"], "b": [True, False, True, False]}
+    rows = pa.StructArray.from_arrays(
+        [pa.array(values) for values in fields.values()], list(fields), mask=pa.array([False, False, True, False])
+    )
+    answers = model.answers("infer", rows.slice(1))
+    answers.validate(full=True)
+    assert answers.to_pylist() == [
+        {"x2": -2.0, "k2": -2, "s2": "b", "b2": True},
+        None,
+        {"x2": -4.0, "k2": -4, "s2": "d", "b2": True},
+    ]
+
+
 def test_one_list_may_hold_all_features(registry):
     model = core().open(sqlinfer.load("four", registry=registry)._registry.home, "four")
     lists = pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float32()))
