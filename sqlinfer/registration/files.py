@@ -30,6 +30,7 @@ from sqlinfer.trials.labels import (
     labels_hold,
     require_answers,
     require_labels,
+    require_order,
     require_probabilities,
 )
 from sqlinfer.trials.odd_images import odd_images
@@ -71,6 +72,7 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     seen = Observed(name, graph, features, given, opened.files)
     signature = describe(seen.graph, features, seen.outputs, labels=opened.labels or None)
     require_labels(signature, opened.labels)
+    require_order(seen.graph, opened.labels)
     made_up = synthetic_rows(signature, seen.lengths)
     table = given if given is not None and len(given) else made_up
     if not opened.labels and not labels_hold(name, signature, graph, seen.session, [table, made_up]):

@@ -12,14 +12,21 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sqlinfer.errors import FeatureError, InvalidModel
+from sqlinfer.errors import FeatureError, InvalidModel, named
 from sqlinfer.graphs.inspect import Graph
 from sqlinfer.models.compare import compare
 from sqlinfer.models.signature import Label, Signature
 from sqlinfer.runtime.predictor import Predictor
 from sqlinfer.runtime.session import Session
 
-__all__ = ["are_probabilities", "labels_hold", "require_answers", "require_labels", "require_probabilities"]
+__all__ = [
+    "are_probabilities",
+    "labels_hold",
+    "require_answers",
+    "require_labels",
+    "require_order",
+    "require_probabilities",
+]
 
 # Shares of half precision add up to 1 so nearly.
 _NEARLY = 1e-2
@@ -77,6 +84,24 @@ def require_labels(signature: Signature, labels: Sequence[Label]) -> None:
     if labels and signature.calls["predict"].decode not in ("label", "argmax"):
         shown = ", ".join(f"{output.name} {output.type}" for output in signature.outputs)
         raise FeatureError(f"{len(labels)} labels are given, and no output has so many scores a row: {shown}")
+
+
+def require_order(graph: Graph, labels: Sequence[Label]) -> None:
+    """Raises FeatureError for labels that are given in another order than that which the graph has its classes in, or
+    for classes that are numbered in another order than they have: either may be meant."""
+    for own in (classes.labels for classes in graph.classes.values()):
+        if len(own) != len(labels) or own == tuple(labels):
+            continue
+        if set(own) == set(labels):
+            raise FeatureError(
+                f"the labels {named(map(repr, labels))} are given, and the classes of the file are "
+                f"{named(map(repr, own))}, in this order: give them in that order, or none"
+            )
+        if list(own) != sorted(own, key=str) and set(own) == set(range(len(own))):
+            raise FeatureError(
+                f"{len(labels)} labels are given for classes that the file numbers {named(own)}, in this order: it may "
+                "be the numbers or the order that they go by; register it without labels, and name the classes in SQL"
+            )
 
 
 def require_answers(signature: Signature, answers: Sequence[Mapping[str, Any]]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import onnx
 import pytest
 
 import sqlinfer
 from sqlinfer.errors import FeatureError, InvalidModel, ModelNotFound
+from tests.conftest import parse
 
 # z = a - b, of two features.
 LOGIT = "float[2, 1] w = {1, -1}"
@@ -120,6 +122,33 @@ def test_two_classes_of_one_name_are_told_apart_by_no_map(asked):
     assert asked(THREE, labels=["crane", "b", "crane"]) == ["crane", "b", "crane", "crane"]
     with pytest.raises(ModelNotFound, match=r"has no predict_proba\(\)"):
         asked(THREE, "predict_proba", labels=["crane", "b", "crane"])
+
+
+LINEAR = (
+    "(float[n, 2] x) => (%s[n] label, float[n, 2] scores) { label, scores = ai.onnx.ml.LinearClassifier"
+    '<coefficients = [1.0, 2.0, 3.0, -1.0], intercepts = [0.0, 0.0], post_transform = "SOFTMAX", %s>(x) }'
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "labels", "says"),
+    [
+        (
+            "string",
+            'classlabels_strings = ["yes", "no"]',
+            ["no", "yes"],
+            "classes of the file are 'yes', 'no', in this",
+        ),
+        ("int64", "classlabels_ints = [1, 0]", ["zero", "one"], "classes that the file numbers 1, 0, in this order"),
+    ],
+)
+def test_labels_in_another_order_than_the_files_are_refused(tmp_path, kind, classes, labels, says):
+    """A score would be called by the other's name."""
+    model = parse(LINEAR % (kind, classes))
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(FeatureError, match=says):
+        sqlinfer.register("m", tmp_path / "m.onnx", labels=labels, registry=tmp_path / "models")
 
 
 def test_other_estimators_have_no_labels_but_their_own(iris, tmp_path):
