@@ -273,6 +273,39 @@ def test_a_folder_says_what_its_classifier_answers(folder, connected):
         assert label == max(scores, key=scores.get)
 
 
+def test_a_regression_of_several_numbers_has_no_classes(folder, connected):
+    files = folder(logits=2)
+    named = {"architectures": ["TinyForSequenceClassification"], "id2label": {"0": "x", "1": "y"}}
+    files.write("config.json", {**named, "problem_type": "regression"})
+    stored, con = connected(files.path)
+    assert "predict_proba" not in stored.manifest.signature.calls
+    for vector, text in zip(vectors(con), SENTENCES, strict=True):
+        np.testing.assert_allclose(vector, files.raw(text), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("said", "most"),
+    [
+        ({"sentence_roberta_config.json": {"max_seq_length": 5}}, 5),
+        (
+            {"sentence_bert_config.json": {"max_seq_length": 7}, "sentence_roberta_config.json": {"max_seq_length": 5}},
+            7,
+        ),
+        ({"config.json": {"max_position_embeddings": 6}, "tokenizer_config.json": {"model_max_length": 11}}, 6),
+        ({"config.json": {"max_position_embeddings": 9}, "tokenizer_config.json": {"model_max_length": 4}}, 4),
+        ({"config.json": {"max_position_embeddings": 9}, "sentence_bert_config.json": {"max_seq_length": 10}}, 10),
+    ],
+)
+def test_the_limit_of_a_folder_of_sentence_transformers(folder, tmp_path, said, most):
+    files = folder()
+    files.write("modules.json", MODULES[:2])
+    files.write("1_Pooling/config.json", {"pooling_mode_mean_tokens": True})
+    for name, fields in said.items():
+        files.write(name, fields)
+    stored = sqlinfer.register("m", files.path, registry=tmp_path / "r")
+    assert stored.manifest.signature.features[0].prepare.max_length == most
+
+
 def test_a_folder_of_sentence_transformers_needs_nothing_else(folder, connected):
     files = folder()
     files.write("1_Pooling/config.json", {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True})

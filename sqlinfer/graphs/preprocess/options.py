@@ -129,10 +129,10 @@ def _text_options(folder: Path) -> Offered:
     options: Offered = {"tokenizer": folder / "tokenizer.json"}
     sentences = read_sentences(folder)
     config = read_object(folder / "tokenizer_config.json")
-    limits = (sentences.max_length, config.get("model_max_length", config.get("max_len")))
-    known = next((limit for limit in limits if isinstance(limit, int) and limit < _NO_LIMIT), None)
-    if known is not None:
-        options["max_length"] = known
+    own = config.get("model_max_length", config.get("max_len"))
+    known = (sentences.max_length,) if sentences.max_length else (own, sentences.positions)
+    if limits := [limit for limit in known if isinstance(limit, int) and 0 < limit < _NO_LIMIT]:
+        options["max_length"] = min(limits)
     require_one_tokenizer(folder)
     if "truncation_side" in config:
         options["cut_left"] = config["truncation_side"] == "left"
@@ -162,6 +162,8 @@ def _classes(folder: Path) -> tuple[list[Label], Options]:
     kinds = config.get("architectures") or [""]
     labels = _id2label(config)
     if not str(kinds[0]).endswith(_CLASSIFIERS) or len(labels) < 2:
+        return [], {}
+    if config.get("problem_type") == "regression":  # what is called labels are names of numbers
         return [], {}
     several = config.get("problem_type") == "multi_label_classification"
     return labels, {"sigmoid": True} if several else {"softmax": True}

@@ -39,6 +39,11 @@ _USUAL: dict[str, tuple[Any, ...]] = {
 _DENSE = {"in_features", "out_features", "bias", "activation_function"}
 _BERT = {"max_seq_length", "do_lower_case", "model_args", "config_args", "tokenizer_args", "modality_config"}
 _BERT |= {"model_kwargs", "config_kwargs", "processor_kwargs", "unpad_inputs"}
+# The first that is there counts.
+_FILES = [
+    f"sentence_{name}_config.json"
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+]
 # Where a tokenizer is loaded from, and not what it does.
 _LOADING = {"trust_remote_code", "use_fast", "revision", "local_files_only"}
 
@@ -54,24 +59,31 @@ class Dense:
 
 @dataclass(frozen=True, slots=True)
 class Sentences:
-    """``steps``: what is done with the vector of a text, "normalize" or a layer."""
+    """``steps``: what is done with the vector of a text, "normalize" or a layer. ``positions``: where no ``max_length``
+    is said, the model has so many, and a text is cut to them where its tokenizer takes more."""
 
     pool: Literal["mean", "cls"] | None
     steps: tuple[Dense | str, ...]
     max_length: int | None
+    positions: int | None
     lowercase: bool
 
 
 def read_sentences(folder: Path) -> Sentences:
     """Raises InvalidModel, with the name of what is not known."""
-    bert = _object(folder / "sentence_bert_config.json")
-    _require_known(folder / "sentence_bert_config.json", bert, _BERT)
+    modules = _modules(folder / "modules.json")
+    own = next(
+        (folder / str(m.get("path", "")) for m in modules if str(m.get("type")).endswith(".Transformer")), folder
+    )
+    path = next((own / name for name in _FILES if (own / name).is_file()), own / _FILES[0])
+    bert = _object(path)
+    _require_known(path, bert, _BERT)
     for name in ("tokenizer_args", "processor_kwargs"):
         if changing := sorted(set(bert.get(name) or {}) - _LOADING):
-            raise _refused(folder / "sentence_bert_config.json", f"{name} with {', '.join(changing)}")
+            raise _refused(path, f"{name} with {', '.join(changing)}")
     _require_no_prompt(folder / "config_sentence_transformers.json")
     pooling, steps = folder / "1_Pooling" / "config.json", list[Dense | str]()
-    for module in _modules(folder / "modules.json"):
+    for module in modules:
         kind = str(module.get("type", ""))
         place = folder / str(module.get("path", ""))
         name = kind.rpartition(".")[2]
@@ -87,7 +99,9 @@ def read_sentences(folder: Path) -> Sentences:
         if name == "Dense":
             steps.append(_dense(place))
     limit = bert.get("max_seq_length")
-    return Sentences(_pool(pooling), tuple(steps), limit, bool(bert.get("do_lower_case")))
+    positions = _object(folder / "config.json").get("max_position_embeddings") if modules and limit is None else None
+
+    return Sentences(_pool(pooling), tuple(steps), limit, positions, bool(bert.get("do_lower_case")))
 
 
 _MODULES = {"Transformer", "Pooling", "Normalize", "Dense", "Dropout"}
