@@ -58,7 +58,8 @@ The fields, in the order in which they are written:
     batch       {"fixed": null or n: the graph takes exactly n rows at a time, pad and cut;
                  "most": null or n: never more than n different rows at a time; a fixed batch is then filled up
                  with copies,
-                 "neighbours": by how much answers change with the rows beside them, relative to their size, or 0,
+                 "neighbours": by how much answers change with the rows beside them, relative to their size, or 0;
+                         1 where they may, and it was not measured how much,
                  "cost": how many times longer a row takes because of "most"; both for people}
     kernel      "onnx", or, of a graph that is nothing but weighted sums, what a reader may compute in its place, in the
                 type of the graph's one input, whose columns are the features in their order:
@@ -66,7 +67,8 @@ The fields, in the order in which they are written:
     proof       {"rows": [[…], …] feature values in feature order, null is NULL;
                  "answers": {"predict": […], …} the original model's answers to them;
                  "tolerance": largest accepted difference, relative to |answer| or, where that is
-                 larger, to the median of all |answers|}
+                 larger, to the median of all |answers|;
+                 "untried": why no made-up rows were tried; absent where they were, or were not to be}
     refusals    rows that were tried, and that SQL refuses though the original answers them, beside those of guards;
                 absent means none were seen. For people. Each:
                   of       "sample", or "made up": rows that the sample does not show

@@ -72,8 +72,8 @@ def register(
     several axes are as long; ``constants``, by input, a value that never changes (the input is no feature then);
     ``row_by_row``, each row is a run of its own and all outputs are its answer; ``together``, rows are scored together
     though their answers then depend on their neighbours.
-    ``trials``: of an estimator or a booster, how many made-up rows (missing, infinite and huge numbers, unseen texts …)
-    are asked of it and of SQL; what SQL would answer otherwise is refused, or the registration is. 0: none.
+    ``trials``: how many made-up rows (missing, infinite and huge numbers, unseen texts, odd images …) are asked of the
+    original and of SQL; what SQL would answer otherwise is refused, or the registration is. 0: none.
     ``promote``: let the bare name mean this version; the first version always does.
     ``time_limit`` (seconds) and ``memory_limit``: for a file that is no pickle, which is read and tried in a process
     of its own, so that whatever it does, this process goes on.
