@@ -113,6 +113,9 @@ class Node:
     def integers(self, name: str) -> list[int] | None:
         return list(self._attributes[name].ints) if name in self._attributes else None
 
+    def body(self, name: str) -> onnx.GraphProto:
+        return self._attributes[name].g
+
     def text(self, name: str) -> str:
         return self._attributes[name].s.decode() if name in self._attributes else ""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import onnx
+
 from sqlinfer.graphs.row_places import Lost, Mixed, Node, Order, Rows, seen_inside
 
 __all__ = ["ACROSS_ALL", "MEASURES", "QUIET", "RULES"]
@@ -332,19 +334,28 @@ def _reversed(node: Node) -> Rows:
 
 
 def _scanned(node: Node) -> list[Rows | None]:
-    """Over the rows, with something that is handed on; without it each of them is on its own."""
+    """Over the rows, with something that is handed on from each to the next; without it each of them is on its own."""
     scanned = node.integer("num_scan_inputs", 0)
     states = len(node.inputs) - scanned
     axes = node.integers("scan_input_axes") or [0] * scanned
-    if node.opset < 9 or any(node.known.get(name) for name in seen_inside(node.node)):
+    inside = any(node.known.get(name) for name in seen_inside(node.node))
+    if node.opset < 9 or inside or any(node.place(i) is not None for i in range(states)):
         raise Lost
     places = [(node.place(states + i), axis % len(node.shape_in(states + i))) for i, axis in enumerate(axes)]
-    if states and any(place is not None and place.axis == axis for place, axis in places):
-        raise Mixed
-    if any(place is not None and (place.axis != axis or place.left != 1) for place, axis in places):
+    if any(place is None or place.axis != axis or place.left != 1 for place, axis in places):
         raise Lost
-    made = node.integers("scan_output_axes") or [0] * len(node.names)
-    return [Rows(axis % len(node.shape(name))) for axis, name in zip(made, node.names, strict=True)]
+    if not all(_is_passed_on(node.body("body"), i) for i in range(states)):
+        raise Mixed
+    made = node.integers("scan_output_axes") or [0] * (len(node.names) - states)
+    given = [Rows(axis % len(node.shape(name))) for axis, name in zip(made, node.names[states:], strict=True)]
+    return [*[None] * states, *given]
+
+
+def _is_passed_on(body: onnx.GraphProto, i: int) -> bool:
+    """Whether a state is what it was."""
+    given, made = body.input[i].name, body.output[i].name
+    same = {name for node in body.node if node.op_type == "Identity" and given in node.input for name in node.output}
+    return made == given or made in same
 
 
 def _rows_first(node: Node) -> Rows:
@@ -400,7 +411,7 @@ RULES: dict[str, Rule] = {
     **_rules(_picked_beside, "GatherElements Scatter"),
     **_rules(
         _rows_first,
-        "AffineGrid Attention BiasSplitGelu Col2Im CumulativeHash DepthToSpace DictVectorizer EmbedLayerNormalization "
+        "AffineGrid Attention BiasSplitGelu Col2Im DepthToSpace DictVectorizer EmbedLayerNormalization "
         "FeatureVectorizer FusedConv GridSample GroupNormalization GroupQueryAttention ImageScaler LRN "
         "LinearClassifier LinearRegressor MatMulNBits MultiHeadAttention NhwcConv OneHotEncoder RegexSplit "
         "RotaryEmbedding SVMClassifier SVMRegressor SkipLayerNormalization SkipSimplifiedLayerNormalization "

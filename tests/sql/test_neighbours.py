@@ -110,6 +110,17 @@ USUAL = {
     "convolution": "(float[n, 1, 4, 4] x) => (float[n, 2] y)"
     " <float[2, 1, 3, 3] w = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9}>"
     " { c = Conv(x, w)  p = GlobalAveragePool(c)  y = Flatten(p) }",
+    "each row beside what is known": "(float[n, 2] x) => (float[n, 3] y) <float[3, 2] known = {1, 2, 3, 4, 5, 6}>"
+    " { same, y = Scan<num_scan_inputs = 1, body = b (float[3, 2] all, float[2] row)"
+    " => (float[3, 2] kept, float[3] far) {"
+    " kept = Identity(all)  d = Sub(all, row)  a = Abs(d)  one = Constant<value: tensor = int64[1] {1}>()"
+    "  far = ReduceSum<keepdims = 0>(a, one) }>(known, x) }",
+    "what is known beside all rows": "(float[n, 2] x) => (float[n, 5] y)"
+    " <float[5, 2] known = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}>"
+    " { same, d = Scan<num_scan_inputs = 1, body = b (float[k, 2] all, float[2] row)"
+    " => (float[k, 2] kept, float[k] far) {"
+    " kept = Identity(all)  d = Sub(all, row)  a = Abs(d)  one = Constant<value: tensor = int64[1] {1}>()"
+    "  far = ReduceSum<keepdims = 0>(a, one) }>(x, known)  t = Transpose(d)  y = Softmax<axis = 1>(t) }",
     "sorted by length for a while": "(float[n, t, 2] x, int64[n] long) => (float[n, t, 3] y)"
     " <float[1, 9, 2] w = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9},"
     " float[1, 9, 3] r = {1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9}, int64[1] one = {1},"
