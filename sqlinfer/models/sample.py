@@ -20,7 +20,8 @@ class Sample:
     """Rows as an Arrow table; ``as_array`` when the user's own form was a bare matrix, ``sparse`` when that was one of
     scipy, whose zeros are not stored. ``categories``: the values that a categorical column may have, in their order; in
     the table it is plain. ``renamed``: what the columns were called where they are given, before their user gave them
-    other names. ``nones``: the columns of texts in which a missing one is None, not NaN."""
+    other names. ``nones``: the columns of texts in which a missing one is None, not NaN. ``nullable``: those of pandas'
+    Booleans that may be missing, which else are objects there."""
 
     table: pa.Table
     as_array: bool = False
@@ -28,6 +29,7 @@ class Sample:
     renamed: tuple[str, ...] = ()
     sparse: bool = False
     nones: frozenset[str] = frozenset()
+    nullable: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, data: Any, names: list[str] | None = None) -> Sample:
@@ -41,10 +43,13 @@ class Sample:
         chosen, renamed = (table, ()) if as_array or not names else _chosen(table, names)
         table, categories = _without_categories(chosen)
         _require_plain(table.schema)
-        called = zip(table.column_names, renamed or table.column_names, strict=True)
-        without = {name.lower() for name in _nones(data)}
-        nones = frozenset(name for name, given in called if given.lower() in without)
-        return cls(table, as_array, categories, renamed, _is_sparse(data), nones)
+        called = dict(zip(table.column_names, renamed or table.column_names, strict=True))
+
+        def here(found: frozenset[str]) -> frozenset[str]:
+            lower = {name.lower() for name in found}
+            return frozenset(name for name, given in called.items() if given.lower() in lower)
+
+        return cls(table, as_array, categories, renamed, _is_sparse(data), here(_nones(data)), here(_nullable(data)))
 
     @property
     def names(self) -> list[str]:
@@ -90,6 +95,8 @@ class Sample:
             # pandas 2 has texts as objects, and reads a missing one as NaN: pyarrow's None is another category
             if types.is_text(column.type) and frame[column.name].dtype == object:
                 frame[column.name] = frame[column.name].where(frame[column.name].notna(), np.nan)
+        for name in self.nullable.intersection(self.names):
+            frame[name] = frame[name].astype("boolean") if frame[name].dtype in (object, bool) else frame[name]
         for name in self.nones.intersection(self.names):
             frame[name] = frame[name].astype(object).where(frame[name].notna(), None)
         if self.categories:
@@ -227,9 +234,17 @@ def _whole(column: Any) -> Any:
     return column.astype(object).map(lambda x: int(x) if isinstance(x, float) and x.is_integer() else x)
 
 
+def _nullable(data: Any) -> frozenset[str]:
+    return frozenset(str(name) for name in _of_pandas(data) if data[name].dtype == "boolean")
+
+
+def _of_pandas(data: Any) -> list[Any]:
+    """The columns of a DataFrame of pandas; none of anything else."""
+    is_frame = type(data).__module__.split(".")[0] == "pandas" and data.ndim == 2 and data.columns.is_unique
+    return list(data) if is_frame else []
+
+
 def _nones(data: Any) -> frozenset[str]:
     """pandas keeps None in columns of objects; in all others a missing text is NaN."""
-    if type(data).__module__.split(".")[0] != "pandas" or data.ndim != 2:
-        return frozenset()
-    objects = [name for name in data if data[name].dtype == object] if data.columns.is_unique else []
+    objects = [name for name in _of_pandas(data) if data[name].dtype == object]
     return frozenset(str(name) for name in objects if any(value is None for value in data[name]))

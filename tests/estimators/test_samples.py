@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xgboost
-from lightgbm import LGBMClassifier
+from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
@@ -106,6 +106,18 @@ def test_a_sample_in_which_a_text_is_always_missing(tmp_path, engine):
     with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
         given = con.execute("SELECT predict('m', f) FROM frame f").fetchall()
     np.testing.assert_allclose(np.ravel(given), model.predict(frame))
+
+
+@pytest.mark.parametrize("booster", [xgboost.XGBRegressor(n_estimators=5), LGBMRegressor(n_estimators=5, verbose=-1)])
+def test_booleans_of_pandas_that_may_be_missing(tmp_path, engine, booster):
+    frame = pd.DataFrame({"is_new": pd.array([True, False, None, False] * 50, "boolean"), "z": X["a"][:200]})
+    target = frame["z"] + frame["is_new"].astype(float).fillna(4)
+    model = booster.fit(frame, target)
+    sqlinfer.register("m", model, sample=frame.head(8), registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        con.register("given", pa.table(frame))
+        answers = con.execute("SELECT predict('m', g) FROM given g").fetchall()
+    np.testing.assert_allclose(np.ravel(answers), model.predict(frame), atol=1e-5)
 
 
 def test_what_the_model_has_against_the_sample_is_told_in_its_own_words(tmp_path):
