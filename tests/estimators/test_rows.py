@@ -391,3 +391,13 @@ def test_a_sample_that_is_mostly_refused_is_no_proof(tmp_path):
     model = neighbors.KNeighborsClassifier(3).fit(twice, np.arange(80) % 2)
     with pytest.raises(InvalidModel, match=r"rows of the sample that SQL refuses: .*as near"):
         sqlinfer.register("m", model, sample=twice, registry=tmp_path)
+
+
+def test_an_isolation_forest_takes_infinite_numbers(tmp_path, engine):
+    random = np.random.default_rng(0)
+    model = ensemble.IsolationForest(n_estimators=5, random_state=0).fit(random.normal(size=(60, 2)))
+    rows = np.array([[np.inf, 0.0], [-np.inf, 0.0], [1e300, -1e300], [np.nan, np.inf], [0.1, 0.2]])
+    sqlinfer.register("m", model, sample=random.normal(size=(20, 2)), registry=tmp_path)
+    with sqlinfer.connect(registry=tmp_path, engine=engine) as con:
+        given = [con.execute("SELECT predict('m', $1, $2)", row.tolist()).fetchall()[0][0] for row in rows]
+    assert given == model.predict(rows).tolist()

@@ -25,14 +25,15 @@ def is_tree(model: Any) -> bool:
     return name_of(model) in {f"{name}{kind}" for name in _TREES for kind in ("Classifier", "Regressor")}
 
 
-def of_singles(w: Writer, tree: Any, x: Table, model: Any) -> str:
-    """The matrix as the trees compare it, in single precision; ``tree``: one of them."""
+def of_singles(w: Writer, tree: Any, x: Table, model: Any, *, infinite: bool = False) -> str:
+    """The matrix as the trees compare it, in single precision; ``tree``: one of them. ``infinite``: the model takes
+    such numbers, too."""
     from sklearn.utils import get_tags
 
     takes_nan = getattr(tree, "_support_missing_values", None)
     missing = takes_nan is not None and not x.sparse and bool(takes_nan(np.zeros((1, 1))))
     missing = missing and bool(get_tags(model).input_tags.allow_nan)
-    value = w.numbers(x, model, nan=missing, single=True)
+    value = w.numbers(x, model, nan=missing, inf=infinite, single=not infinite)
     return w.round(value, True) if not x.single else value
 
 
@@ -279,7 +280,7 @@ def _isolation(w: Writer, model: Any, x: Table) -> tuple[str, str]:
     for member, features in zip(model.estimators_, model.estimators_features_, strict=True):
         depths = _depths(member.tree_) + _average_path_length(member.tree_.n_node_samples)
         trees.append(tree_of(member.tree_, depths.reshape(-1, 1) - 1.0, columns=features))
-    total = w.trees(trees, of_singles(w, model.estimators_[0], x, model), 1)
+    total = w.trees(trees, of_singles(w, model.estimators_[0], x, model, infinite=True), 1)
     most = len(model.estimators_) * _average_path_length([model._max_samples])[0]
     if most == 0:
         raise Unsupported("an IsolationForest of single samples")
