@@ -1,4 +1,4 @@
-"""Every exception that sqlinfer raises, and the one place where their messages are phrased.
+"""Every exception that sqlinfer raises, with the messages that several modules share.
 
     SqlinferError
     ├── BadReference        (ValueError)       the text does not name a model

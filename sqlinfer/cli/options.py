@@ -102,7 +102,7 @@ def _numbers(context: click.Context, option: click.Parameter, text: str | None) 
 
 
 def limit_options(function: F) -> F:
-    """What a file that nobody vouches for may take."""
+    """Limits for untrusted files."""
     time_limit = click.option(
         "--time-limit",
         type=click.FloatRange(min=0, min_open=True),

@@ -95,11 +95,12 @@ def describe(
 
 
 def _must_run_apart(graph: Graph, outputs: Sequence[Output]) -> bool:
-    """Rows of one run share a value of any shape, and such values are not compared; or a length, which those that find
-    the most in them would set for the others."""
+    """Whether rows must be run one by one. A feature of any shape that all rows of a run share (a threshold, say) is one
+    value: two rows may have two. And outputs of data-dependent length (the boxes found in an image) are padded to the
+    longest of the run, so that a row's answer would depend on the rows beside it."""
     free = [tensor for tensor in graph.inputs if None in tensor.shape[1:]]
-    loose = any(output.name in graph.loose and None in output.shape[1:] for output in outputs)
-    return any(tensor.shared for tensor in free) or (loose and not free)
+    data_dependent = any(output.name in graph.data_dependent and None in output.shape[1:] for output in outputs)
+    return any(tensor.shared for tensor in free) or (data_dependent and not free)
 
 
 def task_of(signature: Signature) -> str:

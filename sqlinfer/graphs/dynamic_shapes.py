@@ -1,4 +1,4 @@
-"""Which outputs of a graph may have lengths that hang on the values of the rows, not on their shapes alone."""
+"""Outputs with data-dependent shapes: lengths that the values of the rows decide, not their shapes alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import onnx
 
 from sqlinfer.graphs.build import with_bodies
 
-__all__ = ["loose_outputs"]
+__all__ = ["data_dependent_outputs"]
 
 # Operators that find as many things as there are.
 _FINDING = {"Compress", "Loop", "NonMaxSuppression", "NonZero", "StringSplit", "Tokenizer", "Unique"}
@@ -36,20 +36,20 @@ _MEASURING = {"Shape", "Size", "SequenceLength"}
 _DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft"}
 
 
-def loose_outputs(model: onnx.ModelProto) -> frozenset[str]:
+def data_dependent_outputs(model: onnx.ModelProto) -> frozenset[str]:
     """Follow the values of the inputs through the graph, to where one of them becomes a length."""
     graph = model.graph
     functions = {(function.domain, function.name): function for function in model.functions}
     constant = {tensor.name for tensor in (*graph.initializer, *(s.values for s in graph.sparse_initializer))}
     values = {value.name for value in graph.input} - constant
-    loose: set[str] = set()
+    data_dependent: set[str] = set()
     for node in graph.node:
         used = set(_used(node))
-        if used & loose or _finds(node, functions) or _is_told(node, values):
-            loose.update(node.output)
-        if used & (loose if node.op_type in _MEASURING else values):
+        if used & data_dependent or _finds(node, functions) or _has_computed_shape(node, values):
+            data_dependent.update(node.output)
+        if used & (data_dependent if node.op_type in _MEASURING else values):
             values.update(node.output)
-    return frozenset(output.name for output in graph.output if output.name in loose)
+    return frozenset(output.name for output in graph.output if output.name in data_dependent)
 
 
 def _used(node: onnx.NodeProto) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _finds(node: onnx.NodeProto, functions: dict[tuple[str, str], onnx.FunctionP
     return any(inner.op_type in _FINDING for body in _bodies(node) for part in with_bodies(body) for inner in part.node)
 
 
-def _is_told(node: onnx.NodeProto, values: set[str]) -> bool:
+def _has_computed_shape(node: onnx.NodeProto, values: set[str]) -> bool:
     return any(i < len(node.input) and node.input[i] in values for i in _TOLD.get(node.op_type, ()))
 
 

@@ -27,7 +27,7 @@ from sqlinfer.graphs.batch_axis import (
 )
 from sqlinfer.graphs.build import element_types
 from sqlinfer.graphs.classes import Classes, classes_of
-from sqlinfer.graphs.dynamic_shapes import loose_outputs
+from sqlinfer.graphs.dynamic_shapes import data_dependent_outputs
 from sqlinfer.graphs.linear import formula_of
 from sqlinfer.graphs.tree_classifiers import Replaced, classify_by_sums
 from sqlinfer.graphs.tree_limits import refusal
@@ -63,7 +63,7 @@ class Graph:
     ``declared``: by output, the shape that the file declares (a name or "" for a free axis), None where it has none.
     ``row_axes``: where the inputs had their rows, and, where lengths are equal by chance, where else they may have had
     them. ``told``: what the user says of it, of inputs and outputs.
-    ``loose``: the outputs that may have lengths that hang on the values of the rows. ``sequences``: those that are a
+    ``data_dependent``: the outputs whose shapes may depend on the values of the rows. ``sequences``: those that are a
     sequence of tensors.
     ``classes``: by output, the classes that its values or columns are, where the graph says so.
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
@@ -81,7 +81,7 @@ class Graph:
     declared: dict[str, tuple[int | str, ...] | None]
     row_axes: tuple[RowAxes, ...]
     told: RowAxes
-    loose: frozenset[str]
+    data_dependent: frozenset[str]
     sequences: tuple[str, ...]
     classes: dict[str, Classes]
     formula: Formula | None
@@ -159,7 +159,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         declared=declared,
         row_axes=row_axes,
         told=layout.axes,
-        loose=loose_outputs(model),
+        data_dependent=data_dependent_outputs(model),
         sequences=tuple(output.name for output in model.graph.output if _is_sequence_of_tensors(output)),
         classes=classes,
         formula=formula_of(model.graph),
@@ -191,7 +191,7 @@ def with_tensors(graph: Graph, parts: Mapping[str, Parts]) -> Graph:
         declared={output.name: _declared(output) for output in model.graph.output},
         # of several classifiers, none has the classes of the model
         classes=graph.classes if all(found.count is None for found in parts.values()) else {},
-        loose=graph.loose | {part for name in graph.loose for part in names.get(name, ())},
+        data_dependent=graph.data_dependent | {part for name in graph.data_dependent for part in names.get(name, ())},
         sequences=(),
     )
 

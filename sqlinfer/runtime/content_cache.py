@@ -1,4 +1,4 @@
-"""Answers by what is in a row, for models that cost far more than looking: texts and images.
+"""A cache of answers by the content of a row, for models far slower than a lookup: texts and images.
 
 Equal rows are scored once, and the rows that a filter has just scored are not scored again (see `memo`).
 """

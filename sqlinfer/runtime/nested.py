@@ -127,7 +127,7 @@ def _tensor_shapes(tensor: Tensor, cell: Cells, count: int) -> np.ndarray:
 
 
 def _behind_nothing(shapes: np.ndarray, axes: tuple[int | None, ...]) -> np.ndarray:
-    """An empty list does not show how long the lists in it would be: they are what the model takes."""
+    """The inner sizes of an empty list are unknown: take those of the model's axes."""
     empty = np.zeros(len(shapes), bool)
     shapes = shapes.copy() if (shapes == 0).any() else shapes
     for i, axis in enumerate(axes):

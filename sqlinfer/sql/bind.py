@@ -79,12 +79,13 @@ class TypedCall:
 def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]) -> TypedCall:
     """Raises CallError or FeatureError where the arguments cannot be those of the model.
 
-    ``is_row(identifier)`` tells whether a lone identifier is a table of the statement, so that only the columns that
-    the model needs are read from it: of ``(t)``, which is whatever DuckDB takes ``t`` for, a STRUCT column before a
-    table. A model of one feature is given ``t`` itself, which may be a column that is that feature.
+    ``is_row(identifier)``: whether a lone identifier is a table of the statement. With the features a and b:
 
-    A star becomes the columns that the model needs, by name; a struct of columns where a name may mean something else.
-    Behind the features ``predict_proba('m', …, 'yes')`` names a class.
+    - ``predict('m', t)`` → ``predict_m((t)."a", (t)."b")``: only these columns of the table are read. In ``(t)`` DuckDB
+      prefers a STRUCT column t to a table t, as it does for the user.
+    - ``predict('m', t)`` of a model of one feature → ``predict_m(t)``: t may be a column that is that feature.
+    - ``predict('m', *)`` → the columns a and b by name, or a struct of the columns where a name is ambiguous.
+    - ``predict_proba('m', a, b, 'yes')`` → ``"predict_proba(m)"(a, b)['yes']``.
     """
     names = signature.feature_names
     if CALLS[function.call].takes_class and _class_follows(call.arguments, sql, names, is_row):

@@ -1,4 +1,4 @@
-"""Which of several axes of one length counts the rows: where the rows of a run are rolled, so are their answers."""
+"""Find the batch axis among axes of one length: permute the rows of a run, and see which output axis follows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""What is said of a model's classes, and what it answers.
+"""Check the class labels of a graph, or of its user, against the model's own predictions.
 
-What a file says is believed where one node says all of it, or when running it shows the same; what a user says must
-show, too.
+Labels from the graph are taken where one node has all of them, or where running the model gives the same.
 """
 
 from __future__ import annotations

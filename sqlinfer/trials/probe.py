@@ -126,7 +126,7 @@ def parts_of_sequences(
     """
     trial = _try(session, graph, features, sample)
     return {
-        name: _parts(name, [run[name] for run in trial.runs], trial.rows, may_be_empty=name in graph.loose)
+        name: _parts(name, [run[name] for run in trial.runs], trial.rows, may_be_empty=name in graph.data_dependent)
         for name in graph.sequences
     }
 
@@ -216,7 +216,7 @@ def _axes_of_rows(
 
 def _believed(session: Session, graph: Graph, name: str, rank: int, certain: bool) -> list[bool]:
     """The axes of an output whose length is what two runs showed: those that have a length in the file, or that ONNX
-    Runtime infers. What the file leaves free may only show in other rows that it is.
+    Runtime infers. A dimension that the file leaves dynamic stays dynamic, even if two runs agree.
 
     ``certain``: as in `_Trial`.
     """
@@ -224,7 +224,7 @@ def _believed(session: Session, graph: Graph, name: str, rank: int, certain: boo
     named = declared if declared is not None and len(declared) == rank else None
     lengths = inferred if len(inferred) == rank else named or [None] * rank
     given = [isinstance(length, int) for length in lengths]
-    if name in graph.loose:
+    if name in graph.data_dependent:
         return given
     return [True if certain or named is None else known for known in given]
 

@@ -1,4 +1,4 @@
-"""Rows that nobody gave, to try a model with."""
+"""Synthetic rows, to run a model on that came without a sample."""
 
 from __future__ import annotations
 

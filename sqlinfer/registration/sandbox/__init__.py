@@ -1,4 +1,4 @@
-"""A process of its own for files that nobody vouches for: such a file may crash it, hang it or ask for any memory.
+"""A process of its own for untrusted files: such a file may crash it, hang it or ask for any memory.
 
 The worker is a Python like this one. It starts when it is first needed, takes one call after the other (so the
 packages load once), and leaves when nothing came for a minute, or when this process ends. It is no other user: what

@@ -1,4 +1,4 @@
-"""Rows that nobody gave: does the graph answer them as the original does, or not at all?
+"""Synthetic rows beyond the sample: does the graph answer them as the original does, or refuse them?
 
 A sample shows what is usual. What a model does with the rest, with missing and infinite numbers, zeros, both sides of
 its own thresholds, categories that it never saw, texts of other scripts, is asked of the original itself.

@@ -1,5 +1,5 @@
-"""Rows that nobody gave: a few rows of the sample, with values in one feature, in two or in all that the sample does
-not show. The same sample and the same graph make the same rows."""
+"""Synthetic rows: rows of the sample with other values in one feature, in two or in all, such as NaN, 0, the model's
+thresholds, unseen categories. The same sample and graph give the same rows."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ impl Cells<'_> {
     }
 }
 
-/// An empty list does not show how long the lists in it would be: they are what the model takes.
+/// The inner sizes of an empty list are unknown: take those of the model's axes.
 fn behind_nothing(shape: &mut [usize], axes: &[Option<usize>]) {
     let mut empty = false;
     for (size, axis) in shape.iter_mut().zip(axes) {

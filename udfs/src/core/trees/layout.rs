@@ -152,7 +152,7 @@ struct Inner {
 }
 
 impl Shape {
-    /// None for a tree with too many leaves, which one that bites its tail has, too.
+    /// None for a tree of too many leaves; this also rejects cycles.
     fn of<T>(ensemble: &Ensemble<T>, root: Next) -> Option<Shape> {
         enum Step {
             Enter(Next),

@@ -22,7 +22,7 @@ pub trait Word: Copy + Default + 'static {
     fn without(self, leaves: Self) -> Self;
     /// Clear `cleared` in the rows whose rank is above `split`.
     fn mask(alive: &mut [Self; ROWS], ranks: &[Self::Rank; ROWS], split: Self::Rank, cleared: Self);
-    /// Where a word of `alive` holds a leaf, let it and its number in the tree stand in the row.
+    /// Where a row of `alive` has a leaf left in this word, record the word and its index.
     fn overwrite(first: &mut [Self; ROWS], number: &mut [Self; ROWS], alive: &[Self; ROWS], word: usize);
     /// The leaf of each row: the first in its word.
     fn find(first: &[Self; ROWS], number: &[Self; ROWS], leaf: &mut [u16; ROWS]);
