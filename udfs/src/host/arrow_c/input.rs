@@ -2,6 +2,8 @@
 //! validity, offsets of lists, decimals narrower than 128 bits, float16.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Entries;
 use std::ffi::c_void;
 use std::slice::from_raw_parts;
 
@@ -89,7 +91,7 @@ pub unsafe fn held<'a>(
     // SAFETY: promised by the caller, of what belongs to the array, too; `first` and `rows` lie within its length.
     unsafe {
         let valid = validity(array, given, first, rows)?;
-        let data = if !schema.dictionary.is_null() {
+        let data = if !schema.dictionary.is_null() && matches!(given, ArgType::Enum(_)) {
             dictionary(array, schema, first, rows, valid.as_deref())?
         } else {
             data(array, schema, given, (first, rows), valid.as_deref())?
@@ -218,7 +220,7 @@ unsafe fn dictionary<'a>(
         return Err(Error::new("an array without its dictionary"));
     };
     // SAFETY: promised by the caller.
-    let (codes, words) = unsafe {
+    let (codes, count) = unsafe {
         let codes: Vec<i64> = match schema.format()? {
             "c" => values::<i8>(array, 1, first, rows)?.iter().map(|code| i64::from(*code)).collect(),
             "C" => values::<u8>(array, 1, first, rows)?.iter().map(|code| i64::from(*code)).collect(),
@@ -230,32 +232,41 @@ unsafe fn dictionary<'a>(
             "L" => values::<u64>(array, 1, first, rows)?.iter().map(|code| *code as i64).collect(),
             other => return Err(Error::new(format!("codes of a dictionary as {other}"))),
         };
-        let count = count(words.length)?;
-        match words_schema.format()? {
-            "u" | "U" | "vu" => {}
-            _ => return Ok((HeldData::Unread, None)), // binding has refused it
-        }
-        (codes, held(words, words_schema, &ArgType::Text, 0, count)?)
+        (codes, count(words.length)?)
     };
-    let HeldData::Text(texts) = &words.data else { return Ok((HeldData::Unread, None)) };
-    let known = words.column();
+    // each word is read once, where it is asked for: of very many words few rows ask for few
+    let mut known: HashMap<usize, Option<&'a [u8]>> = HashMap::new();
     let mut kept = vec![0u64; rows.div_ceil(64)];
     let mut found: Vec<&'a [u8]> = Vec::with_capacity(rows);
     for (row, code) in codes.into_iter().enumerate() {
         let is_valid = valid.is_none_or(|mask| mask[row / 64] >> (row % 64) & 1 == 1);
-        let word = usize::try_from(code).ok().filter(|_| is_valid);
-        let text = match word {
-            Some(word) if word >= texts.len() => return Err(Error::new("a code that its dictionary has not")),
-            Some(word) if known.is_valid(word) => texts[word],
-            _ => {
-                found.push(&[]);
-                continue;
-            }
+        let text = match usize::try_from(code) {
+            _ if !is_valid => None,
+            Ok(word) if word < count => match known.entry(word) {
+                Entries::Occupied(known) => *known.get(),
+                // SAFETY: promised by the caller, of what belongs to the array.
+                Entries::Vacant(new) => *new.insert(unsafe { self::word(words, words_schema, word) }?),
+            },
+            _ => return Err(Error::new("a code that its dictionary has not")),
         };
-        kept[row / 64] |= 1 << (row % 64);
-        found.push(text);
+        kept[row / 64] |= u64::from(text.is_some()) << (row % 64);
+        found.push(text.unwrap_or_default());
     }
     Ok((HeldData::Text(found), Some(kept)))
+}
+
+/// One of the texts of a dictionary; None of what has no text there.
+///
+/// # Safety
+/// As for `held`, of the dictionary and its schema.
+unsafe fn word<'a>(words: &'a ArrowArray, schema: &ArrowSchema, word: usize) -> Result<Option<&'a [u8]>> {
+    // SAFETY: promised by the caller.
+    let held = unsafe { held(words, schema, &ArgType::Text, word, 1) }?;
+    let is_valid = held.valid.as_ref().is_none_or(|mask| mask.first().is_some_and(|word| word & 1 == 1));
+    match held.data {
+        HeldData::Text(texts) if is_valid => Ok(texts.first().copied()),
+        _ => Ok(None),
+    }
 }
 
 /// Where each text lies; nowhere for what is NULL.
