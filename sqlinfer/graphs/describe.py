@@ -96,8 +96,8 @@ def describe(
 
 def _must_run_apart(graph: Graph, outputs: Sequence[Output]) -> bool:
     """Whether rows must be run one by one. A feature of any shape that all rows of a run share (a threshold, say) has
-    one value in a run, and two rows may have two. And outputs of data-dependent length (the boxes found in an image) are padded to the
-    longest of the run, so that a row's answer would depend on the rows beside it."""
+    one value in a run, and two rows may have two. And outputs of data-dependent length (the boxes found in an image)
+    are padded to the longest of the run, so that a row's answer would depend on the rows beside it."""
     free = [tensor for tensor in graph.inputs if None in tensor.shape[1:]]
     data_dependent = any(output.name in graph.data_dependent and None in output.shape[1:] for output in outputs)
     return any(tensor.shared for tensor in free) or (data_dependent and not free)
