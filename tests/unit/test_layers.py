@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -135,3 +137,10 @@ def test_no_module_imports_itself_by_way_of_others():
 
     order = TopologicalSorter({module: imported(path) for module, path in names.items()})
     order.prepare()
+
+
+def test_a_query_needs_no_onnx(tmp_path):
+    """Graphs are read when a model is registered; a query has model.json and ONNX Runtime."""
+    code = "import sqlinfer, sys; sqlinfer.connect(registry=sys.argv[1]); print({'onnx', 'pandas'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    assert found.stdout == "set()\n"
