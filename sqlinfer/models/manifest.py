@@ -2,7 +2,11 @@
 
 The fields, in the order in which they are written:
 
-    format      1. A reader refuses a number that it does not know, and ignores fields that it does not know.
+    format      2. A reader refuses a number that it does not know, and ignores fields that it does not know, at any
+                level. Files of format 1 have no needs; they are read as ever.
+    needs       {"guards": "0.1.0"}: what a reader must know to answer as the model does, each with the first version of
+                sqlinfer that knows it. A reader refuses a file with a need that it does not know, whatever else the
+                file holds. `needs.NEEDS` has all of them
     name        "churn", lower case.
     version     1, 2, 3 …
     created     UTC, ISO 8601, to the second.
@@ -10,6 +14,8 @@ The fields, in the order in which they are written:
     source      {"framework": "scikit-learn 1.9.1", "model": "Pipeline", "converter": "skl2onnx 1.20.0",
                  "sqlinfer": "0.1.0"}; texts for people.
     task        "classification", "regression", "clustering" or "other".
+    target      "churned": the column that the model was trained to predict, where that is known; null or absent
+                where it is not. For people, and for tables that hold the actual values
     features    in the order of positional arguments, each
                   name     as the user calls it; compared without case
                   type     SQL type: "DOUBLE", "VARCHAR", "FLOAT[64]", "FLOAT[]" …
@@ -75,19 +81,25 @@ The fields, in the order in which they are written:
                   rows     how many were tried
                   refused  how many of these were refused
                   says     the error of most of them
+    files       what lies beside that no prediction reads, by name, each with its sha256; absent means none:
+                profile.json, the statistics of the sample, and background.json, rows of it (see `profile`)
+
+The types of the fields are listed in fields.json. Both readers check them there, and say the same of what is damaged.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from sqlinfer.errors import RegistryError
+from sqlinfer.errors import RegistryError, named
+from sqlinfer.models.fields import FIELDS, fault
 from sqlinfer.models.files import read_plain
 from sqlinfer.models.formula import Formula
+from sqlinfer.models.needs import needs_of, require_known
 from sqlinfer.models.signature import (
     Batch,
     Call,
@@ -102,13 +114,14 @@ from sqlinfer.models.signature import (
     TextPreparation,
     WordsPreparation,
 )
-from sqlinfer.models.strict_json import read_json
-from sqlinfer.models.validate import require_sound, require_types
+from sqlinfer.models.strict_json import MOST_LEVELS, read_json
+from sqlinfer.models.validate import require_sound
+from sqlinfer.version import __version__
 
 __all__ = ["FORMAT", "Manifest", "Proof", "Refusals", "Source"]
 
-FORMAT = 1
-MOST_VERSIONS = 2**31
+FORMAT = 2
+_FORMATS = (1, FORMAT)
 # The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
 MOST_BYTES = 64 << 20
 
@@ -162,6 +175,8 @@ class Manifest:
     proof: Proof
     formula: Formula | None = None
     refusals: tuple[Refusals, ...] = ()
+    target: str | None = None
+    files: dict[str, str] = field(default_factory=dict)
     digest: str = ""
     """Of all that the file says: its sha256; empty for a manifest that was not read from one."""
 
@@ -170,12 +185,14 @@ class Manifest:
         labels = {"type": signature.label_type, "values": list(signature.labels)} if signature.label_type else None
         fields = {
             "format": FORMAT,
+            "needs": needs_of(signature),
             "name": self.name,
             "version": self.version,
             "created": self.created,
             "sha256": self.sha256,
             "source": asdict(self.source),
             "task": self.task,
+            "target": self.target,
             "features": [
                 {
                     "name": f.name,
@@ -197,59 +214,55 @@ class Manifest:
             "proof": {"rows": self.proof.rows, "answers": self.proof.answers, "tolerance": self.proof.tolerance}
             | ({"untried": self.proof.untried} if self.proof.untried else {}),
             "refusals": [asdict(refusals) for refusals in self.refusals],
+            "files": self.files,
         }
         return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
-        """Raises RegistryError for a file that is missing, damaged, or of a format that this version does not know."""
+        """Raises RegistryError for a file that is missing, damaged, or of a version of sqlinfer that this is not."""
         try:
             content = read_plain(path, MOST_BYTES)
-            fields = read_json(content)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise RegistryError(f"{path} cannot be read ({error}); register the model again") from error
-        found = fields.get("format") if isinstance(fields, dict) else None
-        if type(found) is not int or found != FORMAT:
-            raise RegistryError(
-                f"{path} has format {repr(found)[:40]}, this sqlinfer knows format {FORMAT}; "
-                "upgrade sqlinfer, or register the model again"
-            )
         try:
+            fields = read_json(content)
+        except ValueError as error:
+            raise RegistryError(
+                f"{path} cannot be read (it is no JSON, or nested more than {MOST_LEVELS} levels deep); register the "
+                "model again"
+            ) from error
+        _require_format(fields, path)
+        try:
+            if fields["format"] > 1:
+                _require(fields, {"needs": {"*": "text"}})
+                require_known(fields["needs"], path)
+            _require(fields, FIELDS)
             return replace(cls._from_json(fields), digest=hashlib.sha256(content).hexdigest())
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise RegistryError(f"{path} is damaged ({error!r:.500}); register the model again") from error
+        except ValueError as error:
+            raise RegistryError(f"{path} is damaged ({error}); register the model again") from error
 
     @classmethod
     def _from_json(cls, fields: dict[str, Any]) -> Manifest:
-        """Fields that are not known are ignored, here and in the extension."""
+        """Of what has all the fields. Raises ValueError for what does not fit together."""
         labels = fields["labels"]
         signature = Signature(
-            features=tuple(
-                Feature(
-                    f["name"],
-                    f["type"],
-                    f["tensor"],
-                    f["column"],
-                    _null_policy(f["null"]),
-                    _preparation(f.get("prepare")),
-                    tuple(_guard(guard) for guard in _list(f.get("guards", []))),
-                )
-                for f in _list(fields["features"])
-            ),
+            features=tuple(_feature(one) for one in fields["features"]),
             inputs=tuple(
-                Tensor(t["name"], t["dtype"], _list(t["shape"]), t.get("shared", False))
-                for t in _list(fields["inputs"])
+                Tensor(one["name"], one["dtype"], tuple(one["shape"]), one.get("shared", False))
+                for one in fields["inputs"]
             ),
             outputs=tuple(
-                Output(o["name"], o["dtype"], _list(o["shape"]), o["type"]) for o in _list(fields["outputs"])
+                Output(one["name"], one["dtype"], tuple(one["shape"]), one["type"]) for one in fields["outputs"]
             ),
-            calls={name: Call(c["type"], c["decode"], _list(c["outputs"])) for name, c in fields["calls"].items()},
-            labels=_list(labels["values"]) if labels is not None else (),
+            calls={name: Call(c["type"], c["decode"], tuple(c["outputs"])) for name, c in fields["calls"].items()},
+            labels=tuple(labels["values"]) if labels is not None else (),
             label_type=labels["type"] if labels is not None else None,
             batch=_batch(fields["batch"]),
         )
-        proof, source = fields["proof"], fields["source"]
-        manifest = cls(
+        proof, source, formula = fields["proof"], fields["source"], _formula(fields["kernel"])
+        require_sound(signature, formula, fields["version"])
+        return cls(
             name=fields["name"],
             version=fields["version"],
             created=fields["created"],
@@ -257,53 +270,62 @@ class Manifest:
             source=Source(*(source[name] for name in ("framework", "model", "converter", "sqlinfer"))),
             task=fields["task"],
             signature=signature,
-            formula=_formula(fields["kernel"]),
+            formula=formula,
             proof=Proof(
-                tuple(_list(row) for row in _list(proof["rows"])),
+                tuple(tuple(row) for row in proof["rows"]),
                 proof["answers"],
                 proof["tolerance"],
-                str(proof.get("untried", "")),
+                proof.get("untried", ""),
             ),
             refusals=tuple(
                 Refusals(*(one[name] for name in ("of", "rows", "refused", "says")))
-                for one in _list(fields.get("refusals", []))
+                for one in fields.get("refusals", ())
             ),
+            target=fields.get("target"),
+            files=fields.get("files", {}),
         )
-        require_types(manifest)
-        require_sound(manifest.signature)
-        if not 1 <= manifest.version < MOST_VERSIONS:
-            raise ValueError(f"version {manifest.version}")
-        if manifest.formula is not None and not manifest.formula.fits(manifest.signature):
-            raise ValueError("a formula of other features")
-        return manifest
 
 
-def _list(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list):
-        raise TypeError(f"{str(value)[:80]!r} is no list")
-    return tuple(value)
+def _require_format(fields: Any, path: Path) -> None:
+    found = fields.get("format") if isinstance(fields, dict) else None
+    if type(found) is int and found in _FORMATS:
+        return
+    has = f"has format {found}" if type(found) is int else "has no number for a format"
+    raise RegistryError(
+        f"{path} {has}, and sqlinfer {__version__} knows {named(_FORMATS)}; upgrade sqlinfer, or register the model "
+        "again"
+    )
 
 
-def _batch(fields: Any) -> Batch:
+def _require(fields: dict[str, Any], shape: dict[str, Any]) -> None:
+    if found := fault(fields, shape):
+        raise ValueError(found)
+
+
+def _batch(fields: dict[str, Any]) -> Batch:
     return Batch(fields["fixed"], fields["most"], fields.get("neighbours", 0.0), fields.get("cost", 1.0))
 
 
 def _formula(field: Any) -> Formula | None:
     if not isinstance(field, dict):
         return None
-    return Formula(tuple(_list(weights) for weights in _list(field["weights"])), _list(field["intercepts"]))
+    return Formula(tuple(tuple(weights) for weights in field["weights"]), tuple(field["intercepts"]))
 
 
-def _null_policy(field: Any) -> NullPolicy:
-    if not isinstance(field, dict):
-        return NullPolicy(field)
-    if field["value"] is None:
-        raise ValueError("a value that stands for NULL and is none")
-    return NullPolicy("value", field["value"])
-
-
-def _guard(fields: Any) -> Guard:
-    return Guard(fields["refuse"], fields["says"], fields.get("bound"), _list(fields.get("known", [])))
+def _feature(fields: dict[str, Any]) -> Feature:
+    null = fields["null"]
+    return Feature(
+        fields["name"],
+        fields["type"],
+        fields["tensor"],
+        fields["column"],
+        NullPolicy("value", null["value"]) if isinstance(null, dict) else NullPolicy(null),
+        _preparation(fields.get("prepare")),
+        tuple(
+            Guard(one["refuse"], one["says"], one.get("bound"), tuple(one.get("known", ())))
+            for one in fields.get("guards", ())
+        ),
+    )
 
 
 Preparation = TextPreparation | ImagePreparation | WordsPreparation
@@ -317,7 +339,7 @@ def _preparation_fields(prepare: Preparation | None) -> dict[str, Any] | None:
     return asdict(prepare) if prepare is not None else None
 
 
-def _preparation(fields: Any) -> Preparation | None:
+def _preparation(fields: dict[str, Any] | None) -> Preparation | None:
     if fields is None:
         return None
     if "words" in fields:
@@ -325,8 +347,5 @@ def _preparation(fields: Any) -> Preparation | None:
     if "image" not in fields:
         optional = (fields.get(name) for name in ("mask", "types", "pad"))
         return TextPreparation(fields["tokenizer"], fields["sha256"], fields["max_length"], *optional)
-    if fields["image"] not in ("RGB", "L"):
-        raise ValueError(f"images as {str(fields['image'])[:40]}, which is not known")
-    steps = _list(fields["steps"]) if "steps" in fields else ()
-    steps = tuple(ImageStep(step["do"], _list(step["size"]), step["how"]) for step in steps)
+    steps = tuple(ImageStep(step["do"], tuple(step["size"]), step["how"]) for step in fields.get("steps", ()))
     return ImagePreparation(fields["pixels"], fields["image"], steps)

@@ -183,7 +183,7 @@ def test_show(run, two):
     text = run("show", "negate/2", "-f", "table").stdout
     assert "negate/2" in text and "amount" in text and "error" in text and "FLOAT" in text
     fields = json.loads(run("show", "negate", "-f", "json").stdout)
-    assert (fields["name"], fields["version"], fields["format"]) == ("negate", 1, 1)
+    assert (fields["name"], fields["version"], fields["format"]) == ("negate", 1, 2)
     assert "| amount" in run("show", "negate/2", "-f", "markdown").stdout
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,32 @@ def changed(fields: Any, place: str, value: Any = NOTHING) -> Any:
 
 def accepted(texts: Iterable[bytes]) -> dict[str, list[bool]]:
     """By reader, which of the texts it takes."""
+    return {reader: [one is None for one in said] for reader, said in said_of(texts).items()}
+
+
+def said_of(texts: Iterable[bytes]) -> dict[str, list[str | None]]:
+    """By reader, what it says of each of the texts; None of those that it takes."""
     with tempfile.TemporaryDirectory() as home:
-        for i, text in enumerate(texts):
-            folder = Path(home) / "models/m" / str(i + 1)
-            folder.mkdir(parents=True)
-            (folder / "model.json").write_bytes(text)
-        count = i + 1
-        versions = {model.manifest.version for model in sqlinfer.Registry(home).all()}
+        versions = range(1, 1 + sum(_stored(Path(home), i, text) for i, text in enumerate(texts, 1)))
         with duckdb.connect(config={"allow_unsigned_extensions": "true"}) as con:
             con.execute(f"LOAD '{extension_path()}'")
             con.execute(f"SET sqlinfer_home = '{home}'")
-            listed = {version for (version,) in con.execute("SELECT version FROM sqlinfer_models()").fetchall()}
-        readers = {"python": versions, "extension": listed}
-        return {reader: [i + 1 in taken for i in range(count)] for reader, taken in readers.items()}
+            registry = sqlinfer.Registry(home)
+            readers = {"python": registry.get, "extension": lambda m: con.execute(f"FROM sqlinfer_features('{m}')")}
+            return {reader: [_said(read, f"m/{i}", home) for i in versions] for reader, read in readers.items()}
+
+
+def _stored(home: Path, version: int, text: bytes) -> int:
+    folder = home / "models/m" / str(version)
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_bytes(text)
+    return 1
+
+
+def _said(read: Callable[[str], Any], model: str, home: str) -> str | None:
+    try:
+        read(model)
+    except (sqlinfer.SqlinferError, duckdb.Error) as error:
+        said = str(error).removeprefix("Binder Error: ").partition("\n\nLINE 1")[0]
+        return said.replace(f"{home}/models/{model}/", "")
+    return None

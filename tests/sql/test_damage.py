@@ -78,12 +78,15 @@ def _twice(things):
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda fields: _twice(fields["calls"]["predict"]["outputs"]), r"predict\(\) is made of"),
+        (
+            lambda fields: _twice(fields["calls"]["predict"]["outputs"]),
+            r"predict\(\) is \"FLOAT\", which is not what it answers",
+        ),
         (lambda fields: _twice(fields["inputs"]), "two inputs are called"),
-        (lambda fields: fields["features"][0].update(column=None), "is fed"),
-        (lambda fields: fields["outputs"][0]["shape"].append(3), "is 'FLOAT'"),
-        (lambda fields: fields.update(version=-1), "version -1"),
-        (lambda fields: fields.update(labels=0), "not subscriptable"),
+        (lambda fields: fields["features"][0].update(column=None), "are not its columns"),
+        (lambda fields: fields["outputs"][0]["shape"].append(3), 'is "FLOAT", which does not fit'),
+        (lambda fields: fields.update(version=-1), "version is -1, which is no count"),
+        (lambda fields: fields.update(labels=0), "labels is 0, which is no object"),
         (lambda fields: fields["batch"].update(fixed=2**62), "a batch of"),
         (lambda fields: fields["calls"]["infer"].update(type="STRUCT(a INTEGER)"), r"infer\(\) is"),
     ],

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import sqlinfer
 from sqlinfer.errors import RegistryError
 from sqlinfer.models.manifest import FORMAT, Manifest
+from sqlinfer.models.needs import NEEDS, needs_of
+
+CORPUS = Path(__file__).parents[1] / "manifests"
+SOUND = CORPUS / "sound"
+ACCEPTED = [
+    one for one in json.loads((CORPUS / "changes.json").read_text(encoding="utf-8"))["accepted"] if len(one) > 2
+]
 
 
 @pytest.fixture
@@ -37,8 +46,8 @@ def test_the_fields_are_those_that_are_documented(path):
 
     fields = json.loads(path.read_text(encoding="utf-8"))
     assert list(fields) == [
-        "format", "name", "version", "created", "sha256", "source", "task", "features", "inputs", "outputs", "labels",
-        "calls", "batch", "kernel", "proof", "refusals",
+        "format", "needs", "name", "version", "created", "sha256", "source", "task", "target", "features", "inputs",
+        "outputs", "labels", "calls", "batch", "kernel", "proof", "refusals", "files",
     ]  # fmt: skip
     for field in fields:
         assert f"\n    {field} " in module.__doc__
@@ -53,7 +62,7 @@ def test_a_person_can_read_it(path):
 
 def test_it_says_what_the_model_is(path):
     fields = json.loads(path.read_text(encoding="utf-8"))
-    assert (fields["format"], fields["name"], fields["version"], fields["task"]) == (1, "churn", 1, "classification")
+    assert (fields["format"], fields["name"], fields["version"], fields["task"]) == (2, "churn", 1, "classification")
     assert fields["labels"] == {"type": "BOOLEAN", "values": [False, True]}
     assert [f["name"] for f in fields["features"]] == ["age", "income", "visits", "city"]
     assert fields["features"][0]["null"] == "nan" and fields["features"][3]["null"] == {"value": "\uffff"}
@@ -65,8 +74,33 @@ def test_it_says_what_the_model_is(path):
 @pytest.mark.parametrize("number", [FORMAT + 1, 0, None, "1", 1.5])
 def test_a_format_that_is_not_known_is_refused(path, number):
     change(path, lambda fields: fields.update(format=number))
-    with pytest.raises(RegistryError, match=r"format .*this sqlinfer knows format 1; upgrade sqlinfer"):
+    with pytest.raises(RegistryError, match=r"format.*, and sqlinfer \S+ knows 1, 2; upgrade sqlinfer"):
         Manifest.read(path)
+
+
+def test_a_file_of_the_first_format_has_no_needs(path):
+    now = Manifest.read(path)
+    change(path, lambda fields: fields.update(format=1) or fields.pop("needs"))
+    assert replace(Manifest.read(path), digest=now.digest) == now
+
+
+def test_a_need_of_a_later_version_is_told_with_that_version(path):
+    change(path, lambda fields: fields["needs"].update(router="0.4") or fields.pop("calls"))
+    with pytest.raises(
+        RegistryError, match=r'needs "router" \(sqlinfer 0\.4\), which sqlinfer \S+ does not know; upgrade'
+    ):
+        Manifest.read(path)
+
+
+def test_what_answers_hang_on_is_a_need(registry):
+    """Each need is that of some model of the tests, or of a sound manifest; and no plain model has any."""
+    assert json.loads(registry.get("width").manifest.to_json())["needs"] == {}
+    manifests = [model.manifest.signature for model in registry.all()]
+    manifests += [Manifest.read(file).signature for file in sorted(SOUND.glob("*.json"))]
+    found = {name for signature in manifests for name in needs_of(signature)}
+    assert found == set(NEEDS)
+    all_of_them = next(needs for _, place, needs in ACCEPTED if place == "/needs" and "guards" in str(needs))
+    assert set(all_of_them) == set(NEEDS), "the extension is asked for all of them"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"{}", b'"model"'])
@@ -105,9 +139,9 @@ def test_one_damaged_model_does_not_hide_the_others(tmp_path, onnx_file):
     registry = sqlinfer.Registry(tmp_path / "models")
     for name in ("good", "bad"):
         sqlinfer.register(name, file, registry=registry)
-    change(registry.get("bad").folder / "model.json", lambda fields: fields.update(format=2))
+    change(registry.get("bad").folder / "model.json", lambda fields: fields.update(format=3))
     with sqlinfer.connect(registry=registry, engine="arrow") as con:
         assert con.execute("SELECT predict('good', 2)").fetchall() == [(-2,)]
         assert con.execute("SELECT name FROM sqlinfer_models()").fetchall() == [("good",)]
-        with pytest.raises(RegistryError, match="format 2"):
+        with pytest.raises(RegistryError, match="format 3"):
             con.execute("SELECT predict('bad', 2)")

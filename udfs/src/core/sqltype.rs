@@ -115,9 +115,7 @@ impl SqlType {
                 }
                 match values {
                     Some(1..=MOST_IN_ARRAY) => at.require_answer(),
-                    _ => Err(Error::new(format!(
-                        "model.json names an array that does not have from 1 to {MOST_IN_ARRAY} values"
-                    ))),
+                    _ => Err(Error::new(format!("an array that does not have from 1 to {MOST_IN_ARRAY} values"))),
                 }
             }
         }

@@ -24,9 +24,9 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// By ONNX's name, as model.json has it.
-    pub fn parse(name: &str) -> Result<Dtype> {
-        Ok(match name {
+    /// By ONNX's name, as model.json has it; None of what is none.
+    pub fn parse(name: &str) -> Option<Dtype> {
+        Some(match name {
             "float32" => Dtype::F32,
             "float64" => Dtype::F64,
             "float16" => Dtype::F16,
@@ -41,7 +41,7 @@ impl Dtype {
             "uint64" => Dtype::U64,
             "bool" => Dtype::Bool,
             "string" => Dtype::Text,
-            _ => return Err(Error::new(format!("the tensor type '{name}' is not known"))),
+            _ => return None,
         })
     }
 

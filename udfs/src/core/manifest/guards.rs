@@ -4,8 +4,6 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use crate::core::error::{Error, Result, brief};
-
 /// As model.json has it.
 #[derive(Debug, Deserialize)]
 pub struct GuardFields {
@@ -67,8 +65,9 @@ pub struct Guards {
 }
 
 impl Guards {
-    pub fn parse(fields: Vec<GuardFields>, takes: Takes) -> Result<Guards> {
-        let guards = fields.into_iter().map(|fields| Guard::parse(fields, takes)).collect::<Result<Vec<_>>>()?;
+    /// `Err`: what a guard refuses that does not fit.
+    pub fn parse(fields: Vec<GuardFields>, takes: Takes) -> Result<Guards, String> {
+        let guards = fields.into_iter().map(|fields| Guard::parse(fields, takes)).collect::<Result<Vec<_>, _>>()?;
         let any = |wanted: fn(&Refused) -> bool| guards.iter().any(|guard| wanted(&guard.refused));
         let (mut low, mut high) = match any(|refused| matches!(refused, Refused::Infinite)) {
             true => (f64::MIN, f64::MAX),
@@ -106,9 +105,8 @@ impl Guards {
 }
 
 impl Guard {
-    fn parse(fields: GuardFields, takes: Takes) -> Result<Guard> {
+    fn parse(fields: GuardFields, takes: Takes) -> Result<Guard, String> {
         let GuardFields { refuse, bound, known, says } = fields;
-        let unfit = || Error::new(format!("a guard '{}' that does not fit its feature", brief(&refuse)));
         let texts = || known.iter().map(|one| if let Known::Text(text) = one { Some(text.clone()) } else { None });
         let plain = || known.iter().map(|one| if let Known::Number(number) = one { Some(*number) } else { None });
         let refused = match (refuse.as_str(), takes) {
@@ -131,7 +129,7 @@ impl Guard {
             ("other", Takes::Texts) if !known.is_empty() => texts().collect::<Option<_>>().map(Refused::OtherText),
             _ => None,
         };
-        Ok(Guard { refused: refused.ok_or_else(unfit)?, says })
+        Ok(Guard { refused: refused.ok_or(refuse)?, says })
     }
 }
 
@@ -173,8 +171,8 @@ fn is_blank(letter: char) -> bool {
 mod tests {
     use super::*;
 
-    fn guards(fields: serde_json::Value, takes: Takes) -> Result<Guards> {
-        let fields: Vec<GuardFields> = serde_json::from_value(fields).map_err(|e| Error::new(e.to_string()))?;
+    fn guards(fields: serde_json::Value, takes: Takes) -> Result<Guards, String> {
+        let fields: Vec<GuardFields> = serde_json::from_value(fields).map_err(|e| e.to_string())?;
         Guards::parse(fields, takes)
     }
 

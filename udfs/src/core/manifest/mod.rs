@@ -1,7 +1,9 @@
 //! model.json: everything that is known of one version of a model. Its fields are described in
 //! sqlinfer/models/manifest.py, which writes it.
 
+mod fields;
 pub mod guards;
+mod needs;
 pub mod preprocess;
 pub mod validate;
 
@@ -9,63 +11,46 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Number, Value, json};
 
+use self::fields::{cut, fault, fault_of_manifest, quoted};
 use self::guards::{GuardFields, Guards, Takes};
+use self::needs::{bad_version, unknown_needs};
 use self::preprocess::Prepare;
-use crate::core::error::{Code, Error, Result, brief, class_not_constant, unknown_class};
+use crate::core::error::{Code, Error, Result, brief, class_not_constant, named, unknown_class};
 use crate::core::files::{digest, unreadable};
 use crate::core::sqltype::{ArgType, SqlType};
 use crate::sys::tensor::Dtype;
 
-const FORMAT: u64 = 1;
+const FORMATS: [u64; 2] = [1, 2];
 /// The largest hold a few thousand weights, or rows with images; what is far larger is none of ours.
 pub const MOST_BYTES: u64 = 64 << 20;
 pub const MOST_LEVELS: usize = 64;
 
-/// What is written; what is never read here must be there all the same.
+/// What is read here of what is written.
 #[derive(Debug, Deserialize)]
 struct File {
-    format: u64,
     name: String,
     version: u64,
     created: String,
     sha256: String,
-    #[serde(rename = "source")]
-    _source: SourceFields,
     task: String,
     features: Vec<FeatureFields>,
     inputs: Vec<TensorFields>,
     outputs: Vec<OutputFields>,
-    #[serde(deserialize_with = "there")]
     labels: Option<LabelFields>,
     calls: BTreeMap<String, CallFields>,
     batch: Batch,
     kernel: Value,
-    #[serde(rename = "proof")]
-    _proof: ProofFields,
 }
 
-#[derive(Debug, Deserialize)]
-struct SourceFields {
-    #[serde(rename = "framework")]
-    _framework: String,
-    #[serde(rename = "model")]
-    _model: String,
-    #[serde(rename = "converter", deserialize_with = "there")]
-    _converter: Option<String>,
-    #[serde(rename = "sqlinfer")]
-    _sqlinfer: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct ProofFields {
-    #[serde(rename = "rows")]
-    _rows: Vec<Vec<Value>>,
-    #[serde(rename = "answers")]
-    _answers: BTreeMap<String, Vec<Value>>,
-    #[serde(rename = "tolerance")]
-    _tolerance: f64,
+impl File {
+    fn of(manifest: Value) -> Result<File> {
+        match fault_of_manifest(&manifest) {
+            Some(fault) => Err(Error::new(fault)),
+            None => serde_json::from_value(manifest).map_err(|e| Error::new(brief(&e.to_string()))),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,7 +60,6 @@ struct FeatureFields {
     sql_type: String,
     null: Value,
     tensor: String,
-    #[serde(deserialize_with = "there")]
     column: Option<usize>,
     #[serde(default)]
     prepare: Value,
@@ -127,14 +111,8 @@ pub struct FormulaFields {
 /// How rows may be put together: exactly `fixed` at a time, and at most `most` different ones.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Batch {
-    #[serde(deserialize_with = "there")]
     pub fixed: Option<usize>,
-    #[serde(deserialize_with = "there")]
     pub most: Option<usize>,
-    #[serde(default, rename = "neighbours")]
-    _neighbours: f64,
-    #[serde(default, rename = "cost")]
-    _cost: f64,
 }
 
 /// Said of a file that is not what it should be.
@@ -266,39 +244,41 @@ pub struct Manifest {
 impl Manifest {
     /// Of the content of the file at `path`; whether it can be believed, `validate` says.
     pub fn of(content: &[u8], path: &Path) -> Result<Manifest> {
-        let shown = path.display();
-        let again = "register the model again";
-        let value: Value = serde_json::from_slice(content).map_err(|e| unreadable(path, &e))?;
+        let no_json = || unreadable(path, &format!("it is no JSON, or nested more than {MOST_LEVELS} levels deep"));
+        let value: Value = serde_json::from_slice(content).map_err(|_| no_json())?;
         if levels(&value) > MOST_LEVELS {
-            return Err(unreadable(path, &format!("it is nested more than {MOST_LEVELS} levels deep")));
+            return Err(no_json());
         }
-        let format = value.get("format").and_then(Value::as_u64);
-        if format != Some(FORMAT) {
-            let found = value.get("format").map_or("none".to_string(), |found| brief(&found.to_string()));
+        let format = known_format(&value, path)?;
+        let damaged = |e: &dyn std::fmt::Display| damaged(path, e);
+        if format > 1 {
+            let needs = fault(&value, &json!({"needs": {"*": "text"}})).or_else(|| bad_version(&value["needs"]));
+            needs.map_or(Ok(()), |fault| Err(damaged(&fault)))?;
+        }
+        if let (2.., Some(unknown)) = (format, unknown_needs(&value["needs"])) {
+            let (path, version) = (path.display(), env!("CARGO_PKG_VERSION"));
             return Err(Error::of(
                 Code::Registry,
                 format!(
-                    "{shown} has format {found}, this sqlinfer knows format {FORMAT}; upgrade sqlinfer, or {again}"
+                    "{path} needs {unknown}, which sqlinfer {version} does not know; upgrade sqlinfer, or register the \
+                     model again"
                 ),
             ));
         }
-        let damaged = |e: &dyn std::fmt::Display| damaged(path, e);
-        require_objects(&value).map_err(|e| damaged(&e))?;
-        let file: File = serde_json::from_value(value).map_err(|e| damaged(&brief(&e.to_string())))?;
+        let file = File::of(value).map_err(|e| damaged(&e))?;
         let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
         let manifest = Manifest::from_file(file, folder).map_err(|e| damaged(&e))?;
         Ok(Manifest { digest: digest(content), ..manifest })
     }
 
     fn from_file(file: File, folder: PathBuf) -> Result<Manifest> {
-        debug_assert_eq!(file.format, FORMAT);
         let inputs = file.inputs.into_iter().map(input).collect::<Result<Vec<_>>>()?;
         let numbers: HashMap<&str, usize> =
             inputs.iter().enumerate().map(|(i, input)| (input.name.as_str(), i)).collect();
         let features = file.features.into_iter().map(|fields| feature(fields, &inputs, &numbers));
         let features = features.collect::<Result<Vec<_>>>()?;
         let outputs = file.outputs.into_iter().map(output).collect::<Result<Vec<_>>>()?;
-        let calls = file.calls.into_iter().map(|(name, fields)| Ok((name, call(fields)?)));
+        let calls = file.calls.into_iter().map(|(name, fields)| call(&name, fields).map(|call| (name, call)));
         let calls = calls.collect::<Result<BTreeMap<_, _>>>()?;
         let formula = match file.kernel {
             fields @ Value::Object(_) => Some(formula(fields, &inputs, &features)?),
@@ -332,7 +312,7 @@ impl Manifest {
 
     pub fn input_number(&self, name: &str) -> Result<usize> {
         let found = self.inputs.iter().position(|input| input.name == name);
-        found.ok_or_else(|| Error::new(format!("no input '{name}'")))
+        found.ok_or_else(|| Error::new(format!("no input {}", quoted(name))))
     }
 
     pub fn is_prepared(&self) -> bool {
@@ -370,34 +350,36 @@ impl Manifest {
 
 fn input(fields: TensorFields) -> Result<Input> {
     let axes = axes(&fields.name, fields.shape)?;
-    Ok(Input { dtype: Dtype::parse(&fields.dtype)?, axes, name: fields.name, shared: fields.shared })
+    Ok(Input { dtype: dtype(&fields.dtype)?, axes, name: fields.name, shared: fields.shared })
+}
+
+fn dtype(name: &str) -> Result<Dtype> {
+    Dtype::parse(name).ok_or_else(|| Error::new(format!("the tensor type {} is not known", quoted(name))))
 }
 
 fn output(fields: OutputFields) -> Result<Output> {
     let axes = axes(&fields.name, fields.shape)?;
-    let sql_type = written(&fields.sql_type)?;
-    Ok(Output { dtype: Dtype::parse(&fields.dtype)?, axes, sql_type, name: fields.name })
+    let (name, sql_type) = (&fields.name, &fields.sql_type);
+    let no_type = || Error::new(format!("{} is {}, which is no type", quoted(name), quoted(sql_type)));
+    let sql_type = written(sql_type).filter(|sql_type| sql_type.axes().is_some()).ok_or_else(no_type)?;
+    Ok(Output { dtype: dtype(&fields.dtype)?, axes, sql_type, name: fields.name })
 }
 
 /// Behind the batch axis.
 fn axes(name: &str, shape: Vec<Option<usize>>) -> Result<Vec<Option<usize>>> {
     let mut axes = shape.into_iter();
-    axes.next().map(|_| axes.collect()).ok_or_else(|| Error::new(format!("'{name}' has no axes")))
+    axes.next().map(|_| axes.collect()).ok_or_else(|| Error::new(format!("{} has no axes", quoted(name))))
 }
 
 /// A type in the one way to write it.
-fn written(text: &str) -> Result<SqlType> {
-    let parsed = SqlType::parse(text)?;
-    if parsed.to_string() == text {
-        Ok(parsed)
-    } else {
-        Err(Error::new(format!("an SQL type is written {}", brief(text))))
-    }
+fn written(text: &str) -> Option<SqlType> {
+    SqlType::parse(text).ok().filter(|parsed| parsed.to_string() == text)
 }
 
 fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usize>) -> Result<Feature> {
-    let input =
-        *numbers.get(fields.tensor.as_str()).ok_or_else(|| Error::new(format!("no input '{}'", fields.tensor)))?;
+    let input = *numbers
+        .get(fields.tensor.as_str())
+        .ok_or_else(|| Error::new(format!("no input {}", quoted(&fields.tensor))))?;
     let prepare = Prepare::parse(fields.prepare)?;
     let dtype = match prepare {
         None => Some(inputs[input].dtype),
@@ -405,14 +387,18 @@ fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usiz
         Some(Prepare::Image(_)) => None,
     };
     let takes = match prepare {
-        None => written(&fields.sql_type)?.axes().is_some(),
+        None => written(&fields.sql_type).is_some_and(|sql_type| sql_type.axes().is_some()),
         Some(Prepare::Text(_) | Prepare::Words(_)) => fields.sql_type == "VARCHAR",
         Some(Prepare::Image(_)) => fields.sql_type == "BLOB",
     };
     if !takes {
-        return Err(Error::new(format!("'{}' is {}", fields.name, brief(&fields.sql_type))));
+        let (name, sql_type) = (quoted(&fields.name), quoted(&fields.sql_type));
+        return Err(Error::new(format!("{name} is {sql_type}, which is no type of a feature")));
     }
-    let null = null_policy(&fields.null, dtype)?;
+    let null = null_policy(&fields.null, dtype).ok_or_else(|| {
+        let (name, policy) = (quoted(&fields.name), fields.null.as_str().map_or("a value".to_string(), quoted));
+        Error::new(format!("{name} has the null policy {policy}, which does not fit it"))
+    })?;
     let takes = match (&prepare, dtype) {
         (Some(Prepare::Image(_)), _) | (_, None) => Takes::Nothing,
         (Some(Prepare::Text(_) | Prepare::Words(_)), _) => Takes::Texts,
@@ -423,13 +409,17 @@ fn feature(fields: FeatureFields, inputs: &[Input], numbers: &HashMap<&str, usiz
             (false, _) => Takes::Nothing,
         },
     };
-    let guards = Guards::parse(fields.guards, takes)?;
+    let guards = Guards::parse(fields.guards, takes).map_err(|refuse| {
+        let (name, guard) = (quoted(&fields.name), quoted(&refuse));
+        Error::new(format!("{name} has the guard {guard}, which does not fit it"))
+    })?;
     Ok(Feature { name: fields.name, sql_type: fields.sql_type, null, input, column: fields.column, prepare, guards })
 }
 
 /// Its columns are the features in their order, or there is none.
 fn formula(fields: Value, inputs: &[Input], features: &[Feature]) -> Result<FormulaFields> {
-    let fields: FormulaFields = serde_json::from_value(fields).map_err(|e| Error::new(e.to_string()))?;
+    let unfit = || Error::new("the formula does not fit the model");
+    let fields: FormulaFields = serde_json::from_value(fields).map_err(|_| unfit())?;
     let FormulaFields { weights, intercepts } = &fields;
     let in_order = features.iter().enumerate().all(|(place, feature)| feature.column == Some(place));
     let is_float = matches!(inputs, [Input { dtype: Dtype::F32 | Dtype::F64, .. }]);
@@ -437,27 +427,19 @@ fn formula(fields: Value, inputs: &[Input], features: &[Feature]) -> Result<Form
     let fits = in_order && is_float && weighs_all && !features.is_empty();
     match fits && !weights.is_empty() && intercepts.len() == weights.len() {
         true => Ok(fields),
-        false => Err(Error::new("the formula does not fit the features".to_string())),
+        false => Err(unfit()),
     }
 }
 
 /// `dtype`: of the values that one may stand among; None where none can.
-fn null_policy(field: &Value, dtype: Option<Dtype>) -> Result<NullPolicy> {
-    let unknown = || Error::new(format!("unknown null policy {}", brief(&field.to_string())));
-    let value = match field {
-        Value::String(kind) => match kind.as_str() {
-            "null" => return Ok(NullPolicy::Null),
-            "error" => return Ok(NullPolicy::Error),
-            "nan" if dtype.is_some_and(Dtype::is_float) => return Ok(NullPolicy::Value(StandIn::Number(f64::NAN))),
-            _ => return Err(unknown()),
-        },
-        Value::Object(fields) => fields.get("value").ok_or_else(unknown)?,
-        _ => return Err(unknown()),
-    };
-    let stand_in = dtype.and_then(|dtype| stand_in(value, dtype));
-    stand_in
-        .map(NullPolicy::Value)
-        .ok_or_else(|| Error::new(format!("the null policy {field} does not fit its feature")))
+fn null_policy(field: &Value, dtype: Option<Dtype>) -> Option<NullPolicy> {
+    match field.as_str() {
+        Some("null") => Some(NullPolicy::Null),
+        Some("error") => Some(NullPolicy::Error),
+        Some("nan") => dtype?.is_float().then_some(NullPolicy::Value(StandIn::Number(f64::NAN))),
+        Some(_) => None,
+        None => stand_in(field.get("value")?, dtype?).map(NullPolicy::Value),
+    }
 }
 
 /// What stands for NULL in a tensor of this type, as it is.
@@ -479,7 +461,7 @@ fn stand_in(value: &Value, dtype: Dtype) -> Option<StandIn> {
     dtype.limits().filter(|limits| limits.contains(&whole)).map(|_| StandIn::Integer(whole))
 }
 
-fn call(fields: CallFields) -> Result<CallSpec> {
+fn call(name: &str, fields: CallFields) -> Result<CallSpec> {
     let decode = match fields.decode.as_str() {
         "tensor" => Decode::Tensor,
         "label" => Decode::Label,
@@ -487,9 +469,14 @@ fn call(fields: CallFields) -> Result<CallSpec> {
         "map" => Decode::Map,
         "struct" => Decode::Struct,
         "labelled" => Decode::Labelled,
-        other => return Err(Error::new(format!("unknown decoding '{}'", brief(other)))),
+        other => return Err(Error::new(format!("unknown decoding {}", quoted(other)))),
     };
-    Ok(CallSpec { sql_type: written(&fields.sql_type)?, decode, outputs: fields.outputs })
+    let sql_type = written(&fields.sql_type).ok_or_else(|| no_answer_of(name, &fields.sql_type))?;
+    Ok(CallSpec { sql_type, decode, outputs: fields.outputs })
+}
+
+fn no_answer_of(name: &str, sql_type: &str) -> Error {
+    Error::new(format!("{}() is {}, which is not what it answers", cut(name), quoted(sql_type)))
 }
 
 fn labels(fields: LabelFields) -> Result<Labels> {
@@ -504,21 +491,24 @@ fn labels(fields: LabelFields) -> Result<Labels> {
         "VARCHAR" => all(&fields.values, |v| v.as_str().map(str::to_string)).map(Labels::Text),
         "BIGINT" => all(&fields.values, Value::as_i64).map(Labels::Integer),
         "BOOLEAN" => all(&fields.values, Value::as_bool).map(Labels::Boolean),
-        other => Err(Error::new(format!("labels of type {}", brief(other)))),
+        other => Err(Error::new(format!("labels of type {}", quoted(other)))),
     }
 }
 
-/// Fields have names: serde takes a list of values, too, in the order of the fields.
-fn require_objects(file: &Value) -> Result<()> {
-    let lists = ["features", "inputs", "outputs"].iter().filter_map(|name| file.get(name)?.as_array()).flatten();
-    let calls = file.get("calls").and_then(Value::as_object).into_iter().flat_map(|calls| calls.values());
-    let single = ["source", "labels", "batch", "proof"].iter().filter_map(|name| file.get(name));
-    let features = file.get("features").and_then(Value::as_array).into_iter().flatten();
-    let guards = features.filter_map(|feature| feature.get("guards")?.as_array()).flatten();
-    match lists.chain(calls).chain(single).chain(guards).find(|value| value.is_array()) {
-        Some(list) => Err(Error::new(format!("a list without names: {}", brief(&list.to_string())))),
-        None => Ok(()),
-    }
+fn known_format(manifest: &Value, path: &Path) -> Result<u64> {
+    let found = manifest.get("format").and_then(Value::as_number).filter(|found| !found.is_f64());
+    let known = found.and_then(Number::as_u64).filter(|format| FORMATS.contains(format));
+    let has = found.map_or("has no number for a format".to_string(), |found| format!("has format {found}"));
+    let (path, version) = (path.display(), env!("CARGO_PKG_VERSION"));
+    let formats = named(&FORMATS.map(|format| format.to_string()));
+    known.ok_or_else(|| {
+        Error::of(
+            Code::Registry,
+            format!(
+                "{path} {has}, and sqlinfer {version} knows {formats}; upgrade sqlinfer, or register the model again"
+            ),
+        )
+    })
 }
 
 /// How deep the values lie in one another.
@@ -563,9 +553,7 @@ pub mod tests {
     }
 
     pub fn parsed(value: Value) -> Result<Manifest> {
-        require_objects(&value)?;
-        let file: File = serde_json::from_value(value).map_err(|e| Error::new(e.to_string()))?;
-        let manifest = Manifest::from_file(file, PathBuf::from("/m"))?;
+        let manifest = Manifest::from_file(File::of(value)?, PathBuf::from("/m"))?;
         validate::require_sound(&manifest)?;
         Ok(manifest)
     }

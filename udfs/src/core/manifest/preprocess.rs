@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::core::error::{Error, Result, brief};
+use super::fields::quoted;
+use crate::core::error::{Error, Result};
 
 /// What makes a tensor of a text or an image; the fields of `prepare` in model.json.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +69,7 @@ impl Prepare {
         }
         let fields: ImageFields = serde_json::from_value(fields).map_err(unknown)?;
         if !matches!(fields.image.as_str(), "RGB" | "L") {
-            return Err(Error::new(format!("images as {}, which is not known", brief(&fields.image))));
+            return Err(Error::new(format!("images as {}, which is not known", quoted(&fields.image))));
         }
         let steps: Option<Vec<Step>> = fields.steps.into_iter().map(Step::parse).collect();
         let steps = steps.ok_or_else(|| Error::new("a step of images that is not known".to_string()))?;

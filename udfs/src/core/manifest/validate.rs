@@ -1,12 +1,14 @@
 //! Whether a manifest can be believed: what one part names, another has, and nothing is so large that it must be
-//! refused. The same as in sqlinfer/models/validate.py: both readers accept and refuse the same files.
+//! refused. The same as in sqlinfer/models/validate.py: both readers accept and refuse the same files, in the same
+//! order and words.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::Path;
 
+use super::fields::{cut, quoted};
 use super::preprocess::{ImageSteps, Prepare, TextFields};
-use super::{CallSpec, Decode, Feature, Input, Labels, MOST_BYTES, Manifest, Output, damaged};
+use super::{CallSpec, Decode, Feature, Input, Labels, MOST_BYTES, Manifest, Output, damaged, no_answer_of};
 use crate::core::error::{Error, Result};
 use crate::core::files::{read_plain, unreadable};
 use crate::core::sqltype::{Plain, SqlType};
@@ -55,8 +57,10 @@ pub fn require_sound(manifest: &Manifest) -> Result<()> {
     must((1..MOST_VERSIONS).contains(&manifest.version), &format!("version {}", manifest.version))?;
     match (&manifest.formula, manifest.outputs.as_slice()) {
         (None, _) => Ok(()),
-        (Some(formula), [output]) => must(output.axes == [Some(formula.weights.len())], &"a formula of other answers"),
-        (Some(_), _) => must(false, &"a formula of several outputs"),
+        (Some(formula), [output]) => {
+            must(output.axes == [Some(formula.weights.len())], &"the formula does not fit the model")
+        }
+        (Some(_), _) => must(false, &"the formula does not fit the model"),
     }
 }
 
@@ -66,7 +70,10 @@ fn must(is_sound: bool, what: &dyn Display) -> Result<()> {
 
 fn require_tensor(name: &str, axes: &[Option<usize>]) -> Result<()> {
     must(!name.contains('\0'), &"a tensor's name holds a NUL")?;
-    must(values(axes).is_some_and(|values| values <= MOST_VALUES), &format!("a row of '{name}' has the shape {axes:?}"))
+    must(
+        values(axes).is_some_and(|values| values <= MOST_VALUES),
+        &format!("a row of {} has too many values", quoted(name)),
+    )
 }
 
 /// How many values a row has at least; an axis of none counts as one. None for more than can be counted.
@@ -77,7 +84,7 @@ fn values(axes: &[Option<usize>]) -> Option<usize> {
 fn require_distinct<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
     let mut known = HashSet::new();
     for name in names {
-        must(known.insert(name), &format!("two {what}s are called '{name}'"))?;
+        must(known.insert(name), &format!("two {what}s are called {}", quoted(name)))?;
     }
     Ok(())
 }
@@ -86,7 +93,8 @@ fn require_output(output: &Output) -> Result<()> {
     let Output { name, axes, sql_type, .. } = output;
     let fits =
         sql_type.axes().is_some_and(|(_, shown)| shown.len() == axes.len() || shown.is_empty() && *axes == [Some(1)]);
-    must(fits, &format!("'{name}' is {sql_type}"))?;
+    let (name, shown) = (quoted(name), quoted(&sql_type.to_string()));
+    must(fits, &format!("{name} is {shown}, which does not fit its shape"))?;
     sql_type.require_answer()
 }
 
@@ -95,12 +103,12 @@ fn require_feature(feature: &Feature, inputs: &[Input], numbers: &HashMap<&str, 
     let input = &inputs[feature.input];
     match (&feature.prepare, column) {
         (Some(Prepare::Words(fields)), Some(column)) => {
-            must(input.dtype == Dtype::Text, &format!("words as '{}'", input.name))?;
+            must(input.dtype == Dtype::Text, &format!("words as {}", quoted(&input.name)))?;
             require_column(name, *column, input)?;
             require_beside("tables of words", &fields.words)?;
         }
-        (Some(Prepare::Words(_)), None) => must(false, &format!("'{name}' is no column"))?,
-        (Some(_), Some(column)) => must(false, &format!("'{name}' is column {column}"))?,
+        (Some(Prepare::Words(_)), None) => must(false, &format!("{} is no column", quoted(name)))?,
+        (Some(_), Some(column)) => must(false, &format!("{} is column {column}", quoted(name)))?,
         (Some(Prepare::Text(fields)), None) => require_text(feature, fields, inputs, numbers)?,
         (Some(Prepare::Image(fields)), None) => require_image(fields, input)?,
         (None, None) => {}
@@ -110,12 +118,12 @@ fn require_feature(feature: &Feature, inputs: &[Input], numbers: &HashMap<&str, 
 }
 
 fn require_column(name: &str, column: usize, input: &Input) -> Result<()> {
-    must(matches!(input.axes[..], [Some(width)] if column < width), &format!("'{name}' is column {column}"))
+    must(matches!(input.axes[..], [Some(width)] if column < width), &format!("{} is column {column}", quoted(name)))
 }
 
 /// The name of a file in the folder of the model.
 fn require_beside(what: &str, file: &str) -> Result<()> {
-    must(!matches!(file, "" | "." | "..") && !file.contains(['/', '\\', '\0']), &format!("{what} at {file:?}"))
+    must(!matches!(file, "" | "." | "..") && !file.contains(['/', '\\', '\0']), &format!("{what} at {}", quoted(file)))
 }
 
 fn require_text(
@@ -126,18 +134,18 @@ fn require_text(
 ) -> Result<()> {
     let mut fed = vec![feature.input];
     for name in feature.prepare.iter().flat_map(Prepare::companions) {
-        fed.push(*numbers.get(name.as_str()).ok_or_else(|| Error::new(format!("no input '{name}'")))?);
+        fed.push(*numbers.get(name.as_str()).ok_or_else(|| Error::new(format!("no input {}", quoted(name))))?);
     }
     let holds_ids = |number: &usize| {
         let Input { axes, dtype, .. } = &inputs[*number];
         axes.len() == 1 && matches!(dtype, Dtype::I32 | Dtype::I64)
     };
     let distinct = fed.iter().collect::<HashSet<_>>().len() == fed.len();
-    must(fed.iter().all(holds_ids) && distinct, &format!("'{}' as other tensors than of tokens", feature.name))?;
+    must(fed.iter().all(holds_ids) && distinct, &format!("{} as other tensors than of tokens", quoted(&feature.name)))?;
     require_beside("a tokenizer", &fields.tokenizer)?;
     must((1..=MOST_TOKENS).contains(&fields.max_length), &format!("texts of {} tokens", fields.max_length))?;
-    let fills = fields.pad.is_none_or(|pad| (0..1 << 31).contains(&pad));
-    must(fills, &format!("texts filled up with {:?}", fields.pad))
+    let pad = fields.pad.unwrap_or(0);
+    must((0..1 << 31).contains(&pad), &format!("texts filled up with {pad}"))
 }
 
 fn require_image(fields: &ImageSteps, input: &Input) -> Result<()> {
@@ -145,7 +153,7 @@ fn require_image(fields: &ImageSteps, input: &Input) -> Result<()> {
     let channels = if fields.gray { 1 } else { 3 };
     let fits =
         input.dtype == Dtype::U8 && matches!(input.axes[..], [_, _, last] if last.is_none_or(|last| last == channels));
-    must(fits, &format!("an image as '{}'", input.name))
+    must(fits, &format!("an image as {}", quoted(&input.name)))
 }
 
 /// The features of each input are all of its columns, each once, or one is the whole tensor.
@@ -167,15 +175,17 @@ fn require_fed(manifest: &Manifest, numbers: &HashMap<&str, usize>) -> Result<()
                 !columns.is_empty() && each_once && input.axes == [Some(columns.len())]
             }
         };
-        must(fits, &format!("the features of '{}' are not its columns", input.name))?;
+        must(fits, &format!("the features of {} are not its columns", quoted(&input.name)))?;
     }
     Ok(())
 }
 
 fn require_call(name: &str, call: &CallSpec, outputs: &HashMap<&str, &Output>, labels: Option<&Labels>) -> Result<()> {
     let outputs: Option<Vec<&Output>> = call.outputs.iter().map(|name| outputs.get(name.as_str()).copied()).collect();
-    let outputs = outputs.ok_or_else(|| Error::new(format!("{name}() needs an output that is not there")))?;
-    let [first, others @ ..] = outputs.as_slice() else { return must(false, &format!("{name}() is made of nothing")) };
+    let outputs = outputs.ok_or_else(|| Error::new(format!("{}() needs an output that is not there", cut(name))))?;
+    let [first, others @ ..] = outputs.as_slice() else {
+        return must(false, &format!("{}() is made of nothing", cut(name)));
+    };
     let one = others.is_empty();
     let label_type = labels.map(|labels| SqlType::Plain(label_type(labels)));
     let scores = first.dtype != Dtype::Text && labels.is_some_and(|labels| first.axes == [Some(labels.len())]);
@@ -201,7 +211,8 @@ fn require_call(name: &str, call: &CallSpec, outputs: &HashMap<&str, &Output>, l
             (scores || !is_labelled, Some(SqlType::Struct(fields)))
         }
     };
-    must(fits && answer.as_ref() == Some(&call.sql_type), &format!("{name}() is {}", call.sql_type))
+    let is_answer = fits && answer.as_ref() == Some(&call.sql_type);
+    if is_answer { Ok(()) } else { Err(no_answer_of(name, &call.sql_type.to_string())) }
 }
 
 fn label_type(labels: &Labels) -> Plain {
