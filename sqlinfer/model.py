@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sqlinfer.engines.files import rows_of
 from sqlinfer.errors import MissingFeature, named
+from sqlinfer.models.profile import Profile
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
 from sqlinfer.models.sample import columns_of, to_table
 from sqlinfer.models.signature import Label
@@ -61,6 +62,21 @@ class Model:
     def classes(self) -> list[Label]:
         """The labels that it chooses from, in the order of predict_proba(); none of a model that has none."""
         return list(self.manifest.signature.labels or ())
+
+    @property
+    def target(self) -> str | None:
+        """The column that it was trained to predict, where that was said."""
+        return self.manifest.target
+
+    @property
+    def profile(self) -> Profile | None:
+        """Statistics of the sample that it was registered with, which print as a table; None where none were kept."""
+        return self._stored.profile
+
+    @property
+    def background(self) -> pa.Table | None:
+        """Up to 256 rows of that sample, with a column for each feature; None where none were kept."""
+        return self._stored.background
 
     def predict(self, data: Any) -> Any:
         """The answers for the rows of a DataFrame, an Arrow table or a matrix; features are found by name. They are

@@ -60,6 +60,13 @@ _COMMON = 0.01
     metavar="[FEATURE=]POLICY",
     help="What a NULL does: null, nan, error or a value; for all features or for one.",
 )
+@click.option("--target", metavar="COLUMN", help="The column that the model predicts; of the sample it is no feature.")
+@click.option(
+    "--profile/--no-profile",
+    default=True,
+    show_default=True,
+    help="Keep statistics of the sample, and up to 256 of its rows.",
+)
 @click.option(
     "--batch-axis",
     "axes",
@@ -97,6 +104,8 @@ def register(
     features: str | None,
     labels: str | None,
     nulls: tuple[str, ...],
+    target: str | None,
+    profile: bool,
     axes: tuple[str, ...],
     constants: tuple[str, ...],
     row_by_row: bool,
@@ -120,6 +129,8 @@ def register(
         features=_split(features),
         labels=labels if labels and Path(labels).is_file() else _split(labels),
         null=_null_policies(nulls),
+        target=target,
+        profile=profile,
         batch_axis={name: _axis(value) for name, value in _pairs(axes, "--batch-axis")},
         constants={name: _json_or_text(value) for name, value in _pairs(constants, "--constant")},
         row_by_row=row_by_row,
@@ -139,6 +150,7 @@ def register(
             "registry": str(store.home),
             "features": [{"name": f.name, "type": f.type, "null": str(f.null)} for f in signature.features],
             "calls": {call: how.type for call, how in signature.calls.items()},
+            "target": stored.target,
         }
         print_object(fields)
         return
@@ -188,14 +200,17 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
     store = existing_registry(registry)
     stored = store.get(reference)
     manifest, signature = stored.manifest, stored.manifest.signature
+    profile = stored.profile
     if chosen_format(format_) == "json":
-        click.echo(json.dumps(json.loads(manifest.to_json()), ensure_ascii=False))
+        fields = json.loads(manifest.to_json())
+        print_object({**fields, "profile": json.loads(profile.to_json()) if profile else None})
         return
     listed = row(store, stored)
     facts: list[tuple[str, Any]] = [
         ("model", f"{manifest.name}/{manifest.version}"),
         ("aliases", ", ".join(listed["aliases"])),
         ("task", manifest.task),
+        *([("target", manifest.target)] if manifest.target else []),
         ("made by", f"{manifest.source.framework}: {manifest.source.model}"),
         ("converted by", manifest.source.converter or "nothing: registered as it came"),
         ("created", manifest.created),
@@ -218,6 +233,11 @@ def show(reference: str, format_: str | None, registry: str | None) -> None:
     if guards:
         click.echo()
         print_rows(("feature", "refused", "why"), guards, as_rows)
+    if profile:
+        click.echo(f"\nsample of {profile.rows:,} rows")
+        for head, rows in profile.tables():
+            click.echo()
+            print_rows(head, rows, as_rows)
 
 
 @click.command()

@@ -261,7 +261,8 @@ class Manifest:
             batch=_batch(fields["batch"]),
         )
         proof, source, formula = fields["proof"], fields["source"], _formula(fields["kernel"])
-        require_sound(signature, formula, fields["version"])
+        files: dict[str, str] = fields.get("files", {})
+        require_sound(signature, formula, fields["version"], files)
         return cls(
             name=fields["name"],
             version=fields["version"],
@@ -282,7 +283,7 @@ class Manifest:
                 for one in fields.get("refusals", ())
             ),
             target=fields.get("target"),
-            files=fields.get("files", {}),
+            files=files,
         )
 
 

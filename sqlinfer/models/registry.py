@@ -25,11 +25,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+import pyarrow as pa
+
 from sqlinfer.errors import BadReference, ModelNotFound, RegistryError, SqlinferError
 from sqlinfer.models.files import FileState, read_intact, read_plain, state_of
 from sqlinfer.models.manifest import Manifest
+from sqlinfer.models.profile import BACKGROUND_FILE, PROFILE_FILE, Profile
 from sqlinfer.models.reference import DEFAULT, Reference, check_name, is_name
+from sqlinfer.models.sample import table_of_rows
 from sqlinfer.models.signature import Call, TextPreparation, WordsPreparation
+from sqlinfer.models.strict_json import read_json
 
 try:
     import fcntl
@@ -87,6 +92,33 @@ class StoredModel:
         """Read all of the files. Raises RegistryError where one is not what it was when it was proven."""
         for path in self.files:
             self.file(path.name)
+        for name in self.manifest.files:
+            self._beside(name)
+
+    @property
+    def profile(self) -> Profile | None:
+        """Statistics of the sample; None where they were not kept. Raises RegistryError."""
+        content = self._beside(PROFILE_FILE)
+        return None if content is None else Profile.of(content, self.folder / PROFILE_FILE)
+
+    @property
+    def background(self) -> pa.Table | None:
+        """Rows that are spread over the sample, with a column for each feature; None where they were not kept. Raises
+        RegistryError."""
+        content = self._beside(BACKGROUND_FILE)
+        if content is None:
+            return None
+        try:
+            return table_of_rows(self.manifest.signature.features, read_json(content)["rows"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise RegistryError(
+                f"{self.folder / BACKGROUND_FILE} is damaged ({error!r:.200}); register the model again"
+            ) from error
+
+    def _beside(self, name: str) -> bytes | None:
+        """The content of a file that no prediction reads; None where the manifest has none of that name."""
+        sha256 = self.manifest.files.get(name)
+        return None if sha256 is None else read_intact(self.folder / name, sha256)
 
     def call(self, name: str) -> Call:
         """How the model answers predict, predict_proba or infer. Raises ModelNotFound where it has no such answer."""

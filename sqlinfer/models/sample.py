@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from sqlinfer import types
 from sqlinfer.errors import FeatureError, UnknownFeature, named
+from sqlinfer.models.signature import Feature
 
-__all__ = ["Sample", "columns_of", "to_table"]
+__all__ = ["Sample", "columns_of", "table_of_rows", "to_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class Sample:
     nullable: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, data: Any, names: list[str] | None = None) -> Sample:
+    def of(cls, data: Any, names: list[str] | None = None, target: str | None = None) -> Sample:
         """From a DataFrame, an Arrow table, a DuckDB relation or a matrix.
 
-        ``names``: those of its columns that are meant, in this order; names for them, where it has others. Raises
-        FeatureError.
+        ``names``: those of its columns that are meant, in this order; names for them, where it has others.
+        ``target``: a column that is left out, where there is one of that name. Raises FeatureError.
         """
         as_array = isinstance(data, np.ndarray) or _is_sparse(data)
-        table = _in_full_precision(to_table(data, names if as_array else None))
+        table = _in_full_precision(_without(to_table(data, names if as_array else None), target))
         chosen, renamed = (table, ()) if as_array or not names else _chosen(table, names)
         table, categories = _without_categories(chosen)
         _require_plain(table.schema)
@@ -118,6 +119,10 @@ def _in_full_precision(table: pa.Table) -> pa.Table:
     return table
 
 
+def _without(table: pa.Table, target: str | None) -> pa.Table:
+    return table.select([i for i, name in enumerate(table.column_names) if name.lower() != (target or "").lower()])
+
+
 def _without_categories(table: pa.Table) -> tuple[pa.Table, dict[str, pa.Array]]:
     """Categorical columns as the values that they stand for, and the categories of each."""
     categories = {}
@@ -152,6 +157,20 @@ def columns_of(table: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray | 
         if len(places.get(name.lower(), ())) > 1:
             raise UnknownFeature.several(name, [table.column_names[i] for i in places[name.lower()]])
     return [table.column(places[name.lower()][0]) if name.lower() in places else None for name in names]
+
+
+def table_of_rows(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """Rows as model.json and background.json have them."""
+    columns = list(zip(*rows, strict=True)) if rows else [() for _ in features]
+    return pa.table({f.name: _column_of(f, column) for f, column in zip(features, columns, strict=True)})
+
+
+def _column_of(feature: Feature, values: Sequence[Any]) -> pa.Array:
+    if feature.type == "BLOB":
+        return pa.array([None if value is None else bytes(value) for value in values], pa.binary())
+    if float in map(type, values):  # Arrow puts no Booleans beside them
+        values = [float(value) if isinstance(value, (bool, int)) else value for value in values]
+    return pa.array(list(values))
 
 
 def _chosen(table: pa.Table, names: Sequence[str]) -> tuple[pa.Table, tuple[str, ...]]:

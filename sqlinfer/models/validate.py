@@ -57,7 +57,7 @@ _TEXT_GUARDS = ("empty", "blank", "not_ascii", "longer", "other", "these")
 _LABELS: dict[str, type] = {"VARCHAR": str, "BIGINT": int, "BOOLEAN": bool}
 
 
-def require_sound(signature: Signature, formula: Formula | None, version: int) -> None:
+def require_sound(signature: Signature, formula: Formula | None, version: int, files: Collection[str]) -> None:
     """What one part names, another has; and nothing is so large that it must be refused. Raises ValueError."""
     inputs = {tensor.name: tensor for tensor in signature.inputs}
     _require_known(signature, inputs)
@@ -87,6 +87,8 @@ def require_sound(signature: Signature, formula: Formula | None, version: int) -
     _must("predict" in signature.calls, "no predict")
     _require_batch(signature)
     _must(1 <= version < _MOST_VERSIONS, f"version {version}")
+    for file in sorted(files):
+        _require_beside(file, "a file")
 
 
 def _require_known(signature: Signature, inputs: Mapping[str, Tensor]) -> None:

@@ -28,7 +28,7 @@ from sqlinfer.trials.batch_invariance import Trial
 from sqlinfer.trials.probe import observe, parts_of_sequences
 from sqlinfer.trials.synthetic_rows import synthetic_rows
 
-__all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "loaded", "proof_table", "prove", "store_proven"]
+__all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "loaded", "prove", "store_proven"]
 
 PROVEN_ROWS = 1000
 _STORED_ROWS = 32
@@ -166,16 +166,3 @@ def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any], to
     columns = [json_values(some.column(f.name).to_pylist()) for f in signature.features]
     kept = {call: json_values([how[i] for i in places]) for call, how in answers.items() if call in signature.calls}
     return Proof(tuple(zip(*columns, strict=True)), kept, tolerance)
-
-
-def proof_table(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) if rows else [() for _ in features]
-    return pa.table({f.name: _proof_column(f, column) for f, column in zip(features, columns, strict=True)})
-
-
-def _proof_column(feature: Feature, values: Sequence[Any]) -> pa.Array:
-    if feature.type == "BLOB":
-        return pa.array([None if value is None else bytes(value) for value in values], pa.binary())
-    if float in map(type, values):  # Arrow puts no Booleans beside them
-        values = [float(value) if isinstance(value, (bool, int)) else value for value in values]
-    return pa.array(list(values))

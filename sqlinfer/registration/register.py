@@ -8,23 +8,26 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Unpack
 
 from sqlinfer.convert.pickled import load_pickle
 from sqlinfer.convert.saved import is_saved
 from sqlinfer.engines.files import rows_of
-from sqlinfer.errors import BadReference, OptionError
+from sqlinfer.errors import BadReference, FeatureError, OptionError, named
 from sqlinfer.graphs.axes import Layout
 from sqlinfer.graphs.preprocess import Labels, Options
 from sqlinfer.model import Model
 from sqlinfer.models.compare import Difference
 from sqlinfer.models.reference import RESERVED, Reference, check_name
 from sqlinfer.models.registry import Registry, RegistryLike
-from sqlinfer.models.sample import Sample
+from sqlinfer.models.sample import Sample, table_of_rows
+from sqlinfer.progress import step
 from sqlinfer.registration.estimators import prove_estimator, prove_saved
 from sqlinfer.registration.files import prove_file
-from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, proof_table, prove
+from sqlinfer.registration.profile import files_of
+from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, prove
 from sqlinfer.registration.sandbox import Limits, worker
 from sqlinfer.registration.sources.mlflow import is_logged, read_logged
 from sqlinfer.registration.sources.other_formats import PICKLES, is_pickle, require_own
@@ -44,6 +47,8 @@ def register(
     labels: Labels = None,
     null: str | Mapping[str, Any] | None = None,
     registry: RegistryLike = None,
+    target: str | None = None,
+    profile: bool = True,
     batch_axis: Mapping[str, int | None] | None = None,
     constants: Mapping[str, Any] | None = None,
     row_by_row: bool = False,
@@ -60,13 +65,16 @@ def register(
     ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
     the path of an .onnx file, of a file that XGBoost, LightGBM, CatBoost or skops saved, of a folder as Hugging Face or
     MLflow lays it out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
-    ``sample``: rows as the model takes them, without the target: they name and type the features and prove the model. A
-    file (CSV, JSON, Parquet) is read as DuckDB reads it.
+    ``sample``: rows as the model takes them: they name and type the features and prove the model. A file (CSV, JSON,
+    Parquet) is read as DuckDB reads it.
     ``features``: names for the features of a model that has none, or the columns of the sample that are meant.
     ``labels``: classes in the order of the scores, or a file of them: one a line, or a config.json with id2label. One
     score for two classes is the probability of the second or, with ``sigmoid=True``, its logit: predict() answers the
     second where the probability is above 0.5.
     ``null``: what a NULL does, for all features or by name: 'null', 'nan', 'error' or a value.
+    ``target``: the column that the model was trained to predict; where the sample has it, it is no feature.
+    ``profile``: keep statistics of the sample, and up to 256 of its rows, beside the model; False keeps neither, and of
+    the sample nothing but the rows of the proof.
     For .onnx files that leave it open: ``batch_axis``, by input, the axis that counts the rows, or None where all rows
     of a run share the value (an input that has a value in the file is a feature only then), and by output, where
     several axes are as long; ``constants``, by input, a value that never changes (the input is no feature then);
@@ -85,6 +93,8 @@ def register(
     name = check_name(name)
     if trials < 0:
         raise OptionError(f"trials={trials}: a number of rows is asked for, or 0 for none")
+    if target is not None:
+        _require_apart(target, features or ())
     if name in RESERVED:
         raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
     store = Registry.of(registry)
@@ -108,7 +118,7 @@ def register(
         require_own(Path(model))
         if _is_pickle(Path(model), trust):
             model, is_path = load_pickle(Path(model), trust=trust), False
-    rows = None if sample is None else Sample.of(rows_of(sample), list(features) if features else None)
+    rows = None if sample is None else Sample.of(rows_of(sample), list(features) if features else None, target)
     # A model that fails its proof was never there: it is proven in a registry that is thrown away.
     with temporary_folder() as folder:
         if is_path:
@@ -118,8 +128,24 @@ def register(
             prove_estimator(name, model, rows, wishes, str(folder))
         proven = Registry(folder).get(name)
         files = {file.name: file.read_bytes() for file in proven.files}
-    stored = store.add(name, lambda version: replace(proven.manifest, version=version), files, promote=promote)
+    manifest = replace(proven.manifest, target=target)
+    if target is not None:
+        _require_apart(target, manifest.signature.feature_names)
+    if rows is not None and profile:
+        step("describing the sample")
+        beside = files_of(rows.columns(manifest.signature.feature_names))
+        manifest = replace(manifest, files={file: sha256(content).hexdigest() for file, content in beside.items()})
+        files |= beside
+    stored = store.add(name, lambda version: replace(manifest, version=version), files, promote=promote)
     return Model(stored, store)
+
+
+def _require_apart(target: str, features: Sequence[str]) -> None:
+    """Raises OptionError for what is no name, and FeatureError for a feature."""
+    if not isinstance(target, str) or not target.strip():
+        raise OptionError(f"target={target!r}: the name of the column that the model predicts is asked for")
+    if target.lower() in (feature.lower() for feature in features):
+        raise FeatureError(f"the target {target!r} is a feature of the model; it takes: {named(features)}")
 
 
 def _is_pickle(path: Path, trusted: bool) -> bool:
@@ -137,7 +163,7 @@ def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto
     manifest = model.manifest
     model.require_intact()
     where = Reference(manifest.name, manifest.version)
-    table = proof_table(manifest.signature.features, manifest.proof.rows)
+    table = table_of_rows(manifest.signature.features, manifest.proof.rows)
     features = manifest.signature.features
-    require_guards(where, manifest, lambda rows: proof_table(features, rows), store, engine)
+    require_guards(where, manifest, lambda rows: table_of_rows(features, rows), store, engine)
     return prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)

@@ -187,6 +187,28 @@ def test_show(run, two):
     assert "| amount" in run("show", "negate/2", "-f", "markdown").stdout
 
 
+def test_show_has_the_sample_and_the_target(run, onnx_file, tmp_path):
+    file = onnx_file(
+        "(float[n, 1] age, string[n, 1] city) => (float[n, 1] y, string[n, 1] c) { y = Neg(age)  c = Identity(city) }"
+    )
+    rows = "".join(f"{i * 100},{'Zug' if i % 4 else 'Bern'},yes\n" for i in range(1, 41))
+    (tmp_path / "rows.csv").write_text(f"age,city,left\n{rows}")
+    said = run("register", "m", file, "--sample", tmp_path / "rows.csv", "--target", "left", "-f", "json")
+    assert json.loads(said.stdout)["target"] == "left"
+    shown = run("show", "m", "-f", "table").stdout
+    assert re.search(r"^target +left$", shown, re.MULTILINE)
+    assert "\nsample of 40 rows\n" in shown
+    assert re.search(r"^age +0% +0% +100 +490 +2,050 +2,050 +3,610 +4,000 +1,169$", shown, re.MULTILINE)
+    assert re.search(r"^city +0% +2 +Zug 75%, Bern 25% +3 to 4$", shown, re.MULTILINE)
+    fields = json.loads(run("show", "m", "-f", "json").stdout)
+    assert (fields["target"], fields["profile"]["rows"]) == ("left", 40)
+    assert set(fields["files"]) == {"profile.json", "background.json"}
+    run("register", "m", file, "--sample", tmp_path / "rows.csv", "--target", "left", "--no-profile")
+    assert "sample of" not in run("show", "m/2", "-f", "table").stdout
+    fields = json.loads(run("show", "m/2", "-f", "json").stdout)
+    assert (fields["target"], fields["profile"], fields["files"]) == ("left", None, {})
+
+
 @pytest.mark.parametrize(
     ("reference", "says"),
     [

@@ -12,7 +12,7 @@ import duckdb
 
 import sqlinfer
 from sqlinfer.errors import InvalidModel, SqlinferError
-from sqlinfer.registration.proving import proof_table
+from sqlinfer.models.sample import table_of_rows
 from sqlinfer.registration.sandbox import Limits, Worker
 from tests.conftest import ENGINES
 from tests.fuzz.mutations import SECRET
@@ -88,7 +88,7 @@ def _answers(home: str) -> tuple[str, str]:
     """Ask the model its proof rows, and NULL, on every engine."""
     manifest = sqlinfer.Registry(home).get("m").manifest
     names = manifest.signature.feature_names
-    rows = proof_table(manifest.signature.features, manifest.proof.rows)
+    rows = table_of_rows(manifest.signature.features, manifest.proof.rows)
     nothing = ", ".join("NULL" for _ in names)
     for engine in ENGINES:
         with sqlinfer.connect(registry=home, engine=engine) as con:

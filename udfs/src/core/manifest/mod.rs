@@ -42,6 +42,8 @@ struct File {
     calls: BTreeMap<String, CallFields>,
     batch: Batch,
     kernel: Value,
+    #[serde(default)]
+    files: BTreeMap<String, String>,
 }
 
 impl File {
@@ -235,6 +237,8 @@ pub struct Manifest {
     pub batch: Batch,
     /// How the answers of its only output are computed from its only input, where that is known.
     pub formula: Option<FormulaFields>,
+    /// What lies beside the model, and is never read here.
+    pub files: Vec<String>,
     /// The folder that holds model.onnx.
     pub folder: PathBuf,
     /// Of all that is said here: the sha256 of the file.
@@ -297,6 +301,7 @@ impl Manifest {
             calls,
             batch: file.batch,
             formula,
+            files: file.files.into_keys().collect(),
             folder,
             digest: String::new(),
         })

@@ -61,7 +61,8 @@ pub fn require_sound(manifest: &Manifest) -> Result<()> {
             must(output.axes == [Some(formula.weights.len())], &"the formula does not fit the model")
         }
         (Some(_), _) => must(false, &"the formula does not fit the model"),
-    }
+    }?;
+    manifest.files.iter().try_for_each(|file| require_beside("a file", file))
 }
 
 fn must(is_sound: bool, what: &dyn Display) -> Result<()> {
