@@ -30,6 +30,7 @@ from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Call, Feature, Label, NullPolicy, Signature
 from sqlinfer.progress import step
+from sqlinfer.registration.proof_rows import telling_sample
 from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
 from sqlinfer.registration.scores import classified
 from sqlinfer.runtime.session import Session
@@ -268,7 +269,7 @@ def _prove_candidate(
         for n, type, tensor, column in candidate.features
     ]
     require_distinct(features)
-    rows = sample.spread(PROVEN_ROWS)
+    rows = telling_sample(sample, PROVEN_ROWS)
     try:
         return _prove_rows(name, original, candidate, graph, features, rows, wishes, home, trials)
     except (InvalidModel, ModelFailed) as error:

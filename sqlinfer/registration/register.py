@@ -27,6 +27,7 @@ from sqlinfer.progress import step
 from sqlinfer.registration.estimators import prove_estimator, prove_saved
 from sqlinfer.registration.files import prove_file
 from sqlinfer.registration.profile import files_of
+from sqlinfer.registration.proof_rows import telling_sample
 from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, prove
 from sqlinfer.registration.sandbox import Limits, worker
 from sqlinfer.registration.sources.mlflow import is_logged, read_logged
@@ -122,7 +123,7 @@ def register(
     # A model that fails its proof was never there: it is proven in a registry that is thrown away.
     with temporary_folder() as folder:
         if is_path:
-            few = rows and rows.spread(PROVEN_ROWS)
+            few = rows and telling_sample(rows, PROVEN_ROWS)
             worker.call(prove_path, name, Path(model), few, wishes, str(folder), about=str(model), limits=limits)
         else:
             prove_estimator(name, model, rows, wishes, str(folder))
