@@ -37,7 +37,7 @@ def people() -> pd.DataFrame:
     frame = pd.DataFrame(
         {"age": age, "visits": random.integers(0, 9, 2000), "churned": np.where(age > 40, "yes", "no")}
     )
-    frame.loc[1235, "age"] = 1000.5  # between the rows that prove the model
+    frame.loc[1235, "age"] = 1000.5
     return frame
 
 
@@ -136,7 +136,6 @@ def test_statistics_are_those_of_all_rows(home, people):
     assert model.profile == profile_of(pa.table(people[["age", "visits"]]))
     assert (model.profile.rows, model.profile.features[0].numbers.max) == (2000, 1000.5)
     assert sqlinfer.load("churn", registry=home).profile == model.profile
-    assert max(row[0] for row in model.manifest.proof.rows) < 1000
 
 
 def test_background_rows_are_spread_over_the_sample(home, people):
