@@ -31,7 +31,7 @@ from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Call, Feature, Label, NullPolicy, Signature
 from sqlinfer.progress import step
 from sqlinfer.registration.proof_rows import telling_sample
-from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, store_proven
+from sqlinfer.registration.proving import PROVEN_ROWS, Observed, RegistrationRequest, batch_rule, store_proven
 from sqlinfer.registration.scores import classified
 from sqlinfer.runtime.session import Session
 from sqlinfer.trials.guards import Trials
@@ -56,13 +56,13 @@ _MOST_ROWS = 1 << 20
 _MOST_TEXTS = 256
 
 
-def prove_saved(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
+def prove_saved(name: str, path: Path, sample: Sample | None, request: RegistrationRequest, home: str) -> None:
     """As `prove_estimator`, of the model in a file."""
     step("loading it")
-    prove_estimator(name, load_saved(path, trust=wishes.trust), sample, wishes, home)
+    prove_estimator(name, load_saved(path, trust=request.trust), sample, request, home)
 
 
-def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes, home: str) -> None:
+def prove_estimator(name: str, model: Any, sample: Sample | None, request: RegistrationRequest, home: str) -> None:
     """Leave the model, proven, as the default version of ``name`` in the registry ``home``."""
     sample = sample or made_up_rows(model)
     if sample is None:
@@ -71,28 +71,28 @@ def prove_estimator(name: str, model: Any, sample: Sample | None, wishes: Wishes
             "sample rows are needed to name and type the features: give some with --sample FILE (sample=X_train)"
         )
     is_module = "torch" in _families(model)
-    if others := sorted(set(wishes.options) - ({"softmax", "sigmoid"} if is_module else set())):
+    if others := sorted(set(request.options) - ({"softmax", "sigmoid"} if is_module else set())):
         raise OptionError.elsewhere(others[0], "a torch module" if is_module else "an estimator")
     if not len(sample.table):
         raise ConversionFailed("the sample has no rows: they name and type the features, and prove the model")
-    sample = _as_trained(model, sample, are_given=bool(wishes.features))
+    sample = _as_trained(model, sample, are_given=bool(request.features))
     with _refusals(type(model).__name__):
         original, candidates = open_original(model, sample)
         if nones := _known_as_none(original, sample):
             sample = replace(sample, nones=sample.nones | nones)
             original, candidates = open_original(model, sample)
         original.answers(sample.head(2))
-    labels = labels_of(wishes.labels)
-    if is_module and (labels or wishes.options):
-        original, candidates = classified(original, candidates, wishes.options, labels)
+    labels = labels_of(request.labels)
+    if is_module and (labels or request.options):
+        original, candidates = classified(original, candidates, request.options, labels)
     elif labels:
         original = _with_labels(original, labels)
     failure: SqlinferError | None = None
-    trials = Trials(original, sample, wishes.trials, nulls=_undecided(sample.table.column_names, wishes.null))
+    trials = Trials(original, sample, request.trials, nulls=_undecided(sample.table.column_names, request.null))
     guarded: list[tuple[int, Callable[[], None]]] = []
     for candidate in _converted(candidates, original.model):
         try:
-            lost, store = _prove_candidate(name, original, candidate, sample, wishes, home, trials)
+            lost, store = _prove_candidate(name, original, candidate, sample, request, home, trials)
             if not lost:
                 return store()
             guarded.append((lost, store))
@@ -260,10 +260,16 @@ def _own_words(error: Exception) -> str:
 
 
 def _prove_candidate(
-    name: str, original: Original, candidate: Candidate, sample: Sample, wishes: Wishes, home: str, trials: Trials
+    name: str,
+    original: Original,
+    candidate: Candidate,
+    sample: Sample,
+    request: RegistrationRequest,
+    home: str,
+    trials: Trials,
 ) -> tuple[int, Callable[[], None]]:
     """How many of the rows that were tried it refuses though the original answers them, and what stores it."""
-    graph = inspect_graph(candidate.model, original.model, wishes.layout)
+    graph = inspect_graph(candidate.model, original.model, request.layout)
     features = [
         Feature(n, type, tensor, column, prepare=candidate.prepared.get(n))
         for n, type, tensor, column in candidate.features
@@ -271,14 +277,14 @@ def _prove_candidate(
     require_distinct(features)
     rows = telling_sample(sample, PROVEN_ROWS)
     try:
-        return _prove_rows(name, original, candidate, graph, features, rows, wishes, home, trials)
+        return _prove_rows(name, original, candidate, graph, features, rows, request, home, trials)
     except (InvalidModel, ModelFailed) as error:
         with _refusals(original.model):
             original.answers(rows)
         some, refusals = _taken(name, candidate, graph, features, rows)
         if refusals.share > _MOST_REFUSED or not refusals.refused:
             raise InvalidModel(f"{original.model} answers rows of the sample that SQL refuses: {error}") from error
-    return _prove_rows(name, original, candidate, graph, features, some, wishes, home, trials, refusals)
+    return _prove_rows(name, original, candidate, graph, features, some, request, home, trials, refusals)
 
 
 def _taken(
@@ -302,7 +308,7 @@ def _prove_rows(
     graph: Graph,
     features: Sequence[Feature],
     rows: Sample,
-    wishes: Wishes,
+    request: RegistrationRequest,
     home: str,
     trials: Trials,
     refused: Refusals | None = None,
@@ -313,18 +319,18 @@ def _prove_rows(
     if candidate.scores is not None and original.labels:
         best = Call(str(signature.label_type), "argmax", (candidate.scores,))
         signature = replace(signature, calls={**signature.calls, "predict": best})
-    require_labels(signature, original.labels if wishes.labels else ())
+    require_labels(signature, original.labels if request.labels else ())
     with _refusals(original.model):
         expected = original.answers(rows)
     # the scores of a classifier that gives no probabilities are none: they stay an output of infer()
     calls = {call: how for call, how in signature.calls.items() if call in expected or call == "infer"}
     signature = with_label(replace(signature, calls=calls))
-    signature = replace(signature, features=tuple(null_policies(features, wishes.null, "null")))
+    signature = replace(signature, features=tuple(null_policies(features, request.null, "null")))
     learning = _Learning(name, original, candidate, seen.session, graph.tolerance)
-    signature, unlike = learning.null_policies(signature, rows, _undecided(signature.feature_names, wishes.null))
+    signature, unlike = learning.null_policies(signature, rows, _undecided(signature.feature_names, request.null))
     if given := next((name for name in unlike if rows.table.column(name).null_count), None):
         raise ProofFailed.of(name, f"{given!r} is NULL in the sample, and {unlike[given]}")
-    signature = replace(signature, batch=batch_rule(name, signature, seen, rows.table, wishes.together))
+    signature = replace(signature, batch=batch_rule(name, signature, seen, rows.table, request.together))
     if candidate.widest:
         most = max(1, min(_MOST_TEXTS if candidate.prepared else _MOST_ROWS, _MOST_NUMBERS // candidate.widest))
         signature = replace(signature, batch=replace(signature.batch, most=signature.batch.most or most))

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from sqlinfer.convert import Candidate, Original
 from sqlinfer.errors import MissingExtra, ProofFailed, SqlinferError
 from sqlinfer.graphs.describe import describe, null_policies, task_of
@@ -20,14 +22,14 @@ from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Feature, ImagePreparation, Signature
 from sqlinfer.progress import step
-from sqlinfer.registration.proving import PROVEN_ROWS, Observed, Wishes, batch_rule, loaded, store_proven
+from sqlinfer.registration.proving import PROVEN_ROWS, Observed, RegistrationRequest, batch_rule, loaded, store_proven
 from sqlinfer.runtime.session import Session
 from sqlinfer.trials.batch_invariance import UNMEASURED
 from sqlinfer.trials.guards import Guarded, Trials
 from sqlinfer.trials.guards.asking import reason
 from sqlinfer.trials.labels import (
     are_probabilities,
-    labels_hold,
+    labels_agree,
     require_answers,
     require_labels,
     require_order,
@@ -55,19 +57,11 @@ _FEWEST = 8
 _DIGITS = 5
 
 
-def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, home: str) -> None:
+def prove_file(name: str, path: Path, sample: Sample | None, request: RegistrationRequest, home: str) -> None:
     """Leave the model, proven, as the first version of ``name`` in the registry ``home``."""
-    step("reading it")
-    opened = _open(name, path, sample, wishes)
-    if len(opened.graph.row_axes) > 1:
-        step("looking for its rows")
-        axes = settled_axes(*loaded(name, opened.graph, opened.files))
-        wishes = replace(wishes, layout=replace(wishes.layout, axes={**wishes.layout.axes, **axes}))
-        opened = _open(name, path, sample, wishes)
-    if not all(classes_agree(one.before, one.after, one.rows) for one in opened.graph.replaced):
-        opened = _open(name, path, sample, wishes, sums=False)
+    opened, request = _settled(name, path, sample, request)
     graph = opened.graph
-    features = null_policies(opened.features, wishes.null, "nan" if graph.takes_nan else "null")
+    features = null_policies(opened.features, request.null, "nan" if graph.takes_nan else "null")
     given = sample.columns([f.name for f in features]).spread(PROVEN_ROWS).table if sample else None
     seen = Observed(name, graph, features, given, opened.files)
     signature = describe(seen.graph, features, seen.outputs, labels=opened.labels or None)
@@ -75,36 +69,71 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
     require_order(seen.graph, opened.labels)
     made_up = synthetic_rows(signature, seen.lengths)
     table = given if given is not None and len(given) else made_up
-    if not opened.labels and not labels_hold(name, signature, graph, seen.session, [table, made_up]):
-        signature = describe(seen.graph, features, seen.outputs, labels=())
-    # margins stay an output of infer()
-    if not opened.unproven and not are_probabilities(name, signature, seen.graph, seen.session, table):
-        signature = replace(signature, calls={c: how for c, how in signature.calls.items() if c != "predict_proba"})
+    signature = _with_checked_labels(name, signature, opened, seen, [table, made_up])
     step("scoring rows alone and together")
-    if signature.is_prepared:
-        tables = [table, made_up]
-        signature = prepared_rules(
-            name,
-            signature,
-            seen.session,
-            seen.graph.content,
-            tables,
-            graph.neighbour_tolerance,
-            together=wishes.together,
-        )
-    else:
-        signature = replace(signature, batch=batch_rule(name, signature, seen, table, wishes.together))
+    signature = _with_batch_rule(name, signature, seen, [table, made_up], request.together)
     probe = Probe(name, signature, seen.session)
     answers = probe.answers(table)
     if opened.labels:
-        tried = [answers, Probe(name, signature, seen.session).answers(made_up)]
+        tried = [answers, probe.answers(made_up)]
         require_answers(signature, tried)
         if opened.unproven:
             require_probabilities(tried)
-    source = Source(graph.producer, path.name, None, __version__)
+    _store_tried(probe, path, opened, seen, table, answers, request, home)
 
+
+def _settled(
+    name: str, path: Path, sample: Sample | None, request: RegistrationRequest
+) -> tuple[Opened, RegistrationRequest]:
+    """The file, opened anew with what running it told: where its rows are, and whether its trees can be sums."""
+    step("reading it")
+    opened = _open(name, path, sample, request)
+    if len(opened.graph.row_axes) > 1:
+        step("looking for its rows")
+        axes = settled_axes(*loaded(name, opened.graph, opened.files))
+        request = replace(request, layout=replace(request.layout, axes={**request.layout.axes, **axes}))
+        opened = _open(name, path, sample, request)
+    if not all(classes_agree(one.before, one.after, one.rows) for one in opened.graph.replaced):
+        opened = _open(name, path, sample, request, sums=False)
+    return opened, request
+
+
+def _with_checked_labels(
+    name: str, signature: Signature, opened: Opened, seen: Observed, tables: Sequence[pa.Table]
+) -> Signature:
+    """Without the labels of the file where the model answers others, and without predict_proba() where its scores are
+    no probabilities: they stay outputs of infer()."""
+    if not opened.labels and not labels_agree(name, signature, opened.graph, seen.session, tables):
+        signature = describe(seen.graph, signature.features, seen.outputs, labels=())
+    if not opened.unproven and not are_probabilities(name, signature, seen.graph, seen.session, tables[0]):
+        signature = replace(signature, calls={c: how for c, how in signature.calls.items() if c != "predict_proba"})
+    return signature
+
+
+def _with_batch_rule(
+    name: str, signature: Signature, seen: Observed, tables: Sequence[pa.Table], together: bool
+) -> Signature:
+    if not signature.is_prepared:
+        return replace(signature, batch=batch_rule(name, signature, seen, tables[0], together))
+    tolerance = seen.graph.neighbour_tolerance
+    return prepared_rules(name, signature, seen.session, seen.graph.content, tables, tolerance, together=together)
+
+
+def _store_tried(
+    probe: Probe,
+    path: Path,
+    opened: Opened,
+    seen: Observed,
+    table: pa.Table,
+    answers: Mapping[str, Any],
+    request: RegistrationRequest,
+    home: str,
+) -> None:
+    """Store the model with guards against what SQL answers otherwise than the file in ONNX Runtime alone; where that
+    cannot be asked, with the reason. Raises ProofFailed."""
+    name, signature, tolerance = probe.name, probe.signature, opened.graph.tolerance
+    source = Source(opened.graph.producer, path.name, None, __version__)
     refusals: tuple[Refusals, ...] = ()
-
     untried = ""
 
     def store(told: Signature) -> None:
@@ -113,26 +142,26 @@ def prove_file(name: str, path: Path, sample: Sample | None, wishes: Wishes, hom
         )
 
     most = int(_SECONDS / max(seen.session.seconds_per_row, 1e-9))
-    rows = Sample(table.select(signature.feature_names)).spread(min(_ALONE, max(most, 1)))
+    sample = Sample(table.select(signature.feature_names))
+    rows = sample.spread(min(_ALONE, max(most, 1)))
     try:
-        original = _as_it_came(probe, path.name, opened, seen, wishes)
+        original = _as_it_came(probe, path.name, opened, seen, request)
         images = {f.name: odd_images(signature, f) for f in _pictures(signature)}
         expected = _own_answers(original, rows)
     except (_Untried, MissingExtra) as why:
         untried = str(why)
         store(signature)
         return
-    difference = compare(probe.answers(rows.table), expected, graph.tolerance)
+    difference = compare(probe.answers(rows.table), expected, tolerance)
     if not difference.passed:
         raise ProofFailed.of(name, difference.text)
-    wanted = min(wishes.trials, most)
-    trials = _trials(original, Sample(table.select(signature.feature_names)), answers, wanted, images)
-    if trials.are_none and wishes.trials:
+    trials = _trials(original, sample, answers, min(request.trials, most), images)
+    if trials.are_none and request.trials:
         untried = f"a row takes {seen.session.seconds_per_row:.2g} s, or is too long"
     candidate = Candidate(parse_model(seen.graph.content, path), (), "as it came")
-    guarded = _guarded(trials, probe, candidate, answers, graph.tolerance)
+    guarded = _guarded(trials, probe, candidate, answers, tolerance)
     refusals = guarded.refusals
-    trials.settle(Reference(name), guarded.signature, graph.tolerance, Registry(home), store)
+    trials.settle(Reference(name), guarded.signature, tolerance, Registry(home), store)
 
 
 class _Untried(Exception):
@@ -143,7 +172,7 @@ def _pictures(signature: Signature) -> list[Feature]:
     return [feature for feature in signature.features if isinstance(feature.prepare, ImagePreparation)]
 
 
-def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, wishes: Wishes) -> Original:
+def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, request: RegistrationRequest) -> Original:
     """The file in ONNX Runtime alone. Raises _Untried."""
     signature, graph = probe.signature, opened.graph
     if signature.batch.neighbours > 0 and signature.batch.most is None:
@@ -151,7 +180,7 @@ def _as_it_came(probe: Probe, file: str, opened: Opened, seen: Observed, wishes:
     if opened.own is None or len(graph.content) > _LARGEST:
         raise _Untried(f"the file has more than {_LARGEST >> 20} MB, and would be loaded once more")
     step("loading the file as it came into ONNX Runtime")
-    changes = Changes(graph, seen.parts, seen.outputs, wishes.layout.constants)
+    changes = Changes(graph, seen.parts, seen.outputs, request.layout.constants)
     try:
         run = PlainRun(probe.name, opened.own, changes, signature, seen.session)
     except LookupError as error:
@@ -219,16 +248,16 @@ def _trials(
     return Trials(original, sample, most, nulls=nulls, typed=True, seconds=_SECONDS, images=images)
 
 
-def _open(name: str, path: Path, sample: Sample | None, wishes: Wishes, *, sums: bool = True) -> Opened:
+def _open(name: str, path: Path, sample: Sample | None, request: RegistrationRequest, *, sums: bool = True) -> Opened:
     try:
         return open_file(
             path,
-            wishes.options,
-            labels=wishes.labels,
-            names=wishes.features,
+            request.options,
+            labels=request.labels,
+            names=request.features,
             sample=sample.table.schema if sample else None,
             renamed=sample.renamed if sample else (),
-            layout=wishes.layout,
+            layout=request.layout,
             sums=sums,
         )
     except (LookupError, AttributeError, TypeError, ValueError) as error:

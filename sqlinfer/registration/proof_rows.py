@@ -14,7 +14,7 @@ import pyarrow as pa
 from sqlinfer import types
 from sqlinfer.models.sample import Sample
 
-__all__ = ["telling_rows", "telling_sample"]
+__all__ = ["choose_proof_rows", "telling_sample"]
 
 # Of a column that has more of them, as many are looked for.
 _MOST_CATEGORIES = 50
@@ -30,7 +30,7 @@ def telling_sample(sample: Sample, most: int) -> Sample:
     return replace(sample, table=table.take(pa.array(_chosen(rare[: most // 2], len(table), most), pa.int64())))
 
 
-def telling_rows(table: pa.Table, predictions: Sequence[Any], most: int) -> list[int]:
+def choose_proof_rows(table: pa.Table, predictions: Sequence[Any], most: int) -> list[int]:
     """At most ``most`` places in the table, in their order. ``predictions``: the answer to each row."""
     count = len(table)
     if count <= most:

@@ -22,13 +22,13 @@ from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
 from sqlinfer.models.signature import Batch, Feature, Signature
 from sqlinfer.progress import step
-from sqlinfer.registration.proof_rows import telling_rows
+from sqlinfer.registration.proof_rows import choose_proof_rows
 from sqlinfer.runtime.session import Session, mistaken_output
-from sqlinfer.trials.batch_invariance import Trial
+from sqlinfer.trials.batch_invariance import BatchInvariance
 from sqlinfer.trials.probe import observe, parts_of_sequences
 from sqlinfer.trials.synthetic_rows import synthetic_rows
 
-__all__ = ["PROVEN_ROWS", "Observed", "Wishes", "batch_rule", "loaded", "prove", "store_proven"]
+__all__ = ["PROVEN_ROWS", "Observed", "RegistrationRequest", "batch_rule", "loaded", "prove", "store_proven"]
 
 PROVEN_ROWS = 1000
 _STORED_ROWS = 32
@@ -38,7 +38,7 @@ _LONGEST_ROW = 32_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class RegistrationRequest:
     """What the caller of register() says of the model."""
 
     features: tuple[str, ...]
@@ -96,7 +96,7 @@ def loaded(name: str, graph: Graph, files: Mapping[str, bytes] | None = None) ->
 def batch_rule(name: str, signature: Signature, seen: Observed, table: pa.Table, together: bool) -> Batch:
     """A model that gives a row another answer beside other rows is run row by row, unless its user wants the rows
     scored ``together`` all the same."""
-    trial = Trial(name, signature, seen.session, seen.graph.content)
+    trial = BatchInvariance(name, signature, seen.session, seen.graph.content)
     rows = trial.rows(table) or list(filter(trial.takes, trial.rows(synthetic_rows(signature, seen.lengths))))
     return trial.batch(rows, seen.graph.neighbour_tolerance, together=together)
 
@@ -161,7 +161,7 @@ def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any], to
     first += [list(values[:1]) for call, values in answers.items() if call in signature.calls]
     length = max(1, sum(len(str(json_values(values))) for values in first))
     count = max(length <= _LONGEST_ROW, min(_STORED_ROWS, _STORED_LENGTH // length))
-    places = telling_rows(table.select(signature.feature_names), answers.get("predict", ()), count)
+    places = choose_proof_rows(table.select(signature.feature_names), answers.get("predict", ()), count)
     some = table.take(pa.array(places, pa.int64()))
     columns = [json_values(some.column(f.name).to_pylist()) for f in signature.features]
     kept = {call: json_values([how[i] for i in places]) for call, how in answers.items() if call in signature.calls}

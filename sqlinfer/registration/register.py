@@ -28,7 +28,7 @@ from sqlinfer.registration.estimators import prove_estimator, prove_saved
 from sqlinfer.registration.files import prove_file
 from sqlinfer.registration.profile import files_of
 from sqlinfer.registration.proof_rows import telling_sample
-from sqlinfer.registration.proving import PROVEN_ROWS, Wishes, prove
+from sqlinfer.registration.proving import PROVEN_ROWS, RegistrationRequest, prove
 from sqlinfer.registration.sandbox import Limits, worker
 from sqlinfer.registration.sources.mlflow import is_logged, read_logged
 from sqlinfer.registration.sources.other_formats import PICKLES, is_pickle, require_own
@@ -100,7 +100,7 @@ def register(
         raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
     store = Registry.of(registry)
     limits = Limits.of(time_limit, memory_limit)
-    wishes = Wishes(
+    request = RegistrationRequest(
         tuple(features or ()),
         labels,
         null,
@@ -124,9 +124,9 @@ def register(
     with temporary_folder() as folder:
         if is_path:
             few = rows and telling_sample(rows, PROVEN_ROWS)
-            worker.call(prove_path, name, Path(model), few, wishes, str(folder), about=str(model), limits=limits)
+            worker.call(prove_path, name, Path(model), few, request, str(folder), about=str(model), limits=limits)
         else:
-            prove_estimator(name, model, rows, wishes, str(folder))
+            prove_estimator(name, model, rows, request, str(folder))
         proven = Registry(folder).get(name)
         files = {file.name: file.read_bytes() for file in proven.files}
     manifest = replace(proven.manifest, target=target)

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from sqlinfer.runtime.batches import Group
 
-__all__ = ["Memo"]
+__all__ = ["BatchCache"]
 
 # Survivors of a strict filter are gathered from many vectors before they are passed on.
 _BYTES = 4 << 20
@@ -24,7 +24,7 @@ _BATCHES = 128
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Memo:
+class BatchCache:
     """For one thread and one call of one model, so without locks. Holds at most 4 MiB of rows, or one batch."""
 
     def __init__(self) -> None:

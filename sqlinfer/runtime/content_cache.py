@@ -12,13 +12,13 @@ from hashlib import blake2b
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Recent", "keys"]
+__all__ = ["ContentCache", "keys"]
 
 _BYTES = 16 << 20
 _BATCHES = 128
 
 
-class Recent:
+class ContentCache:
     """For one thread and one call of one model, so without locks. Holds the answers of a batch, or 16 MiB of them."""
 
     def __init__(self) -> None:

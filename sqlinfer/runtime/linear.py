@@ -8,12 +8,12 @@ import numpy as np
 
 from sqlinfer.models.formula import Formula
 
-__all__ = ["Sums"]
+__all__ = ["Linear"]
 
 _LANES = 4
 
 
-class Sums:
+class Linear:
     """A formula in the type that it is computed in. Call it with a column for each feature: [rows, targets]."""
 
     def __init__(self, formula: Formula, dtype: np.dtype) -> None:

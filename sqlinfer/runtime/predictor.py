@@ -18,12 +18,12 @@ from sqlinfer.errors import ModelFailed
 from sqlinfer.models.formula import Formula
 from sqlinfer.models.registry import StoredModel
 from sqlinfer.models.signature import Call, Signature, TextPreparation
-from sqlinfer.runtime.batch_cache import Memo
+from sqlinfer.runtime.batch_cache import BatchCache
 from sqlinfer.runtime.batches import Group, Plan, Preparer, plan
-from sqlinfer.runtime.content_cache import Recent, keys
+from sqlinfer.runtime.content_cache import ContentCache, keys
 from sqlinfer.runtime.failing import OF_A_ROW, of_first_row
 from sqlinfer.runtime.guards import require_allowed
-from sqlinfer.runtime.linear import Sums
+from sqlinfer.runtime.linear import Linear
 from sqlinfer.runtime.outputs import answer, answer_type
 from sqlinfer.runtime.preprocess import chunks, prepared_groups, preparers
 from sqlinfer.runtime.session import Session, sessions
@@ -68,11 +68,11 @@ class Predictor:
         self.signature = signature
         self.call = call
         self.session = session
-        self._sums = Sums(formula, DTYPES[signature.inputs[0].dtype].numpy) if formula else None
+        self._linear = Linear(formula, DTYPES[signature.inputs[0].dtype].numpy) if formula else None
         self._outputs = list(dict.fromkeys(call.outputs))
         self._plans: dict[tuple[pa.DataType, ...], Plan] = {}
-        self._memos = _PerThread(Memo)
-        self._recent = _PerThread(Recent)
+        self._batch_caches = _PerThread(BatchCache)
+        self._content_caches = _PerThread(ContentCache)
 
     @np.errstate(all="ignore")  # NaN and infinities are answers
     def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
@@ -89,8 +89,8 @@ class Predictor:
         require_allowed(plan, arrays)
         if self.signature.is_prepared:
             return self._score_prepared(plan, arrays)
-        if self._sums is not None and (values := plan.values(arrays)) is not None:
-            sums = self._sums(values)
+        if self._linear is not None and (values := plan.values(arrays)) is not None:
+            sums = self._linear(values)
             if not np.isfinite(sums).all():
                 self._refuse(plan.pack(arrays).groups)
             return answer(self.signature, self.call, [sums])
@@ -111,9 +111,9 @@ class Predictor:
 
     def infer(self, feeds: dict[str, np.ndarray], rows: int) -> list[np.ndarray]:
         """The tensors of the call's outputs, of one run. Raises ModelFailed."""
-        if self._sums is not None:
+        if self._linear is not None:
             (matrix,) = feeds.values()
-            sums = self._sums(list(matrix.T))
+            sums = self._linear(list(matrix.T))
             if not np.isfinite(sums).all():
                 self._refuse([Group(feeds, rows)])
             return [sums]
@@ -146,9 +146,9 @@ class Predictor:
         if not len(columns[0]):
             answers = pa.nulls(0, answer_type(self.signature, self.call))
         else:
-            recent = self._recent.here()
+            cache = self._content_caches.here()
             try:
-                answers = recent.score(keys(columns), lambda rows: self._run_prepared(plan, columns, rows))
+                answers = cache.score(keys(columns), lambda rows: self._run_prepared(plan, columns, rows))
             except Unreadable as error:
                 raise error.error(self.model) from error
         return answers if keep is None else _spread(answers, keep)
@@ -168,7 +168,7 @@ class Predictor:
     def _score(self, group: Group) -> pa.Array:
         if group.rows is not None:
             return self._run(group)
-        return self._memos.here().score(group, self._run)
+        return self._batch_caches.here().score(group, self._run)
 
     def _run_all(self, groups: Sequence[Group], rows: int) -> list[pa.Array]:
         """Many small runs: several threads with a run each are done sooner than several threads in one run."""

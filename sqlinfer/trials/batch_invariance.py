@@ -18,7 +18,7 @@ from sqlinfer.runtime.preprocess import preparers
 from sqlinfer.runtime.session import Session
 from sqlinfer.trials.mixing import mixes_rows
 
-__all__ = ["UNMEASURED", "Feeds", "Trial"]
+__all__ = ["UNMEASURED", "BatchInvariance", "Feeds"]
 
 _ROWS = 8
 # With fewer rows of the sample's own, made-up ones stand beside them.
@@ -33,7 +33,7 @@ _REPEATED = 1e-4
 Feeds = dict[str, np.ndarray]
 
 
-class Trial:
+class BatchInvariance:
     """A model that is not stored yet, on single rows and on several in one run. ``content``: of its graph."""
 
     def __init__(self, name: str, signature: Signature, session: Session, content: bytes) -> None:

@@ -20,7 +20,7 @@ from sqlinfer.runtime.session import Session
 
 __all__ = [
     "are_probabilities",
-    "labels_hold",
+    "labels_agree",
     "require_answers",
     "require_labels",
     "require_order",
@@ -54,7 +54,7 @@ def _numbers(column: pa.Array, rows: int) -> np.ndarray:
     return np.array(column.to_pylist(), np.float64).reshape(rows, -1)
 
 
-def labels_hold(name: str, signature: Signature, graph: Graph, session: Session, tables: Sequence[pa.Table]) -> bool:
+def labels_agree(name: str, signature: Signature, graph: Graph, session: Session, tables: Sequence[pa.Table]) -> bool:
     """Whether the label of the best score is what the output of labels answers, on the first table with answers.
 
     A map of scores by label is no claim: it is the answer.

@@ -16,7 +16,7 @@ from sqlinfer.models.signature import Batch, Feature, ImagePreparation, Signatur
 from sqlinfer.runtime.preprocess import preparers
 from sqlinfer.runtime.session import Session, plain_outputs
 from sqlinfer.runtime.texts import TextPreparer
-from sqlinfer.trials.batch_invariance import Feeds, Trial
+from sqlinfer.trials.batch_invariance import BatchInvariance, Feeds
 
 __all__ = ["TRIAL_ROWS", "classes_agree", "made_up", "prepared_rules"]
 
@@ -62,7 +62,7 @@ def prepared_rules(
     does not run.
     """
     text = next((f for f in signature.features if isinstance(f.prepare, TextPreparation)), None)
-    trial = Trial(name, signature, session, content)
+    trial = BatchInvariance(name, signature, session, content)
     rows = _rows(trial, tables)
     if not rows or signature.batch.fixed not in (None, 1):
         return replace(signature, features=tuple(_without_padding(f) if f is text else f for f in signature.features))
@@ -92,7 +92,7 @@ def classes_agree(before: bytes, after: bytes, rows: np.ndarray) -> bool:
     return all(same) and (old[0] == new[0]).all() and np.allclose(old[1], new[1], rtol=1e-5, atol=1e-37, equal_nan=True)
 
 
-def _rows(trial: Trial, tables: Sequence[pa.Table]) -> list[Feeds]:
+def _rows(trial: BatchInvariance, tables: Sequence[pa.Table]) -> list[Feeds]:
     """The rows of the first table that has any. Tokens that no text of it has take part, too."""
     rows = next((rows for table in tables if (rows := trial.rows(_different(table)))), [])
     if not rows:
@@ -116,7 +116,7 @@ def _different(table: pa.Table) -> pa.Table:
     return table.take(pa.array(found.values(), pa.int64()))
 
 
-def _require_lengths(trial: Trial, rows: Sequence[Feeds], text: Feature) -> None:
+def _require_lengths(trial: BatchInvariance, rows: Sequence[Feeds], text: Feature) -> None:
     """Raises InvalidModel for the first length that the model does not take."""
     for feeds in sorted(rows, key=lambda feeds: feeds[text.tensor].shape[1]):
         try:
@@ -128,7 +128,7 @@ def _require_lengths(trial: Trial, rows: Sequence[Feeds], text: Feature) -> None
             ) from error
 
 
-def _are_alike(trial: Trial, rows: Sequence[Feeds], others: Sequence[Feeds], tolerance: float) -> bool:
+def _are_alike(trial: BatchInvariance, rows: Sequence[Feeds], others: Sequence[Feeds], tolerance: float) -> bool:
     """Whether each row gets the same answers in another form."""
     pairs = ((trial.run(a), trial.run(b)) for a, b in zip(rows, others, strict=True))
     return all(compare(a, b, tolerance).passed for a, b in pairs)

@@ -48,7 +48,7 @@ class Opened:
 
 def open_file(
     path: Path,
-    wishes: Options,
+    wanted: Options,
     *,
     labels: Labels = None,
     names: Sequence[str] = (),
@@ -57,12 +57,12 @@ def open_file(
     layout: Layout = _PLAIN,
     sums: bool = True,
 ) -> Opened:
-    """Read an .onnx file, or a folder as Hugging Face lays it out, and prepare what the ``wishes`` ask for.
+    """Read an .onnx file, or a folder as Hugging Face lays it out, and prepare what the ``wanted`` ask for.
 
     ``names`` of the features, else the ``sample`` has them: see `choose`. ``sums``: trees that classify are written
     as sums of trees. Raises InvalidModel, FeatureError.
     """
-    path, classes, given, offered = completed(path, labels, wishes)
+    path, classes, given, offered = completed(path, labels, wanted)
     tokens: Tokens | None = None
     pixels: Pixels | None = None
     unproven = False

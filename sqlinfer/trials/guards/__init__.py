@@ -29,10 +29,10 @@ from sqlinfer.models.registry import Registry
 from sqlinfer.models.sample import Sample
 from sqlinfer.models.signature import Feature, Signature
 from sqlinfer.progress import step
-from sqlinfer.trials.guards.asking import Refusal, Said, ask, one_thread
-from sqlinfer.trials.guards.comparing import Tried, brief, differing_call, refused, row_text
+from sqlinfer.trials.guards.asking import Refusal, Reply, ask, one_thread
+from sqlinfer.trials.guards.comparing import Comparison, brief, differing_call, refused, row_text
 from sqlinfer.trials.guards.guarding import guarded, guarded_further
-from sqlinfer.trials.guards.rows import LARGEST_WHOLE, Batch, Made, is_number, made_rows
+from sqlinfer.trials.guards.rows import LARGEST_WHOLE, Batch, SyntheticRow, is_number, made_rows
 from sqlinfer.trials.guards.steps import rows_at_steps
 from sqlinfer.trials.probe import Probe
 
@@ -78,7 +78,7 @@ class Trials:
         self._typed = typed
         self._seconds = seconds
         self._images = images or {}
-        self._asked: list[tuple[Batch, list[Said | None]]] | None = None
+        self._asked: list[tuple[Batch, list[Reply | None]]] | None = None
         self._typical: dict[str, float] = {}
 
     @property
@@ -96,7 +96,7 @@ class Trials:
         step("asking the graph for made-up rows")
         features = self._in_order(signature)
         tolerance = max(tolerance, _DOUBLE)
-        tried: list[Tried] = []
+        tried: list[Comparison] = []
         for batch, originals in asked:
             given = _asked_alike(probe.answers, batch, originals)
             tried += self._tried(features, batch.rows, originals, given, tolerance)
@@ -148,9 +148,9 @@ class Trials:
 
     def _asked_of(
         self, database: Database, reference: Reference, signature: Signature, tolerance: float
-    ) -> list[Tried]:
+    ) -> list[Comparison]:
         features = self._in_order(signature)
-        tried: list[Tried] = []
+        tried: list[Comparison] = []
         for batch, originals in self._asked or ():
             gone = zip(refused(features, batch.rows), originals, strict=True)
             asked = [None if theirs is None else is_gone for is_gone, theirs in gone]
@@ -162,7 +162,7 @@ class Trials:
 
     def _all(
         self, candidate: Candidate, features: Sequence[Feature], expected: Mapping[str, Any]
-    ) -> list[tuple[Batch, list[Said | None]]]:
+    ) -> list[tuple[Batch, list[Reply | None]]]:
         if self._asked is None:
             step("making up rows that the sample does not show")
             self._typical = {call: typical_size(list(values)[:200]) for call, values in expected.items()}
@@ -176,7 +176,7 @@ class Trials:
             self._asked = [(batch, self._said(batch, until)) for batch in batches]
         return self._asked
 
-    def _said(self, batch: Batch, until: float) -> list[Said | None]:
+    def _said(self, batch: Batch, until: float) -> list[Reply | None]:
         said = ask(self._answers, batch.table, batch.parts, until)
         pairs = zip(batch.rows, said, strict=True)
         refuses_types = any(not row.changed and isinstance(one, Refusal) for row, one in pairs)
@@ -193,18 +193,18 @@ class Trials:
     def _tried(
         self,
         features: Sequence[Feature],
-        rows: Sequence[Made],
-        originals: Sequence[Said | None],
-        given: Sequence[Said | None],
+        rows: Sequence[SyntheticRow],
+        originals: Sequence[Reply | None],
+        given: Sequence[Reply | None],
         tolerance: float,
-    ) -> list[Tried]:
+    ) -> list[Comparison]:
         return [
-            Tried(row, theirs, ours, differing_call(features, row, theirs, ours, tolerance, self._typical))
+            Comparison(row, theirs, ours, differing_call(features, row, theirs, ours, tolerance, self._typical))
             for row, theirs, ours in zip(rows, originals, given, strict=True)
             if theirs is not None and ours is not None
         ]
 
-    def _failure(self, name: str, features: Sequence[Feature], one: Tried, who: str) -> ProofFailed:
+    def _failure(self, name: str, features: Sequence[Feature], one: Comparison, who: str) -> ProofFailed:
         call = one.wrong or "predict"
         return ProofFailed.of(
             name,
@@ -220,7 +220,7 @@ def _with(signature: Signature, features: Sequence[Feature]) -> Signature:
     return replace(signature, features=tuple(by_name[f.name] for f in signature.features))
 
 
-def _refusals(tried: Sequence[Tried], before: str) -> tuple[Refusals, ...]:
+def _refusals(tried: Sequence[Comparison], before: str) -> tuple[Refusals, ...]:
     """Of rows without extremes. ``before``: what stands before what the graph says."""
     usual = [one for one in tried if all(_is_usual(value) for value in one.row.values)]
     reasons = Counter(one.graph.reason for one in usual if isinstance(one.graph, Refusal))
@@ -236,14 +236,14 @@ def _is_usual(value: Any) -> bool:
 
 
 def _asked_alike(
-    answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], batch: Batch, originals: Sequence[Said | None]
-) -> list[Said | None]:
+    answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], batch: Batch, originals: Sequence[Reply | None]
+) -> list[Reply | None]:
     """Of the rows that the original was asked for, what others answer."""
     places = [i for i, theirs in enumerate(originals) if theirs is not None]
     ends = np.cumsum([0, *batch.parts])
     parts = [sum(start <= i < end for i in places) for start, end in pairwise(ends.tolist())]
     given = ask(answers, batch.table.take(pa.array(places, pa.int64())), parts, math.inf)
-    found: dict[int, Said | None] = dict(zip(places, given, strict=True))
+    found: dict[int, Reply | None] = dict(zip(places, given, strict=True))
     return [found.get(i) for i in range(len(originals))]
 
 
@@ -254,18 +254,18 @@ def _through_sql(
     batch: Batch,
     gone: Sequence[bool | None],
     calls: Sequence[str],
-) -> list[Said | None]:
+) -> list[Reply | None]:
     """The answers to the ``calls``. Rows that are to be refused (``gone``) are asked apart, so that the others are
     asked at once; None is not asked. A row that fails is NULL; of those without a NULL of their own a few are asked
     what the error is."""
     made, table = batch.rows, batch.table.select(signature.feature_names)
 
-    def rows(places: Sequence[int], template: str) -> list[Said]:
+    def rows(places: Sequence[int], template: str) -> list[Reply]:
         columns = (template.format(f"{call}('{reference}', given)") for call in calls)
         given = database.ask(f"SELECT {', '.join(columns)} FROM given", table.take(pa.array(places, pa.int64())))
         return [Refusal("an error, or NULL") if None in row else dict(zip(calls, row, strict=True)) for row in given]
 
-    said: dict[int, Said] = {}
+    said: dict[int, Reply] = {}
     for wanted, template in ((False, "{}"), (True, "TRY({})")):
         places = [i for i, one in enumerate(gone) if one is wanted]
         try:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["Refusal", "Said", "ask", "one_thread"]
+__all__ = ["Refusal", "Reply", "ask", "one_thread"]
 
 _REFUSED = 8
 _LONGEST = 240
@@ -24,20 +24,20 @@ class Refusal:
     reason: str
 
 
-Said = Mapping[str, Any] | Refusal
+Reply = Mapping[str, Any] | Refusal
 """Answers by call, or the refusal of the row."""
 
 
 def ask(
     answers: Callable[[pa.Table], Mapping[str, Sequence[Any]]], table: pa.Table, parts: Sequence[int], until: float
-) -> list[Said | None]:
+) -> list[Reply | None]:
     """What is said of each row; None where it was not asked, or took too long. ``parts``: so many rows each are alike.
     ``until``: on the monotonic clock, when to stop.
 
     A part that is refused is asked again: row by row, and, where these are answered, ever more at a time. Where so many
     rows of a part were refused that each feature had its turn, its other rows are not asked.
     """
-    said: list[Said | None] = []
+    said: list[Reply | None] = []
     patience = _REFUSED + 2 * table.num_columns
     for end in np.cumsum(parts).tolist():
         size, refused = end - len(said), 0

@@ -12,19 +12,19 @@ from sqlinfer.errors import shown
 from sqlinfer.models.compare import answer_differs
 from sqlinfer.models.signature import Feature, Guard
 from sqlinfer.runtime.guards import refuses
-from sqlinfer.trials.guards.asking import Refusal, Said
-from sqlinfer.trials.guards.rows import Made
+from sqlinfer.trials.guards.asking import Refusal, Reply
+from sqlinfer.trials.guards.rows import SyntheticRow
 
-__all__ = ["Tried", "brief", "differing_call", "refused", "row_text", "value_refused"]
+__all__ = ["Comparison", "brief", "differing_call", "refused", "row_text", "value_refused"]
 
 _SHOWN = 12  # bytes of a file
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    row: Made
-    original: Said
-    graph: Said
+class Comparison:
+    row: SyntheticRow
+    original: Reply
+    graph: Reply
     wrong: str | None
     """In which call the graph answers otherwise, None where it does not."""
 
@@ -35,9 +35,9 @@ class Tried:
 
 def differing_call(
     features: Sequence[Feature],
-    row: Made,
-    original: Said,
-    given: Said,
+    row: SyntheticRow,
+    original: Reply,
+    given: Reply,
     tolerance: float,
     typical: dict[str, float],
 ) -> str | None:
@@ -56,7 +56,7 @@ def differing_call(
     return None
 
 
-def refused(features: Sequence[Feature], rows: Sequence[Made]) -> list[bool]:
+def refused(features: Sequence[Feature], rows: Sequence[SyntheticRow]) -> list[bool]:
     """Which rows a guard, or the policy of a NULL, refuses."""
     found = np.zeros(len(rows), bool)
     for i, feature in enumerate(features):
@@ -81,14 +81,14 @@ def value_refused(guard: Guard, value: Any) -> bool:
     return bool(refuses(guard, np.array(leaves, np.float64)).any())
 
 
-def row_text(features: Sequence[Feature], row: Made) -> str:
+def row_text(features: Sequence[Feature], row: SyntheticRow) -> str:
     """A row, those features first that are made up."""
     order = [*row.changed, *(i for i in range(len(features)) if i not in row.changed)]
     texts = [f"{features[i].name} = {_value(row.values[i])}" for i in order[:8]]
     return ", ".join([*texts, "…"] if len(order) > 8 else texts)
 
 
-def brief(said: Said, call: str) -> str:
+def brief(said: Reply, call: str) -> str:
     if isinstance(said, Refusal):
         return f"refuses it ({said.reason})"
     value: Any = said.get(call)

@@ -16,8 +16,8 @@ from sqlinfer.convert import Original
 from sqlinfer.errors import shown
 from sqlinfer.models.signature import Feature, Guard, NullPolicy
 from sqlinfer.trials.guards.asking import Refusal
-from sqlinfer.trials.guards.comparing import Tried, brief, refused, value_refused
-from sqlinfer.trials.guards.rows import Made, is_number
+from sqlinfer.trials.guards.comparing import Comparison, brief, refused, value_refused
+from sqlinfer.trials.guards.rows import SyntheticRow, is_number
 
 __all__ = ["guarded", "guarded_further"]
 
@@ -28,9 +28,11 @@ _FAR = 1000
 _ANYWHERE = ("nan", "infinite")
 
 
-def guarded(original: Original, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]) -> list[Feature]:
+def guarded(
+    original: Original, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Comparison]
+) -> list[Feature]:
     """The features with guards against each single value that was answered otherwise, where guards can tell it."""
-    alone: dict[int, list[Tried]] = {}
+    alone: dict[int, list[Comparison]] = {}
     for one in tried:
         if len(one.row.changed) == 1:
             alone.setdefault(one.row.changed[0], []).append(one)
@@ -50,7 +52,7 @@ def guarded(original: Original, features: Sequence[Feature], sample: pa.Table, t
 
 
 def guarded_further(
-    original: Original, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Tried]
+    original: Original, features: Sequence[Feature], sample: pa.Table, tried: Sequence[Comparison]
 ) -> list[Feature]:
     """With guards, beside those that the features have, against rows that only several features make different, where
     one of these is out of the ordinary."""
@@ -75,7 +77,7 @@ def guarded_further(
 
 
 def _oddest(
-    one: Tried, features: Sequence[Feature], sample: pa.Table, right: Sequence[Made]
+    one: Comparison, features: Sequence[Feature], sample: pa.Table, right: Sequence[SyntheticRow]
 ) -> tuple[int, Guard | None] | None:
     """A feature whose value no row of the sample is like, and what refuses it; None for the policy of its NULL.
     ``right``: rows that are answered as the original does."""
@@ -103,7 +105,12 @@ def _is_mark(value: Any) -> bool:
 
 
 def _guards(
-    original: Original, feature: Feature, i: int, column: pa.ChunkedArray, bad: Sequence[Tried], good: Sequence[Any]
+    original: Original,
+    feature: Feature,
+    i: int,
+    column: pa.ChunkedArray,
+    bad: Sequence[Comparison],
+    good: Sequence[Any],
 ) -> list[Guard]:
     values = [one.row.values[i] for one in bad]
     if types.is_bytes(column.type):  # no image tells by itself that it is another
@@ -165,7 +172,7 @@ def _of_texts(values: Sequence[str], good: Sequence[str], column: pa.ChunkedArra
     return guards
 
 
-def _said(original: Original, feature: Feature, guard: Guard, i: int, bad: Sequence[Tried]) -> Guard:
+def _said(original: Original, feature: Feature, guard: Guard, i: int, bad: Sequence[Comparison]) -> Guard:
     """With its sentence: what the original does, and what to write instead."""
     first = next((one for one in bad if value_refused(guard, one.row.values[i])), bad[0])
     call = first.wrong or "predict"
@@ -200,7 +207,7 @@ def _instead(feature: Feature, guard: Guard) -> str:
 
 
 def _like_others(
-    result: Sequence[Feature], features: Sequence[Feature], alone: dict[int, list[Tried]]
+    result: Sequence[Feature], features: Sequence[Feature], alone: dict[int, list[Comparison]]
 ) -> list[Feature]:
     """Of very many features not all are tried alone: what the others of the type have, these have."""
     tried = [feature for i, feature in enumerate(result) if i in alone]

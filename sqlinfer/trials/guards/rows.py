@@ -17,7 +17,7 @@ from sqlinfer import types
 from sqlinfer.graphs.splits import Splits
 from sqlinfer.models.sample import Sample
 
-__all__ = ["LARGEST_WHOLE", "Batch", "Made", "is_number", "made_rows"]
+__all__ = ["LARGEST_WHOLE", "Batch", "SyntheticRow", "is_number", "made_rows"]
 
 _LARGEST_SINGLE = 3.4028234663852886e38
 # Up to here a double tells all integers apart.
@@ -38,7 +38,7 @@ _TEXTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class SyntheticRow:
     """One row: its values by column, and in which columns they are made up."""
 
     values: tuple[Any, ...]
@@ -59,7 +59,7 @@ class Batch:
     """
 
     table: pa.Table
-    rows: list[Made]
+    rows: list[SyntheticRow]
     parts: list[int]
 
 
@@ -88,22 +88,22 @@ def made_rows(
     for i, name in enumerate(table.column_names):
         odd[i] += [_Odd(file, table.column(i).type) for file in images.get(name, ())]
     bases = _bases(table)
-    drawn: dict[tuple[Any, ...], tuple[Made, tuple[pa.DataType, ...]]] = {}
+    drawn: dict[tuple[Any, ...], tuple[SyntheticRow, tuple[pa.DataType, ...]]] = {}
     types_ = tuple(column.type for column in table.columns)
     wide = tuple(_widened(arrow) for arrow in types_)
 
-    def add(row: Made, given: tuple[pa.DataType, ...]) -> None:
+    def add(row: SyntheticRow, given: tuple[pa.DataType, ...]) -> None:
         if given != types_:
             for base in bases if given == wide else bases[:1]:
                 if not any(isinstance(value, int) and abs(value) > LARGEST_WHOLE for value in base):
-                    _add(drawn, Made(base, ()), given)
+                    _add(drawn, SyntheticRow(base, ()), given)
         _add(drawn, row, given)
 
     for i, one in _typed(table) if typed else ():
-        row = Made((*bases[0][:i], one.value, *bases[0][i + 1 :]), (i,))
+        row = SyntheticRow((*bases[0][:i], one.value, *bases[0][i + 1 :]), (i,))
         _add(drawn, row, (*types_[:i], one.type, *types_[i + 1 :]))
     for values in more:
-        add(Made(values, tuple(range(len(values)))), wide)
+        add(SyntheticRow(values, tuple(range(len(values)))), wide)
     for changes in _changes(odd):
         if len(drawn) >= count:
             break
@@ -111,7 +111,7 @@ def made_rows(
         made, given = list(base), list(types_)
         for i, one in changes:
             made[i], given[i] = one.value, one.type
-        add(Made(tuple(made), tuple(i for i, _ in changes)), tuple(given))
+        add(SyntheticRow(tuple(made), tuple(i for i, _ in changes)), tuple(given))
     return _batches(table.column_names, list(drawn.values())[:count])
 
 
@@ -130,7 +130,7 @@ def _typed(table: pa.Table) -> Iterator[tuple[int, _Odd]]:
                 yield i, _Odd(0.125, pa.decimal128(12, 3))
 
 
-def _add(drawn: dict[tuple[Any, ...], Any], row: Made, given: tuple[pa.DataType, ...]) -> None:
+def _add(drawn: dict[tuple[Any, ...], Any], row: SyntheticRow, given: tuple[pa.DataType, ...]) -> None:
     key = (tuple(repr(value) for value in row.values), tuple(map(str, given)))
     drawn.setdefault(key, (row, given))
 
@@ -302,9 +302,9 @@ def _bases(table: pa.Table) -> list[tuple[Any, ...]]:
     return list(zip(*columns, strict=True))
 
 
-def _batches(names: list[str], drawn: Sequence[tuple[Made, tuple[pa.DataType, ...]]]) -> list[Batch]:
+def _batches(names: list[str], drawn: Sequence[tuple[SyntheticRow, tuple[pa.DataType, ...]]]) -> list[Batch]:
     """NULL makes another column of integers or Booleans in most libraries, so it has a batch of its own."""
-    groups: dict[tuple[Any, ...], list[tuple[Made, tuple[pa.DataType, ...]]]] = {}
+    groups: dict[tuple[Any, ...], list[tuple[SyntheticRow, tuple[pa.DataType, ...]]]] = {}
     for row, given in drawn:
         holed = tuple(
             value is None and not types.is_text(arrow) and not pa.types.is_floating(arrow)
@@ -331,11 +331,11 @@ def _column(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
     return pa.array(list(values), arrow)
 
 
-def _by_oddness(row: Made) -> tuple[Any, ...]:
+def _by_oddness(row: SyntheticRow) -> tuple[Any, ...]:
     return (*_oddness(row), len(row.changed) != 1)
 
 
-def _oddness(row: Made) -> tuple[bool, ...]:
+def _oddness(row: SyntheticRow) -> tuple[bool, ...]:
     values = [row.values[i] for i in row.changed]
     numbers = [abs(value) for value in values if is_number(value)]
     return (
