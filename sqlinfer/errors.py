@@ -263,6 +263,13 @@ class InvalidModel(SqlinferError, ValueError):
         )
 
     @classmethod
+    def random_node(cls, name: str, operator: str) -> InvalidModel:
+        return cls(
+            f"model {name!r} answers at random: it has a node {operator}, so that there is no answer to prove; export "
+            "it for inference (without dropout), or with its random numbers as an input"
+        )
+
+    @classmethod
     def no_probability(cls, score: float) -> InvalidModel:
         return cls(f"a score is {score:.6g}, which is no probability: of a logit, say --sigmoid (sigmoid=True)")
 

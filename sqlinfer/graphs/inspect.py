@@ -29,6 +29,7 @@ from sqlinfer.graphs.build import element_types
 from sqlinfer.graphs.classes import Classes, classes_of
 from sqlinfer.graphs.dynamic_shapes import data_dependent_outputs
 from sqlinfer.graphs.linear import formula_of
+from sqlinfer.graphs.refused_nodes import guard_divisions, random_node
 from sqlinfer.graphs.tree_classifiers import Replaced, classify_by_sums
 from sqlinfer.graphs.tree_limits import refusal
 from sqlinfer.models.formula import Formula
@@ -63,8 +64,8 @@ class Graph:
     ``declared``: by output, the shape that the file declares (a name or "" for a free axis), None where it has none.
     ``row_axes``: where the inputs had their rows, and, where lengths are equal by chance, where else they may have had
     them. ``told``: what the user says of it, of inputs and outputs.
-    ``data_dependent``: the outputs whose shapes may depend on the values of the rows. ``sequences``: those that are a
-    sequence of tensors.
+    ``data_dependent``: the outputs whose shapes may depend on the values of the rows. ``random``: the operator of a
+    node that draws random numbers. ``sequences``: the outputs that are a sequence of tensors.
     ``classes``: by output, the classes that its values or columns are, where the graph says so.
     ``tolerance``: how far apart, relative to the answer, two faithful ways to compute it may be.
     ``neighbour_tolerance``: the same for a row alone and beside others; a graph that quantizes each batch by its own
@@ -82,6 +83,7 @@ class Graph:
     row_axes: tuple[RowAxes, ...]
     told: RowAxes
     data_dependent: frozenset[str]
+    random: str | None
     sequences: tuple[str, ...]
     classes: dict[str, Classes]
     formula: Formula | None
@@ -145,6 +147,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
             raise InvalidModel(f"{origin} is not a usable ONNX model: {_first_line(error)}") from error
     if (why := refusal(model)) is not None:
         raise InvalidModel(f"{origin}: {why}; register a model of other trees")
+    guard_divisions(model)
     tell_outputs_apart(model)
     classes = classes_of(model.graph)
     _strip_zipmap(model)
@@ -160,6 +163,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         row_axes=row_axes,
         told=layout.axes,
         data_dependent=data_dependent_outputs(model),
+        random=random_node(model),
         sequences=tuple(output.name for output in model.graph.output if _is_sequence_of_tensors(output)),
         classes=classes,
         formula=formula_of(model.graph),

@@ -196,7 +196,10 @@ def _from_frame(data: Any) -> pa.Table:
     if module == "pandas":
         frame = data.to_frame() if data.ndim == 1 else data
         frame = _dense(frame.rename(columns=str))
-        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        try:
+            return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        except (pa.ArrowException, OverflowError) as error:
+            raise _mixed(frame) from error
     for method in ("to_arrow_table", "to_arrow", "fetch_arrow_table"):
         if hasattr(data, method):
             return getattr(data, method)()
@@ -209,6 +212,20 @@ def _from_frame(data: Any) -> pa.Table:
     raise FeatureError(
         f"rows cannot be read from a {type(data).__name__}: give a DataFrame, an Arrow table or a NumPy matrix"
     )
+
+
+def _mixed(frame: Any) -> FeatureError:
+    """What to do with the columns of objects that Arrow takes for no one type."""
+    for name, column in frame.items():
+        try:
+            pa.Array.from_pandas(column)
+        except (pa.ArrowException, OverflowError):
+            kinds = named(sorted({type(value).__name__ for value in column}))
+            return FeatureError(
+                f"the sample's column {name!r} has values of no one type that SQL has ({kinds}): make them numbers, "
+                "Booleans or texts first, as with .astype(float)"
+            )
+    return FeatureError("the sample's rows cannot be read: make each column numbers, Booleans or texts first")
 
 
 def _require_plain(schema: pa.Schema) -> None:

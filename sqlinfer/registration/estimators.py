@@ -132,7 +132,8 @@ def _advice(sample: Sample) -> str:
         if types.is_numeric(values.type) and (largest := _largest(values)) >= _LARGE:
             return (
                 f"; {column!r} has numbers as large as {largest:.3g}, whose sums and products are rounded in the model "
-                "itself: train it on the column less a constant, or put a StandardScaler before all else"
+                "itself: train it on the column less a constant, or put a StandardScaler before all else; of numbers "
+                "that are categories, train it on texts: .astype(str)"
             )
     return ""
 

@@ -241,7 +241,7 @@ def test_a_pickle_that_is_broken(refuse, tmp_path):
 
 def test_answers_that_are_random(refuse, onnx_file):
     path = onnx_file("(float[n, 2] x) => (float[n, 2] y) { noise = RandomNormalLike(x)  y = Add(x, noise) }")
-    assert "answers at random: the same row gets another 'y' each time" in refuse(path)
+    assert "answers at random" in refuse(path)
     assert "answers at random" in refuse(path, row_by_row=True)
 
 

@@ -323,9 +323,9 @@ def _batches(names: list[str], drawn: Sequence[tuple[SyntheticRow, tuple[pa.Data
 
 def _column(values: Sequence[Any], arrow: pa.DataType) -> pa.Array:
     if pa.types.is_floating(arrow):  # Arrow takes no integer that is rounded
-        values = [float(value) if isinstance(value, int) else value for value in values]
+        values = [float(value) if isinstance(value, (int, Decimal)) else value for value in values]
     if pa.types.is_decimal(arrow):
-        values = [None if value is None else Decimal(repr(value)) for value in values]
+        values = [value if value is None or isinstance(value, Decimal) else Decimal(repr(value)) for value in values]
     if pa.types.is_integer(arrow):  # and no Boolean for one
         values = [None if value is None else int(value) for value in values]
     return pa.array(list(values), arrow)
