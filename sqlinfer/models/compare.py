@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Difference", "answer_differs", "compare", "json_values", "typical_size"]
+__all__ = ["Difference", "answer_differs", "compare", "json_holds", "json_values", "typical_size"]
 
 
 _FEW_TIES = 2
@@ -96,6 +96,17 @@ def _json(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _json(item) for key, item in value.items()}
     return value if isinstance(value, (str, int, float, bool)) or value is None else float(value)
+
+
+def json_holds(value: Any, *, missing: bool = False) -> bool:
+    """Whether the value is the same when it is read again: no infinity is, and NaN only where it is ``missing`` and
+    stands for itself."""
+    value = _plain(value)
+    if isinstance(value, float):
+        return math.isfinite(value) or (missing and math.isnan(value))
+    if isinstance(value, dict):
+        value = list(value.values())
+    return not isinstance(value, (list, tuple)) or all(map(json_holds, value))
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,9 @@ from sqlinfer.models.signature import Feature
 
 __all__ = ["Sample", "columns_of", "table_of_rows", "to_table"]
 
+# Beyond it an integer is one without a sign.
+_LARGEST_INT = 2**63 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -145,7 +148,35 @@ def to_table(data: Any, names: list[str] | None = None) -> pa.Table:
         if len(names) != matrix.shape[1]:
             raise FeatureError(f"{len(names)} feature names for {matrix.shape[1]} columns")
         return pa.table({name: matrix[:, i] for i, name in enumerate(names)})
-    return _from_frame(data)
+    return _without_views(_from_frame(data))
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """Views and runs as plain columns: pyarrow takes few of them apart, and casts of list views lead out of their
+    buffers (26.0)."""
+    for i, column in enumerate(table.schema):
+        form = _without_view(column.type)
+        if form != column.type:
+            values = table.column(i)
+            is_text = types.is_text(column.type) or types.is_bytes(column.type)
+            plain = values.cast(form) if is_text else pa.chunked_array([pa.array(values.to_pylist(), form)])
+            table = table.set_column(i, column.name, plain)
+    return table
+
+
+def _without_view(arrow: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(arrow):
+        return pa.string()
+    if pa.types.is_binary_view(arrow):
+        return pa.binary()
+    if pa.types.is_run_end_encoded(arrow):
+        return _without_view(arrow.value_type)
+    if pa.types.is_list_view(arrow) or pa.types.is_large_list_view(arrow):
+        return pa.large_list(_without_view(arrow.value_type))
+    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
+        inner = _without_view(arrow.value_type)
+        return arrow if inner == arrow.value_type else pa.large_list(inner)
+    return arrow
 
 
 def columns_of(table: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray | None]:
@@ -170,7 +201,8 @@ def _column_of(feature: Feature, values: Sequence[Any]) -> pa.Array:
         return pa.array([None if value is None else bytes(value) for value in values], pa.binary())
     if float in map(type, values):  # Arrow puts no Booleans beside them
         values = [float(value) if isinstance(value, (bool, int)) else value for value in values]
-    return pa.array(list(values))
+    large = any(isinstance(value, int) and value > _LARGEST_INT for value in values)
+    return pa.array(list(values), pa.uint64() if large else None)
 
 
 def _chosen(table: pa.Table, names: Sequence[str]) -> tuple[pa.Table, tuple[str, ...]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sqlinfer import types
-from sqlinfer.models.compare import json_values
+from sqlinfer.models.compare import json_holds, json_values
 from sqlinfer.models.profile import (
     BACKGROUND_FILE,
     PROFILE_FILE,
@@ -54,8 +54,9 @@ def _background(sample: Sample) -> bytes | None:
     count = min(_BACKGROUND_ROWS, 4 * _MOST_BYTES * len(sample.table) // max(sample.table.nbytes, 1))
     while count:
         table = sample.spread(count).table
-        columns = [json_values(column.to_pylist()) for column in table.columns]
-        rows = list(zip(*columns, strict=True))
+        columns = [column.to_pylist() for column in table.columns]
+        held = [row for row in zip(*columns, strict=True) if all(json_holds(value, missing=True) for value in row)]
+        rows = [json_values(row) for row in held]
         content = json.dumps({"rows": rows}, ensure_ascii=False, allow_nan=False).encode()
         if len(content) <= _MOST_BYTES:
             return content + b"\n"

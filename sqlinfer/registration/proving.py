@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
+from sqlinfer import types
 from sqlinfer.engines.database import Database
 from sqlinfer.errors import InvalidModel, ProofFailed
 from sqlinfer.graphs.axes import Layout
 from sqlinfer.graphs.batch_axis import Parts
 from sqlinfer.graphs.inspect import Graph, with_output_type, with_rows_first, with_tensors
 from sqlinfer.graphs.preprocess import Labels, Options
-from sqlinfer.models.compare import Difference, compare, json_values
+from sqlinfer.models.compare import Difference, compare, json_holds, json_values
 from sqlinfer.models.manifest import Manifest, Proof, Refusals, Source
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import MODEL_FILE, Registry, StoredModel
@@ -158,12 +160,40 @@ def prove(
     return difference
 
 
+def _held_numbers(signature: Signature, table: pa.Table) -> np.ndarray:
+    """The rows whose numbers model.json holds: `verify` asks them again. Lists are looked at when they are chosen."""
+    held = np.ones(len(table), bool)
+    for feature in signature.features:
+        column = table.column(feature.name)
+        if pa.types.is_floating(column.type):
+            values = column.to_numpy()
+            held &= ~np.isinf(values)
+            if feature.null.kind != "nan":
+                held &= ~(np.isnan(values) & np.asarray(column.is_valid()))
+    return held
+
+
+def _is_held(signature: Signature, table: pa.Table, answers: Mapping[str, Any], place: int) -> bool:
+    lists = (table.column(f.name) for f in signature.features if types.is_list(table.column(f.name).type))
+    kept = (how[place] for call, how in answers.items() if call in signature.calls)
+    return all(json_holds(column[place].as_py()) for column in lists) and all(
+        json_holds(answer, missing=True) for answer in kept
+    )
+
+
 def _proof(signature: Signature, table: pa.Table, answers: Mapping[str, Any], tolerance: float) -> Proof:
     first = [table.column(feature.name).slice(0, 1).to_pylist() for feature in signature.features]
     first += [list(values[:1]) for call, values in answers.items() if call in signature.calls]
     length = max(1, sum(len(str(json_values(values))) for values in first))
     count = max(length <= _LONGEST_ROW, min(_STORED_ROWS, _STORED_LENGTH // length))
-    places = choose_proof_rows(table.select(signature.feature_names), answers.get("predict", ()), count)
+    numbers = np.flatnonzero(_held_numbers(signature, table))
+    predictions = answers.get("predict", ())
+    chosen = choose_proof_rows(
+        table.select(signature.feature_names).take(pa.array(numbers)),
+        [predictions[i] for i in numbers] if len(predictions) else (),
+        count,
+    )
+    places = [int(numbers[i]) for i in chosen if _is_held(signature, table, answers, int(numbers[i]))]
     some = table.take(pa.array(places, pa.int64()))
     columns = [json_values(some.column(f.name).to_pylist()) for f in signature.features]
     kept = {call: json_values([how[i] for i in places]) for call, how in answers.items() if call in signature.calls}

@@ -152,7 +152,18 @@ def core() -> Core | None:
 def in_core_form(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """A column as the core reads it; None of a type that it does not read."""
     form = _core_form(column.type)
-    return form if form is None else column if form == column.type else column.cast(form)
+    if form is None or form == column.type:
+        return column if form is not None else None
+    if _is_encoded(column.type):
+        # pyarrow's cast of a view makes offsets that lead out of its buffers, and of runs it has none
+        return pa.chunked_array([pa.array(column.to_pylist(), form)])
+    return column.cast(form)
+
+
+def _is_encoded(type: pa.DataType) -> bool:
+    if pa.types.is_list_view(type) or pa.types.is_large_list_view(type) or pa.types.is_run_end_encoded(type):
+        return True
+    return types.is_list(type) and _is_encoded(type.value_type)
 
 
 def _core_form(type: pa.DataType) -> pa.DataType | None:

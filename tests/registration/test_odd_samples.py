@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from sklearn.linear_model import LinearRegression
 
@@ -65,3 +66,54 @@ def test_a_node_that_answers_at_random_is_refused(tmp_path, onnx_file):
     )
     with pytest.raises(InvalidModel, match="answers at random: it has a node RandomUniform"):
         sqlinfer.register("m", onnx_file(graph), registry=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("graph", "sample"),
+    [
+        ("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }", {"x": [1.0, np.inf, -np.inf, np.nan, 2.0]}),
+        ("(float[n, 1] x) => (float[n, 1] y) { y = Exp(x) }", {"x": [1.0, 100.0]}),
+        ("(float[n, 1] x) => (float[n, 1] y) { y = Log(x) }", {"x": [1.0, 0.0, -1.0]}),
+        ("(float[n, 2] x) => (float[n, 2] y) { y = Neg(x) }", {"a": [1.0, np.nan], "b": [2.0, 3.0]}),
+        ("(float[n, k] x) => (float[n, k] y) { y = Neg(x) }", {"x": [[1.0, np.nan], [2.0, 3.0]]}),
+        ("(uint64[n] x) => (uint64[n] y) { y = Identity(x) }", {"x": pa.array([2**64 - 1, 0], pa.uint64())}),
+    ],
+)
+def test_what_registers_verifies(tmp_path, onnx_file, graph, sample):
+    """Values that JSON does not hold are in no row that is kept."""
+    model = sqlinfer.register("m", onnx_file(graph), sample=pa.table(sample), registry=tmp_path, trials=0)
+    for engine in ENGINES:
+        sqlinfer.verify("m", registry=tmp_path, engine=engine)
+    assert "inf" not in str(model.background) and "1.79" not in str(model.background)
+
+
+VIEWS = {
+    "list_view": pa.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], pa.list_view(pa.float64())),
+    "sliced": pa.ListViewArray.from_arrays(
+        pa.array([4, 0, 2], pa.int32()), pa.array([2, 2, 2], pa.int32()), pa.array([1.0, 2, 3, 4, 5, 6])
+    ),
+    "large": pa.array([[1.0, 2.0], None, [5.0, 6.0]], pa.large_list_view(pa.float64())),
+}
+
+
+@pytest.mark.parametrize("form", VIEWS)
+def test_list_views_are_lists(tmp_path, onnx_file, form):
+    """A cast of theirs leads out of its buffers."""
+    values = VIEWS[form]
+    graph = "(double[n, k] x) => (double[n, k] y) { y = Neg(x) }"
+    model = sqlinfer.register("m", onnx_file(graph), sample=pa.table({"x": values}), registry=tmp_path, trials=0)
+    expected = [None if row is None else [-x for x in row] for row in values.to_pylist()]
+    for first in range(3):
+        assert model.predict(pa.table({"x": values}).slice(first)).to_pylist() == expected[first:]
+
+
+def test_runs_and_views_of_texts_are_columns(tmp_path, onnx_file):
+    runs = pc.run_end_encode(pa.array([1.0, 1.0, 2.0]))
+    model = sqlinfer.register(
+        "m", onnx_file("(double[n] x) => (double[n] y) { y = Neg(x) }"), sample=pa.table({"x": runs}), registry=tmp_path
+    )
+    assert model.predict(pa.table({"x": runs})).to_pylist() == [-1, -1, -2]
+    words = pa.array(["a", None, "b"], pa.string_view())
+    graph = "(string[n, 1] s) => (string[n, 1] y) { y = Identity(s) }"
+    model = sqlinfer.register("t", onnx_file(graph), sample=pa.table({"s": words}), registry=tmp_path)
+    assert model.predict(pa.table({"s": words})).to_pylist() == ["a", None, "b"]
