@@ -12,11 +12,11 @@ __all__ = ["CALLS", "CallKind"]
 
 @dataclass(frozen=True, slots=True)
 class CallKind:
-    """``about``: what it answers. ``takes_class``: behind the features it may be given a class, and answers for that
+    """``help``: what it answers. ``takes_class``: behind the features it may be given a class, and answers for that
     class alone."""
 
     name: str
-    about: str
+    help: str
     takes_class: bool = False
 
 

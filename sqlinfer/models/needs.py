@@ -52,6 +52,6 @@ def require_known(needs: Mapping[str, Any], path: object) -> None:
     unknown = [f"{quoted(name)} (sqlinfer {version})" for name, version in sorted(needs.items()) if name not in NEEDS]
     if unknown:
         raise RegistryError(
-            f"{path} needs {named(unknown, 8)}, which sqlinfer {__version__} does not know; upgrade sqlinfer, or "
+            f"{path} needs {named(unknown)}, which sqlinfer {__version__} does not know; upgrade sqlinfer, or "
             "register the model again"
         )

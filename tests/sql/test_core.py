@@ -290,7 +290,7 @@ def test_streams(registry):
 def test_both_tables_of_calls_say_the_same():
     table = [call for call in core().calls if call["is_typed"]]
     assert [(call["name"], call["help"], call["takes_class"]) for call in table] == [
-        (call.name, call.about, call.takes_class) for call in CALLS.values()
+        (call.name, call.help, call.takes_class) for call in CALLS.values()
     ]
 
 
