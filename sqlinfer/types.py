@@ -170,6 +170,37 @@ def is_list(arrow: pa.DataType) -> bool:
     return bool(pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow))
 
 
+def without_views(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Views and runs as plain values: pyarrow takes few of them apart, and casts of list views lead out of their
+    buffers (26.0)."""
+    form = without_view(column.type)
+    if form == column.type:
+        return column
+    if is_text(column.type) or is_bytes(column.type):
+        return column.cast(form)
+    return pa.chunked_array([pa.array(column.to_pylist(), form)])
+
+
+def without_view(arrow: pa.DataType) -> pa.DataType:
+    """The type of the same values without views and runs."""
+    if pa.types.is_string_view(arrow):
+        return pa.string()
+    if pa.types.is_binary_view(arrow):
+        return pa.binary()
+    if pa.types.is_run_end_encoded(arrow):
+        return without_view(arrow.value_type)
+    is_view = pa.types.is_list_view(arrow) or pa.types.is_large_list_view(arrow)
+    if not is_view and not is_list(arrow):
+        return arrow
+    inner = without_view(arrow.value_type)
+    if not is_view and inner == arrow.value_type:  # as it is, with the name and the rules of its items
+        return arrow
+    if pa.types.is_fixed_size_list(arrow):
+        return pa.list_(inner, arrow.list_size)
+    is_large = pa.types.is_large_list(arrow) or pa.types.is_large_list_view(arrow)
+    return pa.large_list(inner) if is_large else pa.list_(inner)
+
+
 def is_row(arrow: pa.DataType) -> bool:
     return bool(pa.types.is_struct(arrow)) and not is_variant(arrow)
 

@@ -152,31 +152,10 @@ def to_table(data: Any, names: list[str] | None = None) -> pa.Table:
 
 
 def _without_views(table: pa.Table) -> pa.Table:
-    """Views and runs as plain columns: pyarrow takes few of them apart, and casts of list views lead out of their
-    buffers (26.0)."""
     for i, column in enumerate(table.schema):
-        form = _without_view(column.type)
-        if form != column.type:
-            values = table.column(i)
-            is_text = types.is_text(column.type) or types.is_bytes(column.type)
-            plain = values.cast(form) if is_text else pa.chunked_array([pa.array(values.to_pylist(), form)])
-            table = table.set_column(i, column.name, plain)
+        if types.without_view(column.type) != column.type:
+            table = table.set_column(i, column.name, types.without_views(table.column(i)))
     return table
-
-
-def _without_view(arrow: pa.DataType) -> pa.DataType:
-    if pa.types.is_string_view(arrow):
-        return pa.string()
-    if pa.types.is_binary_view(arrow):
-        return pa.binary()
-    if pa.types.is_run_end_encoded(arrow):
-        return _without_view(arrow.value_type)
-    if pa.types.is_list_view(arrow) or pa.types.is_large_list_view(arrow):
-        return pa.large_list(_without_view(arrow.value_type))
-    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow):
-        inner = _without_view(arrow.value_type)
-        return arrow if inner == arrow.value_type else pa.large_list(inner)
-    return arrow
 
 
 def columns_of(table: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray | None]:

@@ -151,19 +151,9 @@ def core() -> Core | None:
 
 def in_core_form(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     """A column as the core reads it; None of a type that it does not read."""
+    column = types.without_views(column)
     form = _core_form(column.type)
-    if form is None or form == column.type:
-        return column if form is not None else None
-    if _is_encoded(column.type):
-        # pyarrow's cast of a view makes offsets that lead out of its buffers, and of runs it has none
-        return pa.chunked_array([pa.array(column.to_pylist(), form)])
-    return column.cast(form)
-
-
-def _is_encoded(type: pa.DataType) -> bool:
-    if pa.types.is_list_view(type) or pa.types.is_large_list_view(type) or pa.types.is_run_end_encoded(type):
-        return True
-    return types.is_list(type) and _is_encoded(type.value_type)
+    return form if form is None else column if form == column.type else column.cast(form)
 
 
 def _core_form(type: pa.DataType) -> pa.DataType | None:
@@ -173,10 +163,6 @@ def _core_form(type: pa.DataType) -> pa.DataType | None:
         return {"arrow.json": type.storage_type, "arrow.bool8": pa.bool_()}.get(type.extension_name)
     if pa.types.is_decimal(type):
         return None if pa.types.is_decimal256(type) else pa.decimal128(type.precision, type.scale)
-    if pa.types.is_run_end_encoded(type):
-        return _core_form(type.value_type)
-    if pa.types.is_list_view(type) or pa.types.is_large_list_view(type):
-        return _list_of(pa.large_list if pa.types.is_large_list_view(type) else pa.list_, type)
     if pa.types.is_fixed_size_list(type):
         return _list_of(partial(pa.list_, list_size=type.list_size), type)
     if types.is_list(type):
@@ -186,7 +172,7 @@ def _core_form(type: pa.DataType) -> pa.DataType | None:
 
 def _list_of(make: Callable[[pa.DataType], pa.DataType], type: pa.DataType) -> pa.DataType | None:
     inner = _core_form(type.value_type)
-    if inner == type.value_type and not (pa.types.is_list_view(type) or pa.types.is_large_list_view(type)):
+    if inner == type.value_type:
         return type
     return None if inner is None else make(inner)
 
