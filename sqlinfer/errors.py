@@ -256,17 +256,11 @@ class InvalidModel(SqlinferError, ValueError):
         return cls(f"the model does not run on {rows} rows: {error}; {fix}")
 
     @classmethod
-    def random(cls, name: str, output: str) -> InvalidModel:
+    def random(cls, name: str, seen: str) -> InvalidModel:
+        """``seen``: what shows it."""
         return cls(
-            f"model {name!r} answers at random: the same row gets another {output!r} each time, so that there is no "
-            "answer to prove; export it for inference (without dropout), or with its random numbers as an input"
-        )
-
-    @classmethod
-    def random_node(cls, name: str, operator: str) -> InvalidModel:
-        return cls(
-            f"model {name!r} answers at random: it has a node {operator}, so that there is no answer to prove; export "
-            "it for inference (without dropout), or with its random numbers as an input"
+            f"model {name!r} answers at random: {seen}, so that there is no answer to prove; export it for inference "
+            "(without dropout), or with its random numbers as an input"
         )
 
     @classmethod

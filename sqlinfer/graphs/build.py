@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 __all__ = [
     "PRODUCER",
     "GraphBuilder",
+    "constants_of",
     "default_opset",
     "element_types",
     "fresh_name",
@@ -137,6 +138,15 @@ def default_opset(model: onnx.ModelProto) -> int:
         opset = _UNNAMED_OPSET
         model.opset_import.append(helper.make_opsetid("", opset))
     return opset
+
+
+def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """By name, the tensors of the graph that no input changes: those beside its nodes, and those of Constant nodes."""
+    found = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            found.update((name, a.t) for a in node.attribute if a.name == "value" for name in node.output)
+    return found
 
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:

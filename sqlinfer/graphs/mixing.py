@@ -15,7 +15,8 @@ import onnx
 import onnx.inliner
 from onnx import TensorProto, helper
 
-from sqlinfer.graphs.row_places import Lost, Mixed, Node, Order, Rows, Shape, attributes_of, seen_inside
+from sqlinfer.graphs.build import constants_of
+from sqlinfer.graphs.row_places import Lost, Mixed, Node, Order, Rows, Shape, seen_inside
 from sqlinfer.graphs.row_rules import ACROSS_ALL, MEASURES, QUIET, RULES
 
 __all__ = ["Asking", "may_mix", "mixing_node"]
@@ -73,10 +74,7 @@ def mixing_node(model: onnx.ModelProto, rows: int, starts: Iterable[str], shapes
     run of so many rows.
     """
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=1)
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and (value := attributes_of(node).get("value")) is not None:
-            constants[node.output[0]] = value.t
+    constants = constants_of(model)
     ranges = {name for node in model.graph.node if node.op_type == "Range" for name in node.output}
     known: dict[str, Rows | Order | None] = {name: Rows(0) for name in starts}
     for node in model.graph.node:

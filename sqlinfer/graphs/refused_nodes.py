@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from sqlinfer.graphs.build import GraphBuilder, element_types, opset_of, with_bodies
+from sqlinfer.graphs.build import GraphBuilder, constants_of, element_types, opset_of, with_bodies
 
 __all__ = ["guard_divisions", "random_node"]
 
@@ -23,7 +23,7 @@ _PREFIX = "sqlinfer_divisor_"
 
 def random_node(model: onnx.ModelProto) -> str | None:
     """The operator of a node that gives one row another answer each time it is asked; None where there is none."""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    constants = constants_of(model)
     for node in _nodes(model):
         if node.op_type in _RANDOM or (node.op_type == "Dropout" and _trains(node, constants)):
             return str(node.op_type)
@@ -46,22 +46,26 @@ def _trains(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> boo
 def guard_divisions(model: onnx.ModelProto) -> None:
     """Let ONNX Runtime refuse the least integer divided by -1, which ends the process, as it refuses a division by
     zero: the divisor becomes 0 for it. Divisors that are constants, and those inside of If, Loop and Scan, stay."""
-    if (opset_of(model) or _OPSET) < _OPSET or not any(node.op_type in _DIVISIONS for node in model.graph.node):
+    constants = constants_of(model)
+    divisions = {node.output[0] for node in model.graph.node if _divides(node, constants)}
+    if (opset_of(model) or _OPSET) < _OPSET or not divisions:
         return
-    kinds = element_types(model) | {tensor.name: tensor.data_type for tensor in model.graph.initializer}
-    constants = {tensor.name for tensor in model.graph.initializer}
-    constants |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    kinds = element_types(model) | {name: tensor.data_type for name, tensor in constants.items()}
     builder = GraphBuilder(_PREFIX, {name for node in model.graph.node for name in node.output})
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
         whole = _WHOLE.get(next((kinds[name] for name in node.input if name in kinds), 0))
-        if node.op_type in _DIVISIONS and whole is not None and node.input[1] not in constants:
+        if whole is not None and not divisions.isdisjoint(node.output):
             builder.nodes, builder.constants = [], []
             node.input[1] = _divisor(builder, node, whole)
             nodes += builder.nodes_alone()
         nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def _divides(node: onnx.NodeProto, constants: Collection[str]) -> bool:
+    return node.op_type in _DIVISIONS and len(node.input) == 2 and node.input[1] not in constants
 
 
 def _divisor(builder: GraphBuilder, node: onnx.NodeProto, whole: Any) -> str:

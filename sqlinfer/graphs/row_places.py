@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from sqlinfer.graphs.build import with_bodies
 
-__all__ = ["Lost", "Mixed", "Node", "Order", "Rows", "Shape", "attributes_of", "seen_inside"]
+__all__ = ["Lost", "Mixed", "Node", "Order", "Rows", "Shape", "seen_inside"]
 
 Shape = tuple[int, ...]
 
@@ -66,7 +66,7 @@ class Node:
         self.names = list(node.output)
         self.known = known
         self.node = node
-        self._attributes = attributes_of(node)
+        self._attributes: dict[str, onnx.AttributeProto] = {attribute.name: attribute for attribute in node.attribute}
         self._shapes = shapes
         self._constants = constants
         self._ranges = ranges
@@ -142,10 +142,6 @@ class Node:
         shape = self._shapes[name]
         block = place.left * self.rows
         return place.axis < len(shape) and shape[place.axis] > 0 and shape[place.axis] % block == 0
-
-
-def attributes_of(node: onnx.NodeProto) -> dict[str, onnx.AttributeProto]:
-    return {attribute.name: attribute for attribute in node.attribute}
 
 
 def seen_inside(node: onnx.NodeProto) -> list[str]:

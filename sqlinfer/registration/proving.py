@@ -74,7 +74,7 @@ class Observed:
             self.session = Session(graph.content, name, files)
         observation = observe(self.session, graph, features, sample)
         if graph.random is not None:
-            raise InvalidModel.random_node(name, graph.random)
+            raise InvalidModel.random(name, f"it has a node {graph.random}")
         self.outputs = observation.outputs
         self.lengths = observation.lengths
         moved = {output: seen.order for output, seen in self.outputs.items() if not seen.rows_first}

@@ -98,7 +98,7 @@ class BatchInvariance:
         once, again = self.run(row), self.run(row)
         for name in once:
             if not compare({name: again[name]}, {name: once[name]}, _REPEATED).passed:
-                raise InvalidModel.random(self.name, name)
+                raise InvalidModel.random(self.name, f"the same row gets another {name!r} each time")
 
     def _apart(self, joined: Feeds, alone: dict[str, list[np.ndarray]], tolerance: float) -> float | None:
         """How far the answers differ; None where they do not. The scores tell which labels tie."""

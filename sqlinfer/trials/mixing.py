@@ -32,15 +32,16 @@ def mixes_rows(name: str, content: bytes, signature: Signature, row: Mapping[str
     if asking.model.producer_name == PRODUCER or not may_mix(asking.model):
         return False
     counts = _ROWS if signature.batch.fixed is None else (signature.batch.fixed,)
-    return all(_mixes(name, asking, signature, row, rows) for rows in counts)
-
-
-def _mixes(name: str, asking: Asking, signature: Signature, row: Mapping[str, np.ndarray], rows: int) -> bool:
-    feeds = {input_: np.repeat(value, rows, axis=0) for input_, value in row.items()}
     try:
-        given = Session(asking.content(), name).run(asking.outputs, feeds, rows)
+        session = Session(asking.content(), name)
+        return all(_mixes(session, asking, signature, row, rows) for rows in counts)
     except (InvalidModel, ModelFailed):  # a value that has no shape, or one that so many rows do not have
         return False
+
+
+def _mixes(session: Session, asking: Asking, signature: Signature, row: Mapping[str, np.ndarray], rows: int) -> bool:
+    feeds = {input_: np.repeat(value, rows, axis=0) for input_, value in row.items()}
+    given = session.run(asking.outputs, feeds, rows)
     shapes = asking.shapes(given) | {input_: feed.shape for input_, feed in feeds.items()}
     starts = [tensor.name for tensor in signature.inputs if not tensor.shared]
     return mixing_node(asking.model, rows, starts, shapes) is not None

@@ -117,3 +117,12 @@ def test_runs_and_views_of_texts_are_columns(tmp_path, onnx_file):
     graph = "(string[n, 1] s) => (string[n, 1] y) { y = Identity(s) }"
     model = sqlinfer.register("t", onnx_file(graph), sample=pa.table({"s": words}), registry=tmp_path)
     assert model.predict(pa.table({"s": words})).to_pylist() == ["a", None, "b"]
+
+
+def test_dropout_that_trains_is_refused_wherever_its_mode_stands(tmp_path, onnx_file):
+    graph = (
+        "(float[n, 1] x) => (float[n, 1] y) { ratio = Constant<value = float {0.001}>()"
+        "  mode = Constant<value = bool {1}>()  y = Dropout(x, ratio, mode) }"
+    )
+    with pytest.raises(InvalidModel, match="answers at random"):
+        sqlinfer.register("m", onnx_file(graph), registry=tmp_path)
