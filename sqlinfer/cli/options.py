@@ -16,6 +16,7 @@ import click
 import sqlinfer
 from sqlinfer.errors import RegistryError
 from sqlinfer.models.reference import is_name
+from sqlinfer.tables import table_lines
 
 if TYPE_CHECKING:
     from sqlinfer import Registry
@@ -224,17 +225,9 @@ def _csv_cell(text: str) -> str:
 def _print_table(columns: Sequence[str], rows: list[list[str]], *, markdown: bool) -> None:
     marks = str.maketrans({"|": "\\|", "\n": "<br>", "\r": None} if markdown else {"\n": "\\n", "\r": "\\r"})
     head, *rows = [[value.translate(marks) for value in row] for row in (columns, *rows)]
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    bar, edge = (" | ", ("| ", " |")) if markdown else ("  ", ("", ""))
-
-    def line(values: Sequence[str]) -> str:
-        text = bar.join(value.ljust(width) for value, width in zip(values, widths, strict=True))
-        return f"{edge[0]}{text}{edge[1]}".rstrip()
-
-    click.echo(line(head))
-    click.echo(line(["-" * width for width in widths]) if markdown else "  ".join("─" * width for width in widths))
-    for row in rows:
-        click.echo(line(row))
+    lines = table_lines(head, rows, rule="-", bar=" | ", edge=("| ", " |")) if markdown else table_lines(head, rows)
+    for line in lines:
+        click.echo(line)
 
 
 def _text(value: Any, *, exact: bool = False) -> str:

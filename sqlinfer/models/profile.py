@@ -27,13 +27,14 @@ background.json:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlinfer.errors import RegistryError
 from sqlinfer.models.fields import fault
 from sqlinfer.models.strict_json import read_json
+from sqlinfer.tables import table_lines
 
 __all__ = ["BACKGROUND_FILE", "PROFILE_FILE", "FeatureProfile", "Lengths", "Numbers", "Profile", "Texts"]
 
@@ -155,8 +156,7 @@ class Profile:
     def __str__(self) -> str:
         lines = [f"{self.rows:,} rows"]
         for head, rows in self.tables():
-            widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-            lines += ["", *(_line(row, widths) for row in (head, ["─" * width for width in widths], *rows))]
+            lines += ["", *table_lines(head, rows)]
         return "\n".join(lines)
 
 
@@ -190,7 +190,3 @@ def _brief(value: float | None) -> str:
 def _cut(text: str) -> str:
     text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return text if text.isprintable() and text.strip() == text and text else repr(text)
-
-
-def _line(values: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(value.ljust(width) for value, width in zip(values, widths, strict=True)).rstrip()

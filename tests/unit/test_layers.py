@@ -17,7 +17,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # What a part may import from is what stands on a line above it, or beside it on its own.
 LAYERS = [
-    ("version", "errors", "types", "installation", "telemetry", "temporary", "progress"),
+    ("version", "errors", "types", "installation", "telemetry", "temporary", "progress", "tables"),
     ("models",),
     ("graphs", "sql"),
     ("convert", "runtime"),
