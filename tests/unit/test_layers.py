@@ -45,6 +45,7 @@ HOMES = {
     "skops": ("convert/",),
     "yaml": ("registration/sources/mlflow.py",),
     "tokenizers": ("runtime/texts.py",),
+    "safetensors": ("graphs/preprocess/sentence.py",),
     "PIL": ("runtime/images.py", "trials/odd_images.py", "runtime/pixels.py"),
 }
 # Optional packages are not imported before they are needed.
@@ -52,6 +53,7 @@ OPTIONAL = {"sklearn", "skl2onnx", "catboost", "xgboost", "lightgbm", "torch", "
     "skops",
     "yaml",
     "tokenizers",
+    "safetensors",
     "PIL",
 }
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sqlinfer.errors import InvalidModel
+from sqlinfer.errors import InvalidModel, MissingExtra
 
 __all__ = ["Dense", "Sentences", "read_sentences"]
 
@@ -28,7 +28,6 @@ _OLD_POOLS = {
     "pooling_mode_lasttoken": "lasttoken",
 }
 _ACTIVATIONS = {"Identity": None, "Tanh": "Tanh", "ReLU": "Relu", "Sigmoid": "Sigmoid"}
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2"}
 # What else a file may say without the vectors being others.
 _USUAL: dict[str, tuple[Any, ...]] = {
     "include_prompt": (True, False),
@@ -136,22 +135,19 @@ def _dense(folder: Path) -> Dense:
 
 
 def _tensors(path: Path) -> dict[str, np.ndarray]:
-    """A file in the format of https://huggingface.co/docs/safetensors."""
     try:
-        content = path.read_bytes()
-        start = 8 + int.from_bytes(content[:8], "little")
-        fields = {name: field for name, field in json.loads(content[8:start]).items() if name != "__metadata__"}
-        return {
-            name: np.frombuffer(content[start:][slice(*field["data_offsets"])], _DTYPES[field["dtype"]]).reshape(
-                field["shape"]
-            )
-            for name, field in fields.items()
-        }
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        raise MissingExtra.of("safetensors", "text", "a folder with a Dense module") from error
+    try:
+        tensors: dict[str, np.ndarray] = load_file(path)
+    except (SafetensorError, OSError, LookupError, ValueError, TypeError) as error:
         raise InvalidModel(
             f"{path}, the weights of a Dense module, cannot be read ({type(error).__name__}: {error}); save the model "
             "again with sentence-transformers, which writes them as safetensors"
         ) from error
+    return tensors
 
 
 def _require_known(path: Path, config: Mapping[str, Any], known: Collection[str] = ()) -> None:
