@@ -29,9 +29,10 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import Any
 
 __all__ = [
     "BadReference",
@@ -60,6 +61,8 @@ __all__ = [
 _LONGEST = 1800
 _MOST_WRONG = 8
 _MOST_SHOWN = 40
+# Of a row of many features, and of a list, those that are shown.
+_MOST_IN_ROW = 8
 
 
 class SqlinferError(Exception):
@@ -418,11 +421,33 @@ def of_code(code: str | None, text: str) -> SqlinferError | None:
     return None if kind is None else kind(text)
 
 
+def shown_value(value: Any) -> str:
+    """A value of a row in a message."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (str, float)):
+        return shown(value)
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, list):
+        return f"[{named([*map(shown_value, value[:_MOST_IN_ROW]), *value[_MOST_IN_ROW:]], _MOST_IN_ROW)}]"
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def shown_row(names: Sequence[str], values: Iterable[Any], show: Callable[[Any], str] = shown_value) -> str:
+    """A row in a message, as ``age = 20, city = 'a'``: of many features the first."""
+    pairs = zip(names[:_MOST_IN_ROW], values, strict=False)
+    texts = [f"{name} = {show(value)}" for name, value in pairs]
+    return named([*texts, *names[_MOST_IN_ROW:]], _MOST_IN_ROW)
+
+
 def named(names: Iterable[object], most: int = 40) -> str:
     """A list for a message: all names, or the first ``most`` and how many more there are."""
-    texts = [str(name) for name in names]
-    more = f", … ({len(texts) - most} more)" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
+    names = list(names)
+    more = f", … ({len(names) - most} more)" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
 
 
 def suggest(word: str, existing: Iterable[str], what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sqlinfer.errors import shown
+from sqlinfer.errors import shown_row, shown_value
 from sqlinfer.models.compare import answer_differs
 from sqlinfer.models.signature import Feature, Guard
 from sqlinfer.runtime.guards import refuses
@@ -84,8 +84,7 @@ def value_refused(guard: Guard, value: Any) -> bool:
 def row_text(features: Sequence[Feature], row: SyntheticRow) -> str:
     """A row, those features first that are made up."""
     order = [*row.changed, *(i for i in range(len(features)) if i not in row.changed)]
-    texts = [f"{features[i].name} = {_value(row.values[i])}" for i in order[:8]]
-    return ", ".join([*texts, "…"] if len(order) > 8 else texts)
+    return shown_row([features[i].name for i in order], [row.values[i] for i in order], _value)
 
 
 def brief(said: Reply, call: str) -> str:
@@ -101,10 +100,6 @@ def brief(said: Reply, call: str) -> str:
 
 
 def _value(value: Any) -> str:
-    if value is None:
-        return "NULL"
     if isinstance(value, bytes):
         return f"a file of {len(value)} bytes, {value[:_SHOWN].hex()}…"
-    if isinstance(value, (bool, list, dict)):
-        return repr(value)[:60]
-    return shown(value) if isinstance(value, (str, float)) else str(value)
+    return shown_value(value)
