@@ -108,6 +108,11 @@ fn bit(mask: &[u64], row: usize) -> bool {
     mask[row / 64] >> (row % 64) & 1 == 1
 }
 
+/// Whether a row holds a value; without a mask each does.
+pub fn holds(valid: Option<&[u64]>, row: usize) -> bool {
+    valid.is_none_or(|mask| bit(mask, row))
+}
+
 fn all_set(mask: &[u64], rows: usize) -> bool {
     let (whole, rest) = (rows / 64, rows % 64);
     let tail = (1u64 << rest) - 1;

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::column::{Column, Data, Entry, Rows, Valid};
+use super::column::{Column, Data, Entry, Rows, Valid, holds};
 use super::error::{Code, Error, Result};
 use super::literals::{shown, shown_text};
 use super::outputs::Answers;
@@ -182,7 +182,7 @@ fn valid_part(valid: &Valid<'_>, first: usize, count: usize) -> Valid<'static> {
     let mut part = vec![0u64; count.div_ceil(64)];
     for place in 0..count {
         let row = first + place;
-        part[place / 64] |= (mask[row / 64] >> (row % 64) & 1) << (place % 64);
+        part[place / 64] |= u64::from(holds(Some(&mask[..]), row)) << (place % 64);
     }
     Some(Cow::Owned(part))
 }

@@ -143,6 +143,16 @@ pub enum NullPolicy {
     Value(StandIn),
 }
 
+impl NullPolicy {
+    /// The text that stands for NULL; an empty one where none does.
+    pub fn text(&self) -> &[u8] {
+        match self {
+            NullPolicy::Value(StandIn::Text(text)) => text.as_bytes(),
+            _ => &[],
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Feature {
     pub name: String,

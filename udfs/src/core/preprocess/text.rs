@@ -9,7 +9,7 @@ use crate::core::column::{Column, Data, Rows};
 use crate::core::error::{Error, Result};
 use crate::core::files::{read_intact, unreadable};
 use crate::core::manifest::preprocess::TextFields;
-use crate::core::manifest::{Feature, Manifest, NullPolicy, StandIn};
+use crate::core::manifest::{Feature, Manifest, NullPolicy};
 use crate::core::packed::{Group, Packed};
 use crate::core::plan::{Reader, ReaderKind};
 use crate::sys::caught::caught;
@@ -78,10 +78,7 @@ impl Texts {
         rows: Rows,
         tensors: &mut [Packed],
     ) -> std::result::Result<Vec<(usize, Vec<usize>)>, String> {
-        let fill = match null {
-            NullPolicy::Value(StandIn::Text(text)) => text.as_bytes(),
-            _ => &[],
-        };
+        let fill = null.text();
         let mut lengths = Vec::with_capacity(rows.len());
         self.filled().for_each(|number| tensors[number].buffer.reset(0));
         for place in rows.iter() {

@@ -11,7 +11,7 @@ use crate::core::column::{Column, Rows};
 use crate::core::error::{Error, Result, brief};
 use crate::core::files::{read_intact, unreadable};
 use crate::core::manifest::preprocess::WordsFields;
-use crate::core::manifest::{MOST_LEVELS, Manifest, NullPolicy, StandIn, levels, there};
+use crate::core::manifest::{MOST_LEVELS, Manifest, NullPolicy, levels, there};
 use crate::core::plan::Reader;
 use crate::sys::tensor::Buffer;
 
@@ -145,10 +145,7 @@ impl Words {
         place: (&mut Buffer, usize, usize),
     ) {
         let (Buffer::Text(out), width, at) = place else { return };
-        let fill = match null {
-            NullPolicy::Value(StandIn::Text(text)) => text.as_bytes(),
-            _ => &[],
-        };
+        let fill = null.text();
         for (number, row) in rows.iter().enumerate() {
             let given = text(column, words(reader), row).unwrap_or(fill);
             let cut = self.cut(&String::from_utf8_lossy(given));

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::slice::from_raw_parts;
 
 use super::abi::{ArrowArray, ArrowSchema};
-use crate::core::column::{Column, Data, Entry, Valid, Wide};
+use crate::core::column::{Column, Data, Entry, Valid, Wide, holds};
 use crate::core::error::{Error, Result};
 use crate::core::half::f32_from_f16;
 use crate::core::sqltype::{ArgType, Number};
@@ -239,7 +239,7 @@ unsafe fn dictionary<'a>(
     let mut kept = vec![0u64; rows.div_ceil(64)];
     let mut found: Vec<&'a [u8]> = Vec::with_capacity(rows);
     for (row, code) in codes.into_iter().enumerate() {
-        let is_valid = valid.is_none_or(|mask| mask[row / 64] >> (row % 64) & 1 == 1);
+        let is_valid = holds(valid, row);
         let text = match usize::try_from(code) {
             _ if !is_valid => None,
             Ok(word) if word < count => match known.entry(word) {
@@ -280,7 +280,7 @@ unsafe fn texts<'a>(
     rows: usize,
     valid: Option<&[u64]>,
 ) -> Result<Vec<&'a [u8]>> {
-    let is_valid = |row: usize| valid.is_none_or(|mask| mask[row / 64] >> (row % 64) & 1 == 1);
+    let is_valid = |row: usize| holds(valid, row);
     // SAFETY: promised by the caller; the offsets are looked at before their bytes are.
     unsafe {
         let entries = match format {
@@ -356,7 +356,7 @@ unsafe fn viewed<'a>(
 
 /// Where each row begins and how long it is; what is NULL is of no length.
 fn entries<T: Copy + Into<i64>>(offsets: Cow<'_, [T]>, valid: Option<&[u64]>) -> Result<Vec<Entry>> {
-    let is_valid = |row: usize| valid.is_none_or(|mask| mask[row / 64] >> (row % 64) & 1 == 1);
+    let is_valid = |row: usize| holds(valid, row);
     let entry = |(row, pair): (usize, &[T])| {
         let (from, to): (i64, i64) = (pair[0].into(), pair[1].into());
         match (u64::try_from(from), u64::try_from(to - from)) {

@@ -5,7 +5,7 @@ use std::slice::from_raw_parts;
 
 use libduckdb_sys::*;
 
-use crate::core::column::{Column, Data, Valid};
+use crate::core::column::{Column, Data, Valid, holds};
 use crate::core::sqltype::{ArgType, Number};
 
 /// A flat vector as a column. Columns of a struct know the rows that the struct itself does not have.
@@ -106,7 +106,7 @@ unsafe fn texts<'a>(vector: duckdb_vector, valid: &Valid, rows: usize) -> Vec<&'
     const INLINED: u32 = 12;
     // SAFETY: promised by the caller.
     let strings: &[duckdb_string_t] = unsafe { values(vector, rows) };
-    let is_valid = |row: usize| valid.as_ref().is_none_or(|mask| mask[row / 64] >> (row % 64) & 1 == 1);
+    let is_valid = |row: usize| holds(valid.as_deref(), row);
     let text = |(row, string): (usize, &'a duckdb_string_t)| {
         if !is_valid(row) {
             return &[][..];
