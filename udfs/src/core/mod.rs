@@ -23,6 +23,7 @@ mod leaves;
 pub mod linear;
 pub mod literals;
 pub mod manifest;
+pub mod metrics;
 pub mod names;
 pub mod operators;
 pub mod outputs;

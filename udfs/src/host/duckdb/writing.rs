@@ -11,6 +11,7 @@ use libduckdb_sys::*;
 
 use crate::core::column::{Entry, Rows};
 use crate::core::error::{Error, Result};
+use crate::core::metrics::Cell;
 use crate::on_buffer;
 use crate::sys::caught::guard;
 use crate::sys::tensor::{Buffer, Texts};
@@ -63,6 +64,8 @@ pub fn take(table: &duckdb_ext_api_v1) -> bool {
 
 type Scalar = unsafe extern "C-unwind" fn(duckdb_function_info, duckdb_data_chunk, duckdb_vector);
 type Table = unsafe extern "C-unwind" fn(duckdb_function_info, duckdb_data_chunk);
+type Finalize =
+    unsafe extern "C-unwind" fn(duckdb_function_info, *mut duckdb_aggregate_state, duckdb_vector, idx_t, idx_t);
 
 /// A callback that writes, as DuckDB wants it.
 pub fn scalar(callback: Scalar) -> duckdb_scalar_function_t {
@@ -76,6 +79,17 @@ pub fn scalar(callback: Scalar) -> duckdb_scalar_function_t {
 pub fn table(callback: Table) -> duckdb_table_function_t {
     // SAFETY: as above.
     Some(unsafe { transmute::<Table, unsafe extern "C" fn(duckdb_function_info, duckdb_data_chunk)>(callback) })
+}
+
+/// As `scalar`, of an aggregate function.
+pub fn finalize(callback: Finalize) -> duckdb_aggregate_finalize_t {
+    // SAFETY: as above.
+    Some(unsafe {
+        transmute::<
+            Finalize,
+            unsafe extern "C" fn(duckdb_function_info, *mut duckdb_aggregate_state, duckdb_vector, idx_t, idx_t),
+        >(callback)
+    })
 }
 
 /// The whole of a callback that writes: what the work gives, guarded, is written, unguarded.
@@ -102,6 +116,8 @@ pub struct Writes {
 
 pub enum Write {
     Values(duckdb_vector, Values, Places),
+    /// The value of one row.
+    Cell(duckdb_vector, Cell, usize),
     /// These rows are NULL; entries of lists are emptied, too.
     Nulls {
         vector: duckdb_vector,
@@ -152,6 +168,7 @@ impl Writes {
             unsafe {
                 match step {
                     Write::Values(vector, values, places) => write(allocating, vector, &values, places.rows())?,
+                    Write::Cell(vector, cell, row) => write_cell(allocating, vector, &cell, row)?,
                     Write::Nulls { vector, is_list, rows } => nulls(allocating, vector, is_list, &rows),
                 }
             }
@@ -235,6 +252,39 @@ unsafe fn grow(allocating: &Allocating, vector: duckdb_vector, rows: Rows, size:
         });
         Ok(start)
     }
+}
+
+/// # Safety
+/// As for `written`; the vector must be of the type of the cell.
+unsafe fn write_cell(allocating: &Allocating, vector: duckdb_vector, cell: &Cell, row: usize) -> Result<()> {
+    // SAFETY: promised by the caller; fields and elements have room once the vector has it.
+    unsafe {
+        let data = duckdb_vector_get_data(vector);
+        match cell {
+            Cell::Null => {
+                (allocating.ensure_validity)(vector);
+                duckdb_validity_set_row_invalid(duckdb_vector_get_validity(vector), row as idx_t);
+            }
+            Cell::BigInt(value) => data.cast::<i64>().add(row).write(*value),
+            Cell::Double(value) => data.cast::<f64>().add(row).write(*value),
+            Cell::Text(text) => {
+                (allocating.assign_text)(vector, row as idx_t, text.as_ptr().cast(), text.len() as idx_t);
+            }
+            Cell::Struct(fields) => {
+                for (i, field) in (0..).zip(fields) {
+                    write_cell(allocating, duckdb_struct_vector_get_child(vector, i), field, row)?;
+                }
+            }
+            Cell::List(elements) => {
+                let start = grow(allocating, vector, Rows::Range(row, 1), elements.len())?;
+                let child = duckdb_list_vector_get_child(vector);
+                for (i, element) in elements.iter().enumerate() {
+                    write_cell(allocating, child, element, start.wrapping_add(i))?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The rows, one after the other.

@@ -9,7 +9,7 @@ use libduckdb_sys::*;
 
 use super::catalogue::{self, Listed};
 use super::layout::Layout;
-use super::{functions, refresh, table};
+use super::{aggregates, functions, refresh, table};
 use crate::core::decimal::round_in_parts;
 use crate::core::error::Result;
 use crate::host::duckdb::connection::Connection;
@@ -77,6 +77,7 @@ fn register(connection: &Connection, database: duckdb_database, function: *const
     }
     if !known.contains("sqlinfer_version") {
         catalogue::register_version(connection, &instance)?;
+        aggregates::register(connection)?;
     }
     if !known.contains("sqlinfer_refresh") {
         refresh::register(connection, &instance)?;

@@ -1,5 +1,6 @@
 //! DuckDB's C extension API v1: everything that is registered when the extension is loaded.
 
+mod aggregates;
 mod catalogue;
 mod entry;
 mod functions;
