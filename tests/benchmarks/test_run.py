@@ -30,3 +30,10 @@ def test_a_smoke_run_of_texts():
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "| sqlinfer, Arrow engine |" in ran.stdout
     assert ran.stdout.count("x as fast") >= 4
+
+
+def test_a_smoke_run_of_metrics():
+    command = [sys.executable, str(BENCHMARKS / "metrics.py"), "--quick"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.count("x as long |") >= 8
+    assert "| roc_auc_score(is_bad, score) | median(score) |" in ran.stdout

@@ -124,6 +124,13 @@ def test_rows_of_a_table(shell):
     assert ask(shell, sql) == [["setosa", 1], ["virginica", 1], [None, 1]]
 
 
+def test_metrics_of_groups(shell):
+    rows = "('n', true, 0.9), ('n', false, 0.5), ('s', true, 0.25), ('s', false, 0.75), ('s', false, 0)"
+    sql = f"""SELECT region, roc_auc_score(y, p) AS auc, mean_absolute_error(y, p) AS mae
+             FROM (VALUES {rows}) t(region, y, p) GROUP BY ALL ORDER BY ALL"""
+    assert ask(shell, sql) == [["n", 1.0, 0.3], ["s", 0.5, 0.5]]
+
+
 def test_models_are_listed(shell):
     assert ask(shell, "SELECT version, aliases FROM sqlinfer_models() WHERE name = 'iris' ORDER BY version") == [
         [1, ["default"]],

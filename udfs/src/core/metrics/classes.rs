@@ -227,6 +227,8 @@ pub struct Classes {
 
 /// Classes that are looked for one after the other, before there is a table of them.
 const FEW: usize = 8;
+/// Integers from 0 that are found by their place.
+const SMALL: usize = 16;
 
 impl Classes {
     pub fn kind(&self) -> Kind {
@@ -260,6 +262,33 @@ impl Classes {
             self.labels.push(key.label());
         }
         id
+    }
+
+    /// The numbers of the labels of these rows, one after the other.
+    pub fn ids(&mut self, labels: &Labels, rows: Rows) -> Vec<u32> {
+        let mut known: Option<(Key, u32)> = None;
+        // integers that are seldom more than a few, without a search
+        let mut small = [u32::MAX; SMALL];
+        let mut id = |row: usize| {
+            let key = labels.get(row);
+            let place = match key {
+                Key::Integer(value @ 0..) if value < SMALL as i64 => Some(value as usize),
+                _ => None,
+            };
+            match (place, known) {
+                (Some(place), _) if small[place] != u32::MAX => small[place],
+                (None, Some((last, id))) if last == key => id,
+                _ => {
+                    let id = self.id(key);
+                    known = Some((key, id));
+                    if let Some(place) = place {
+                        small[place] = id;
+                    }
+                    id
+                }
+            }
+        };
+        rows.iter().map(&mut id).collect()
     }
 
     /// The numbers here of the classes there.

@@ -54,9 +54,9 @@ impl Confusion {
         self.classes.admit(given.actual.kind)?;
         self.classes.admit(given.predicted.kind)?;
         self.name_positive(given.positive.as_ref())?;
-        for row in rows.iter() {
-            let actual = self.classes.id(given.actual.get(row));
-            let predicted = self.classes.id(given.predicted.get(row));
+        let actual = self.classes.ids(&given.actual, rows);
+        let predicted = self.classes.ids(&given.predicted, rows);
+        for (actual, predicted) in actual.into_iter().zip(predicted) {
             self.counts.add(actual, predicted, 1);
         }
         Ok(())

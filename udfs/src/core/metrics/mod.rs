@@ -72,7 +72,7 @@ fn ranked(score: ranking::Score) -> ranking::Ranked {
 }
 
 fn scored(score: probability::Score) -> probability::Scored {
-    probability::Scored { score, losses: Default::default() }
+    probability::Scored { score, losses: probability::Losses::of(Some(score)) }
 }
 
 const MATRIX: &str = r#"STRUCT("actual" VARCHAR, "predicted" VARCHAR, "count" BIGINT)[]"#;

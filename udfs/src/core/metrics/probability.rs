@@ -19,6 +19,8 @@ struct Bin {
 
 /// log_loss(), brier_score_loss() and the calibration of one set of rows.
 pub struct Losses {
+    /// The one that is asked for; None for all.
+    only: Option<Score>,
     rows: u64,
     log_loss: Sum,
     brier: Sum,
@@ -27,8 +29,14 @@ pub struct Losses {
 
 impl Default for Losses {
     fn default() -> Losses {
+        Losses::of(None)
+    }
+}
+
+impl Losses {
+    pub fn of(only: Option<Score>) -> Losses {
         let empty = Bin { rows: 0, positives: 0, probabilities: Sum::default() };
-        Losses { rows: 0, log_loss: Sum::default(), brier: Sum::default(), bins: vec![empty; BINS] }
+        Losses { only, rows: 0, log_loss: Sum::default(), brier: Sum::default(), bins: vec![empty; BINS] }
     }
 }
 
@@ -38,6 +46,12 @@ fn edge(bin: usize) -> f64 {
 }
 
 impl Losses {
+    /// Whether one of these is asked for.
+    #[inline(always)]
+    fn wants(&self, scores: &[Score]) -> bool {
+        self.only.is_none_or(|only| scores.contains(&only))
+    }
+
     pub fn add_rows(&mut self, given: &Scores, rows: Rows) {
         self.rows += rows.len() as u64;
         match given {
@@ -48,11 +62,17 @@ impl Losses {
 
     fn add_binary(&mut self, given: &Binary, row: usize) {
         let (probability, is_positive) = (given.scores[row], given.is_positive[row]);
-        let right = if is_positive { probability } else { 1.0 - probability };
-        self.log_loss.add(-right.clamp(given.margin, 1.0 - given.margin).ln());
-        let error = if is_positive { 1.0 - probability } else { probability };
-        self.brier.add(error * error);
-        self.count(probability, is_positive);
+        if self.wants(&[Score::LogLoss]) {
+            let right = if is_positive { probability } else { 1.0 - probability };
+            self.log_loss.add(-right.clamp(given.margin, 1.0 - given.margin).ln());
+        }
+        if self.wants(&[Score::Brier]) {
+            let error = if is_positive { 1.0 - probability } else { probability };
+            self.brier.add(error * error);
+        }
+        if self.wants(&[Score::CalibrationError, Score::CalibrationCurve]) {
+            self.count(probability, is_positive);
+        }
     }
 
     fn add_several(&mut self, given: &Several, row: usize) {
@@ -130,7 +150,7 @@ impl Losses {
 }
 
 /// What is answered of the probabilities.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Score {
     LogLoss,
     Brier,
