@@ -243,6 +243,15 @@ def test_calibration(asked):
         assert asked("calibration_error(y, p)", {"y": y, "p": p}) == same(off / len(y))
 
 
+def test_a_class_that_a_group_has_not_is_zero_or_not_a_number(asked):
+    given = {"y": ["no", "no"], "p": [0.25, 0.75]}
+    assert math.isnan(asked("roc_auc_score(y, p, 'yes')", given))
+    assert asked("average_precision_score(y, p, 'yes')", given) == 0
+    assert asked("brier_score_loss(y, p, 'yes')", given) == 0.3125
+    rows = "MAP {'no': 1 - p, 'yes': p, 'other': 0}"
+    assert asked(f"evaluate_classification(y, {rows}, 'other')", given)["precision_score"] == 0
+
+
 def test_confusion_matrix(asked):
     for names in ("abc", [2, 10, -1], [True, False]):
         for y, p in labels(11, list(names)):
@@ -325,7 +334,15 @@ def test_numbers_of_every_type(asked):
         )
 
 
-ODD = {"y": [True, False], "l": ["a", "b"], "i": [0, 2], "p": [0.5, 0.75], "n": [math.nan, 1.0], "s": [[1], [2]]}
+ODD = {
+    "y": [True, False],
+    "l": ["a", "b"],
+    "i": [0, 2],
+    "d": [0, -1],
+    "p": [0.5, 0.75],
+    "n": [math.nan, 1.0],
+    "s": [[1], [2]],
+}
 WRONG = {
     "roc_auc_score(l, p)": "labels are texts: name the positive class as a third argument, such as 'a'",
     "roc_auc_score(i, p)": "the label 2 is neither 0 nor 1: name the positive class as a third argument, such as 2",
@@ -334,6 +351,9 @@ WRONG = {
     "roc_auc_score(y, p, NULL)": "the positive class is NULL",
     "roc_auc_score(l, p, l)": "the positive class must be a constant",
     "roc_auc_score(l, p, 1)": "labels that are texts are compared with labels that are numbers",
+    "roc_auc_score(d, p)": "labels are 1, 0 and -1: name the positive class",
+    "brier_score_loss(l, p, 'z')": "no label is the positive class 'z'; labels: 'a', 'b'",
+    "average_precision_score(l, p, 'z')": "no label is the positive class 'z'; labels: 'a', 'b'",
     "precision_score(l, l, 'z')": "no label is the positive class 'z'; labels: 'a', 'b'",
     "accuracy_score(l, i)": "labels that are texts are compared with labels that are numbers; cast one of them",
     "accuracy_score(i, p)": "labels name classes, and 0.5 is no integer",

@@ -316,3 +316,7 @@ pub fn require_alike(kind: Kind, named: &Label) -> Result<()> {
 pub fn require_same(kind: Kind, other: Kind) -> Result<()> {
     common(kind, other).map(|_| ())
 }
+
+pub fn no_positive(positive: &Label, known: &[String]) -> Error {
+    Error::of(Code::Call, format!("no label is the positive class {}; labels: {}", positive.key(), known.join(", ")))
+}

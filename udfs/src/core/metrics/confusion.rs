@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::cell::Cell;
-use super::classes::{Classes, Key, Label};
+use super::classes::{Classes, Key, Label, no_positive};
 use super::given::{Given, Predictions};
 use super::{Accumulator, unlike};
 use crate::core::column::Rows;
@@ -54,6 +54,9 @@ impl Confusion {
         self.classes.admit(given.actual.kind)?;
         self.classes.admit(given.predicted.kind)?;
         self.name_positive(given.positive.as_ref())?;
+        if let (Some(positive), Some(_)) = (&given.positive, &given.scores) {
+            self.classes.id(positive.key()); // the model knows it, whether or not a row is of it
+        }
         let actual = self.classes.ids(&given.actual, rows);
         let predicted = self.classes.ids(&given.predicted, rows);
         for (actual, predicted) in actual.into_iter().zip(predicted) {
@@ -179,10 +182,7 @@ impl Table<'_> {
                 None => {
                     let known: Vec<String> =
                         self.order.iter().take(10).map(|id| labels[*id as usize].key().to_string()).collect();
-                    Err(Error::of(
-                        Code::Call,
-                        format!("no label is the positive class {}; labels: {}", named.key(), known.join(", ")),
-                    ))
+                    Err(no_positive(named, &known))
                 }
             };
         }

@@ -23,7 +23,7 @@ impl Accumulator for Evaluation {
         self.confusion.add_rows(given, rows)?;
         if let Some(scores) = &given.scores {
             self.ranking.add_rows(scores, rows)?;
-            self.losses.add_rows(scores, rows);
+            self.losses.add_rows(scores, rows)?;
         }
         Ok(())
     }
@@ -32,8 +32,7 @@ impl Accumulator for Evaluation {
         let other: &Evaluation = other.as_any().downcast_ref().ok_or_else(unlike)?;
         self.confusion.merge_counts(&other.confusion)?;
         self.ranking.merge_ranks(&other.ranking)?;
-        self.losses.merge_losses(&other.losses);
-        Ok(())
+        self.losses.merge_losses(&other.losses)
     }
 
     fn answer(&self) -> Result<Cell> {
@@ -50,11 +49,11 @@ impl Accumulator for Evaluation {
             Cell::Double(table.f1()?),
             Cell::Double(table.matthews_corrcoef()),
             Cell::Double(table.cohen_kappa()),
-            self.losses.score(probability::Score::LogLoss),
+            self.losses.score(probability::Score::LogLoss)?,
             self.ranking.score(ranking::Score::RocAuc)?,
             self.ranking.score(ranking::Score::AveragePrecision)?,
-            self.losses.score(probability::Score::Brier),
-            self.losses.score(probability::Score::CalibrationError),
+            self.losses.score(probability::Score::Brier)?,
+            self.losses.score(probability::Score::CalibrationError)?,
         ]))
     }
 

@@ -52,6 +52,10 @@ pub enum Scores<'a> {
 
 /// What the positive class scored in each row. `margin`: what a probability is kept away from 0 and 1 by, for logarithms.
 pub struct Binary<'a> {
+    /// What the rows were labelled with, where anything could be in it but TRUE and FALSE.
+    pub labels: Option<Labels<'a>>,
+    /// The positive class, where it was named.
+    pub positive: Option<Label>,
     pub is_positive: Vec<bool>,
     pub scores: Cow<'a, [f64]>,
     pub margin: f64,
@@ -78,7 +82,7 @@ pub fn read<'a>(reads: Reads, arguments: &[Argument<'a>], rows: Rows) -> Result<
     let positive = options.first().map(|option| option.constant(rows)).transpose()?.flatten();
     let labels = |argument: &Argument<'a>| Labels::read(argument.given, argument.column, argument.count, rows);
     let actual = labels(actual)?;
-    match (reads, predicted.classes()) {
+    match (reads, predicted.classes(rows)) {
         (Reads::Labels, None) => {
             let predicted = labels(predicted)?;
             Ok(Given::Predictions(Predictions { actual, predicted, positive, scores: None }))
@@ -122,7 +126,9 @@ pub fn read<'a>(reads: Reads, arguments: &[Argument<'a>], rows: Rows) -> Result<
                 return Err(wrong(format!("a score is {}", shown(scores[row]))));
             }
             let is_positive = positives(&actual, positive.as_ref(), predicted.count, rows)?;
-            Ok(Given::Scores(Scores::Binary(Binary { is_positive, scores, margin: margin(predicted.given) })))
+            let labels = (actual.kind != Kind::Boolean).then_some(actual);
+            let margin = margin(predicted.given);
+            Ok(Given::Scores(Scores::Binary(Binary { labels, positive, is_positive, scores, margin })))
         }
     }
 }
@@ -151,11 +157,12 @@ impl<'a> Argument<'a> {
         Ok(Some(key.label()))
     }
 
-    fn classes(&self) -> Option<Map<'a>> {
+    fn classes(&self, rows: Rows) -> Option<Map<'a>> {
         let (ArgType::List(pair), Data::List(entries, pairs)) = (self.given, &self.column.data) else { return None };
         let (ArgType::Struct(fields), Data::Struct(columns)) = (&**pair, &pairs.data) else { return None };
         let ([(_, key), (_, value)], [keys, values]) = (&fields[..], &columns[..]) else { return None };
-        let most = entries.iter().map(|entry| (entry.offset + entry.length) as usize).max().unwrap_or(0);
+        let end = |row: usize| (entries[row].offset + entries[row].length) as usize;
+        let most = rows.iter().map(end).max().unwrap_or(0);
         Some(Map {
             entries,
             keys: Argument { given: key, column: keys, count: most },
@@ -351,6 +358,8 @@ impl Table {
         let of_two = (width == 2).then(|| self.classes.iter().position(|class| *class == one).unwrap_or(1));
         match named.or(of_two) {
             Some(class) => Ok(Scores::Binary(Binary {
+                labels: None,
+                positive: None,
                 is_positive: ids.iter().map(|id| *id as usize == class).collect(),
                 scores: Cow::Owned(self.scores.chunks_exact(width).map(|row| row[class]).collect()),
                 margin: self.margin,

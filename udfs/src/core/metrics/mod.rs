@@ -11,6 +11,7 @@ mod confusion;
 mod evaluation;
 pub mod given;
 mod multiset;
+mod positive;
 mod probability;
 mod ranking;
 mod regression;

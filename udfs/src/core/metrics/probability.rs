@@ -2,6 +2,7 @@
 
 use super::cell::Cell;
 use super::given::{Binary, Given, Scores, Several};
+use super::positive::Met;
 use super::sum::Sum;
 use super::{Accumulator, unlike};
 use crate::core::column::Rows;
@@ -21,6 +22,7 @@ struct Bin {
 pub struct Losses {
     /// The one that is asked for; None for all.
     only: Option<Score>,
+    met: Met,
     rows: u64,
     log_loss: Sum,
     brier: Sum,
@@ -36,7 +38,14 @@ impl Default for Losses {
 impl Losses {
     pub fn of(only: Option<Score>) -> Losses {
         let empty = Bin { rows: 0, positives: 0, probabilities: Sum::default() };
-        Losses { only, rows: 0, log_loss: Sum::default(), brier: Sum::default(), bins: vec![empty; BINS] }
+        Losses {
+            only,
+            met: Met::default(),
+            rows: 0,
+            log_loss: Sum::default(),
+            brier: Sum::default(),
+            bins: vec![empty; BINS],
+        }
     }
 }
 
@@ -52,12 +61,16 @@ impl Losses {
         self.only.is_none_or(|only| scores.contains(&only))
     }
 
-    pub fn add_rows(&mut self, given: &Scores, rows: Rows) {
+    pub fn add_rows(&mut self, given: &Scores, rows: Rows) -> Result<()> {
         self.rows += rows.len() as u64;
         match given {
-            Scores::Binary(given) => rows.iter().for_each(|row| self.add_binary(given, row)),
+            Scores::Binary(given) => {
+                self.met.see(given, rows)?;
+                rows.iter().for_each(|row| self.add_binary(given, row));
+            }
             Scores::Several(given) => rows.iter().for_each(|row| self.add_several(given, row)),
         }
+        Ok(())
     }
 
     fn add_binary(&mut self, given: &Binary, row: usize) {
@@ -106,7 +119,8 @@ impl Losses {
         bin.probabilities.add(probability);
     }
 
-    pub fn merge_losses(&mut self, other: &Losses) {
+    pub fn merge_losses(&mut self, other: &Losses) -> Result<()> {
+        self.met.merge(&other.met)?;
         self.rows += other.rows;
         self.log_loss.merge(&other.log_loss);
         self.brier.merge(&other.brier);
@@ -115,6 +129,7 @@ impl Losses {
             bin.positives += part.positives;
             bin.probabilities.merge(&part.probabilities);
         }
+        Ok(())
     }
 
     fn calibration_error(&self) -> f64 {
@@ -137,15 +152,16 @@ impl Losses {
         Cell::List(self.bins.iter().enumerate().filter(|(_, bin)| bin.rows > 0).map(point).collect())
     }
 
-    pub fn score(&self, score: Score) -> Cell {
+    pub fn score(&self, score: Score) -> Result<Cell> {
+        self.met.require()?;
         let rows = self.rows as f64;
-        match score {
+        Ok(match score {
             _ if self.rows == 0 => Cell::Null,
             Score::LogLoss => Cell::Double(self.log_loss.value() / rows),
             Score::Brier => Cell::Double(self.brier.value() / rows),
             Score::CalibrationError => Cell::Double(self.calibration_error()),
             Score::CalibrationCurve => self.calibration_curve(),
-        }
+        })
     }
 }
 
@@ -166,18 +182,16 @@ pub struct Scored {
 impl Accumulator for Scored {
     fn add(&mut self, given: &Given, rows: Rows) -> Result<()> {
         let Given::Scores(given) = given else { return Err(unlike()) };
-        self.losses.add_rows(given, rows);
-        Ok(())
+        self.losses.add_rows(given, rows)
     }
 
     fn merge(&mut self, other: &dyn Accumulator) -> Result<()> {
         let other: &Scored = other.as_any().downcast_ref().ok_or_else(unlike)?;
-        self.losses.merge_losses(&other.losses);
-        Ok(())
+        self.losses.merge_losses(&other.losses)
     }
 
     fn answer(&self) -> Result<Cell> {
-        Ok(self.losses.score(self.score))
+        self.losses.score(self.score)
     }
 
     fn as_any(&self) -> &dyn std::any::Any {

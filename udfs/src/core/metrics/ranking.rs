@@ -6,6 +6,7 @@ use super::cell::Cell;
 use super::classes::Label;
 use super::given::{Given, Scores};
 use super::multiset::{Multiset, descending, twice_above};
+use super::positive::Met;
 use super::sum::Sum;
 use super::{Accumulator, unlike};
 use crate::core::column::Rows;
@@ -131,7 +132,7 @@ pub enum Score {
 pub enum Ranking {
     #[default]
     Empty,
-    Binary(Box<Ranks>),
+    Binary(Box<(Ranks, Met)>),
     /// Each class against the others.
     Several(Arc<Vec<Label>>, Vec<Ranks>),
 }
@@ -151,7 +152,9 @@ impl Ranking {
             };
         }
         match (self, given) {
-            (Ranking::Binary(ranks), Scores::Binary(given)) => {
+            (Ranking::Binary(seen), Scores::Binary(given)) => {
+                let (ranks, met) = &mut **seen;
+                met.see(given, rows)?;
                 rows.iter().for_each(|row| ranks.add(given.scores[row], given.is_positive[row]));
             }
             (Ranking::Several(classes, ranks), Scores::Several(given)) if *classes == given.classes => {
@@ -174,7 +177,10 @@ impl Ranking {
             (Ranking::Empty, Ranking::Several(classes, ranks)) => {
                 *self = Ranking::Several(classes.clone(), ranks.clone());
             }
-            (Ranking::Binary(ranks), Ranking::Binary(others)) => ranks.merge(others),
+            (Ranking::Binary(seen), Ranking::Binary(others)) => {
+                seen.0.merge(&others.0);
+                seen.1.merge(&others.1)?;
+            }
             (Ranking::Several(classes, ranks), Ranking::Several(others, parts)) if classes == others => {
                 ranks.iter_mut().zip(parts).for_each(|(ranks, part)| ranks.merge(part));
             }
@@ -187,18 +193,21 @@ impl Ranking {
     fn mean(&self, of: impl Fn(&Ranks) -> f64) -> Cell {
         match self {
             Ranking::Empty => Cell::Null,
-            Ranking::Binary(ranks) => Cell::Double(of(ranks)),
+            Ranking::Binary(seen) => Cell::Double(of(&seen.0)),
             Ranking::Several(_, ranks) => Cell::Double(ranks.iter().map(of).sum::<f64>() / ranks.len() as f64),
         }
     }
 
     pub fn score(&self, score: Score) -> Result<Cell> {
+        if let Ranking::Binary(seen) = self {
+            seen.1.require()?;
+        }
         Ok(match (score, self) {
             (Score::RocAuc, _) => self.mean(Ranks::roc_auc),
             (Score::AveragePrecision, _) => self.mean(Ranks::average_precision),
             (_, Ranking::Empty) => Cell::Null,
-            (Score::RocCurve, Ranking::Binary(ranks)) => ranks.roc_curve(),
-            (Score::PrecisionRecallCurve, Ranking::Binary(ranks)) => ranks.precision_recall_curve(),
+            (Score::RocCurve, Ranking::Binary(seen)) => seen.0.roc_curve(),
+            (Score::PrecisionRecallCurve, Ranking::Binary(seen)) => seen.0.precision_recall_curve(),
             (_, Ranking::Several(classes, _)) => {
                 let example = classes.first().map_or_else(String::new, |class| class.key().to_string());
                 return Err(Error::of(
