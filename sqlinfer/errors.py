@@ -137,6 +137,30 @@ class CallError(SqlinferError, ValueError):
         )
 
     @classmethod
+    def reference_not_constant(cls, call: str) -> CallError:
+        return cls(
+            f"{call}: the model name must be a constant text, such as {call}('churn', …); it says which function to "
+            "prepare"
+        )
+
+    @classmethod
+    def no_text_for_model(cls, call: str, given: str) -> CallError:
+        return cls(f"{call}: the model's name is a text, such as 'churn' or 'churn/3', and the argument is {given}")
+
+    @classmethod
+    def name_every_argument(cls, call: str) -> CallError:
+        return cls(f"{call}: name every feature behind the model or none, or give a row")
+
+    @classmethod
+    def other_answer(cls, call: str, model: str, answers: str, own: str, is_plain: bool) -> CallError:
+        other = "predict_label(…), or " if is_plain else ""
+        constant = "predict" if call == "predict_label" else call
+        return cls(
+            f"{call}() answers {answers} where each row names its model, and the model {model!r} answers {own}: call "
+            f"{other}{constant}({model!r}, …) with the name as a constant"
+        )
+
+    @classmethod
     def index(cls, function: str) -> CallError:
         return cls(
             f"{function}() cannot be indexed: what a model answers is another when another version is promoted, and "
@@ -350,6 +374,13 @@ class ModelFailed(SqlinferError, RuntimeError):
         return cls(
             f"output {output!r} is {list(given)} a row, not [{', '.join(wanted)}]: the answers have another shape than "
             "when the model was registered; register it again, with such rows as sample"
+        )
+
+    @classmethod
+    def inexact(cls, model: str, value: int) -> ModelFailed:
+        return cls(
+            f"model {model!r} failed: it answers an integer that DOUBLE does not hold, {value}; integers are exact up "
+            "to 9007199254740992: call predict_label(…), or give the model's name as a constant"
         )
 
     @classmethod

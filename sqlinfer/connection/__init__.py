@@ -209,7 +209,8 @@ class Connection:
     def _run(self, method: Callable[[Any], Any], query: Any, *, again: bool = True, at_once: bool = False) -> Any:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             text = getattr(query, "query", "")
-            if not self._rewrite(text, Resolver(self._registry)).calls:
+            rewritten = self._rewrite(text, Resolver(self._registry))
+            if not (rewritten.calls or rewritten.of_rows):
                 return self._translating(method)(query)
             query = text
         *before, last = statements(self._con, query)
@@ -284,17 +285,22 @@ class Connection:
         stored = not at_once or any(is_stored(text) for text in args if isinstance(text, str))
         models = Resolver(self._registry, takes_names=self._engine.takes_names and not stored)
         calls: list[TypedCall] = []
+        of_rows = False
 
         def given(value: Any) -> Any:
             if not isinstance(value, str):
                 return value
+            nonlocal of_rows
             rewritten = self._rewrite(value, models, rows=rows, spread_rows=spread_rows, by_name=True)
             calls.extend(rewritten.calls)
+            of_rows |= rewritten.of_rows
             return rewritten.text
 
         call = partial(method, *map(given, args), **{name: given(value) for name, value in options.items()})
         if any(isinstance(text, str) and _LISTS.search(text) for text in args):
             self._engine.prepare(self._con)
+        if of_rows:
+            self._engine.begin_rows()
         for function, model in models.needed.items():
             self._engine.ensure(self._con, function, model)
         return call, calls

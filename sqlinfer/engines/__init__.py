@@ -47,6 +47,10 @@ class Engine(Protocol):
         """A statement is about to run."""
         ...
 
+    def begin_rows(self) -> None:
+        """A statement is about to run whose rows name their models."""
+        ...
+
     def require_indexable(self, con: duckdb.DuckDBPyConnection, statement: str) -> None:
         """Raises CallError for a statement that makes an index on one of the functions."""
         ...

@@ -18,8 +18,9 @@ from typing import Any
 import duckdb
 
 from sqlinfer.engines import catalogue
-from sqlinfer.engines.udf import Meanings, Udf, deciding_state, failures, udf_of
+from sqlinfer.engines.udf import Meanings, RowsUdf, Udf, deciding_state, failures, rows_udf, udf_of
 from sqlinfer.errors import CallError, EngineError, OtherRegistry, SqlinferError
+from sqlinfer.models.calls import CALLS
 from sqlinfer.models.files import FileState
 from sqlinfer.models.registry import Registry, StoredModel, observers
 from sqlinfer.sql.bind import Function
@@ -46,6 +47,7 @@ class ArrowEngine:
         self._home = _home(registry)
         self._maker = con.cursor()
         self._made: dict[str, tuple[Udf, FileState | None]] = {}
+        self._of_rows: dict[str, RowsUdf] = {}
         self._others: dict[str, str] = {}  # made by an engine that was here before
         self._provisional: dict[str, int] = {}
         self._lock = threading.RLock()
@@ -114,6 +116,13 @@ class ArrowEngine:
                     f"SELECT unnest(sqlinfer_{name}_list({parameter}), max_depth := 2)"
                 )
 
+    def begin_rows(self) -> None:
+        """A statement is about to run whose rows name their models."""
+        for engine in list(_engines):  # one of them has made the functions of this database
+            if engine._home == self._home:
+                with suppress(duckdb.ConnectionException):  # the database was closed
+                    engine._look_at_rows()
+
     def begin(self) -> None:
         """A statement is about to run: what was promoted or removed holds from here on."""
         state, now = self.registry.state, time.monotonic()
@@ -142,9 +151,33 @@ class ArrowEngine:
         with self._lock:
             moving = [(udf.function, state) for udf, state in self._made.values() if udf.function.moves]
             moved = [f for f, state in moving if deciding_state(self.registry, f) != state]
-            if moved:
-                with suppress(duckdb.ConnectionException):  # the database was closed
+            with suppress(duckdb.ConnectionException):  # the database was closed
+                if moved:
                     self._move(moved)
+                self._look_at_rows()
+
+    def _look_at_rows(self) -> None:
+        with self._lock:
+            if not any(udf.is_outdated() for udf in self._of_rows.values()):
+                return
+            self._maker.execute("BEGIN")
+            try:
+                for name in self._of_rows:
+                    self._maker.remove_function(name)
+                self._make_of_rows()
+                self._maker.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):
+                    self._maker.execute("ROLLBACK")
+                raise
+
+    def _make_of_rows(self) -> None:
+        """The calls whose model each row names."""
+        for kind in CALLS.values():
+            if kind.fixed is not None:
+                udf = rows_udf(kind, self.registry)
+                _create(self._maker, kind.name, udf.call, None, kind.fixed, type="arrow", null_handling="special")
+                self._of_rows[kind.name] = udf
 
     def _move(self, functions: Iterable[Function]) -> None:
         """With all the functions of the same references."""
@@ -226,6 +259,7 @@ class ArrowEngine:
     def _introduce(self) -> None:
         """sqlinfer_models() and its like read the registry anew each time; sqlinfer_version() says what runs here."""
         _create(self._maker, HOME, _tell_home(self._home), [], "VARCHAR")
+        self._make_of_rows()
         _create(self._maker, "sqlinfer_version", catalogue.version_text, [], "VARCHAR", side_effects=True)
         models = _list_models(self._home)
         _create(self._maker, "sqlinfer_models_list", models, [], _rows_of(catalogue.MODELS), side_effects=True)

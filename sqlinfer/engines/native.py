@@ -33,7 +33,7 @@ __all__ = ["NativeEngine", "extension_path"]
 
 _MOST_LOADS = 255
 # Functions of any model, which is their first argument.
-_GENERIC = frozenset({*CALLS, "predict_label"})
+_GENERIC = frozenset(CALLS)
 
 
 def extension_path() -> Path:
@@ -101,6 +101,9 @@ class NativeEngine:
 
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """Nothing: the extension's functions belong to the database."""
+
+    def begin_rows(self) -> None:
+        """Nothing, as for `begin`."""
 
     def begin(self) -> None:
         """Nothing: the extension finds out what a reference means when it binds a statement."""

@@ -9,22 +9,25 @@ buffers, is not theirs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import duckdb
 import pyarrow as pa
 
 from sqlinfer.engines.interrupt import deferred
 from sqlinfer.engines.running import everywhere, here
-from sqlinfer.errors import MissingFeature, SqlinferError
+from sqlinfer.errors import CallError, MissingFeature, SqlinferError
+from sqlinfer.models.calls import CallKind
 from sqlinfer.models.files import FileState, state_of
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.runtime.by_model import score_by_model
 from sqlinfer.runtime.ending import Interrupted, ended_by
 from sqlinfer.runtime.predictor import open_predictor
 from sqlinfer.sql.bind import Function
 
-__all__ = ["Meanings", "Udf", "deciding_state", "failures", "udf_of"]
+__all__ = ["Meanings", "RowsUdf", "Udf", "deciding_state", "failures", "rows_udf", "udf_of"]
 
 
 class _Failures:
@@ -74,23 +77,12 @@ class Udf:
         self.call = _variadic(self)
 
     def __call__(self, *args: pa.ChunkedArray) -> pa.Array:
-        asked = here()
-        token = ended_by.set(asked.is_interrupted if asked is not None else _all_interrupted)
-        try:
+        with _asked(self.function):
             if isinstance(self.model, SqlinferError):
                 raise _copied(self.model)
             with deferred():
                 predict = open_predictor(str(self.function.reference), self.model, self.function.call)
                 return predict(*self._in_order(self.model, args))
-        except Interrupted:
-            error: BaseException = duckdb.InterruptException("INTERRUPT Error: Interrupted!")
-            failures.add(self.function, error)
-            raise error from None
-        except BaseException as error:  # a KeyboardInterrupt comes through here, too
-            failures.add(self.function, error)
-            raise
-        finally:
-            ended_by.reset(token)
 
     def _in_order(self, model: StoredModel, args: tuple[pa.ChunkedArray, ...]) -> Sequence[pa.ChunkedArray]:
         """The arguments in the order of the model's features."""
@@ -102,6 +94,54 @@ class Udf:
         if missing:
             raise MissingFeature.of(str(self.function.reference), missing, features)
         return [given[name.lower()] for name in features]
+
+
+class RowsUdf:
+    """What answers a call whose model each row names. What a reference means is looked up once: when it means something
+    else, an engine puts another such function in its place, and the statements that have this one go on with it."""
+
+    def __init__(self, call: CallKind, registry: Registry) -> None:
+        self.kind = call
+        self.call = _variadic(self)
+        self._registry = registry
+        self._found: dict[Reference, tuple[FileState | None, StoredModel]] = {}
+        self._finding = threading.Lock()
+
+    def __call__(self, *args: pa.ChunkedArray) -> pa.Array:
+        with _asked(None), deferred():
+            if not args:
+                raise CallError.no_text_for_model(self.kind.name, "missing")
+            named, *features = (arg.combine_chunks() for arg in args)
+            return score_by_model(self.kind, self._find, named, features)
+
+    def is_outdated(self) -> bool:
+        """Whether a reference that it has looked up means something else by now."""
+        return any(_state(self._registry, reference) != state for reference, (state, _) in tuple(self._found.items()))
+
+    def _find(self, reference: Reference) -> StoredModel:
+        with self._finding:
+            if reference not in self._found:
+                state = _state(self._registry, reference)
+                self._found[reference] = state, self._registry.get(reference)
+            return self._found[reference][1]
+
+
+@contextmanager
+def _asked(function: Function | None) -> Iterator[None]:
+    """While DuckDB waits for an answer."""
+    asked = here()
+    token = ended_by.set(asked.is_interrupted if asked is not None else _all_interrupted)
+    try:
+        yield
+    except Interrupted:
+        error: BaseException = duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+        failures.add(function, error)
+        raise error from None
+    except BaseException as error:  # a KeyboardInterrupt comes through here, too
+        failures.add(function, error)
+        raise
+    finally:
+        ended_by.reset(token)
 
 
 def _all_interrupted() -> bool:
@@ -138,13 +178,18 @@ class Meanings:
 
 def deciding_state(registry: Registry, function: Function) -> FileState | None:
     """Of the file that is another one when the reference means another model."""
+    return _state(registry, function.reference)
+
+
+def _state(registry: Registry, reference: Reference) -> FileState | None:
     try:
-        return state_of(registry.deciding(function.reference))
+        return state_of(registry.deciding(reference))
     except OSError:
         return None
 
 
 _kept: dict[tuple[str, ...], Udf] = {}
+_kept_of_rows: list[RowsUdf] = []
 _keeping = threading.Lock()
 
 
@@ -158,7 +203,14 @@ def udf_of(function: Function, type: str, registry: Registry, model: StoredModel
         return _kept[key]
 
 
-def _variadic(udf: Udf) -> Callable[..., pa.Array]:
+def rows_udf(call: CallKind, registry: Registry) -> RowsUdf:
+    """A new one, which has looked up nothing."""
+    udf = RowsUdf(call, registry)
+    _kept_of_rows.append(udf)
+    return udf
+
+
+def _variadic(udf: Udf | RowsUdf) -> Callable[..., pa.Array]:
     # DuckDB reads the signature of a function, not of an object's __call__
     def function(*args: pa.ChunkedArray) -> pa.Array:
         return udf(*args)

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 import onnxruntime as ort
 
-__all__ = ["Interrupted", "ended_by", "run_options"]
+__all__ = ["Interrupted", "ended_by", "require_going_on", "run_options"]
 
 _FATAL_ONLY = 4  # everything else comes back as an exception
 _LOOK_EVERY = 0.02
@@ -25,6 +25,13 @@ ended_by: ContextVar[Callable[[], bool] | None] = ContextVar("ended_by", default
 
 class Interrupted(Exception):
     """A run was told to end."""
+
+
+def require_going_on() -> None:
+    """Between runs. Raises Interrupted."""
+    is_ended = ended_by.get()
+    if is_ended is not None and is_ended():
+        raise Interrupted("interrupted")
 
 
 @contextmanager

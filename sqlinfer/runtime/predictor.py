@@ -8,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import partial
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -75,11 +74,20 @@ class Predictor:
         self._content_caches = _PerThread(ContentCache)
 
     @np.errstate(all="ignore")  # NaN and infinities are answers
-    def __call__(self, *args: pa.ChunkedArray | pa.Array) -> pa.Array:
-        """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed."""
+    def __call__(
+        self, *args: pa.ChunkedArray | pa.Array, then: Callable[[pa.Array], pa.Array] | None = None
+    ) -> pa.Array:
+        """The answers, one a row. Raises FeatureError before any row is scored, or ModelFailed.
+
+        ``then``: what becomes of them; it may raise ModelFailed, too.
+        """
         arrays = [_one_array(arg) for arg in args]
         plan = self._plan(arrays)
-        score = partial(self._score_rows, plan)
+
+        def score(arrays: Sequence[pa.Array]) -> pa.Array:
+            answers = self._score_rows(plan, arrays)
+            return answers if then is None else then(answers)
+
         try:
             return score(arrays)
         except OF_A_ROW as error:

@@ -141,6 +141,7 @@ class Session:
         self, content: bytes, name: str, file: Callable[[str], bytes], content_again: Callable[[], bytes]
     ) -> None:
         self.name = name
+        self.size = len(content)
         self.file = file
         self._content_again = content_again
         self._made: dict[str, Any] = {}
@@ -250,11 +251,23 @@ class Session:
         return self._narrow
 
 
+# So many sessions stay however large they are, and more as long as all are small: one query may ask hundreds of models.
+# As in the native engine.
+_MOST_SESSIONS = 32
+_MOST_SMALL = 1024
+_MOST_BYTES = 128 << 20
+# What a session takes beside what its file does, about.
+_BYTES_OF_NONE = 128 << 10
+_BYTES_PER_BYTE = 4
+
+
 class SessionCache:
     """The sessions of this process, the least recently used dropped first. Two models may be loaded at once."""
 
-    def __init__(self, most: int = 32) -> None:
+    def __init__(self, most: int = _MOST_SESSIONS, most_small: int = _MOST_SMALL) -> None:
         self._most = most
+        self._most_small = most_small
+        self._bytes = 0
         self._lock = threading.Lock()
         self._slots: OrderedDict[tuple[Path, str], _Slot] = OrderedDict()
 
@@ -263,21 +276,32 @@ class SessionCache:
         # all that is known of a model is in its manifest: what makes its tensors, too
         key = model.folder, model.manifest.digest
         with self._lock:
-            slot = self._slots.setdefault(key, _Slot())
+            if key not in self._slots:
+                self._make_room()
+                self._slots[key] = _Slot()
+            slot = self._slots[key]
             self._slots.move_to_end(key)
-            while len(self._slots) > self._most:
-                self._slots.popitem(last=False)
         with slot.lock:
             if slot.session is None:
                 slot.session = Session.of(model)
+                with self._lock:
+                    slot.bytes = _BYTES_OF_NONE + _BYTES_PER_BYTE * slot.session.size
+                    self._bytes += slot.bytes if self._slots.get(key) is slot else 0
             return slot.session
+
+    def _make_room(self) -> None:
+        """For another one."""
+        while len(self._slots) >= self._most_small or (len(self._slots) >= self._most and self._bytes > _MOST_BYTES):
+            _, slot = self._slots.popitem(last=False)
+            self._bytes -= slot.bytes
 
 
 class _Slot:
-    __slots__ = ("lock", "session")
+    __slots__ = ("bytes", "lock", "session")
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.bytes = 0
         self.session: Session | None = None
 
 

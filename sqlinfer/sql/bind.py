@@ -17,7 +17,7 @@ from sqlinfer.sql.calls import Argument, SqlCall
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.scope import may_mean_another, only_table
 
-__all__ = ["Function", "TypedCall", "bind"]
+__all__ = ["Function", "TypedCall", "arguments_of_rows", "bind", "names_no_model"]
 
 _STARS = ("star", "stars", "row", "unpack")
 _CONSTANT = re.compile(r"'(?:[^']|'')*'|-?\d+|true|false", re.IGNORECASE)
@@ -119,6 +119,28 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     if len(arguments) != 1 and len(arguments) != len(names):
         raise FeatureCount.of(str(function.reference), len(arguments), names)
     return TypedCall(function, call, sql, [("{}", argument) for argument in arguments])
+
+
+def names_no_model(call: SqlCall) -> bool:
+    """Whether the text does not say which model it is, or the call is the same for all."""
+    return call.function in CALLS and (call.text is None or not CALLS[call.function].is_typed)
+
+
+def arguments_of_rows(call: SqlCall, sql: str) -> list[tuple[str, Argument | None]] | None:
+    """As `TypedCall.arguments`, where each row names its model: what has names becomes a row, and the model takes of it
+    what it needs. None where the arguments can stay as they are. Raises CallError."""
+    arguments = call.arguments
+    starred = [argument for argument in arguments if argument.kind in _STARS]
+    if starred and (len(arguments) > 1 or starred[0].name):
+        raise CallError.name_every_argument(call.function)
+    if starred:
+        (star,) = starred
+        return [("struct_pack({})" if star.kind == "unpack" else "struct_pack(*COLUMNS({}))", star)]
+    if not any(argument.name for argument in arguments):
+        return None
+    if not all(argument.name for argument in arguments):
+        raise CallError.name_every_argument(call.function)
+    return _as_struct(arguments)
 
 
 def _class_follows(

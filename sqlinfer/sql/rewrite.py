@@ -16,8 +16,8 @@ from sqlinfer.errors import BadReference, CallError, SqlinferError
 from sqlinfer.models.calls import CALLS
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
-from sqlinfer.sql.bind import Function, TypedCall, bind
-from sqlinfer.sql.calls import SqlCall, SqlText, find_calls
+from sqlinfer.sql.bind import Function, TypedCall, arguments_of_rows, bind, names_no_model
+from sqlinfer.sql.calls import Argument, SqlCall, SqlText, find_calls
 from sqlinfer.sql.columns import nameless_columns
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.statements import makes_index, relation_names
@@ -42,10 +42,12 @@ class Models(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """``text`` for DuckDB, and the typed calls in it (inner ones too)."""
+    """``text`` for DuckDB, and the typed calls in it (inner ones too). ``of_rows``: it has calls whose model each row
+    names."""
 
     text: str
     calls: list[TypedCall]
+    of_rows: bool = False
 
 
 def rewrite(
@@ -76,12 +78,13 @@ class _Rewriting:
         self.spread_rows = spread_rows
         self.by_name = by_name
         self.typed: list[TypedCall] = []
+        self.of_rows = False
         self.nameless = nameless_columns(sql)
         self.changed = 0  # where the last call ends whose text has become another
 
     def run(self, calls: Sequence[SqlCall | SqlText]) -> Rewritten:
         text = self._splice(0, len(self.sql) + 1, calls)  # what ends with the text ends in it
-        return Rewritten(text, self.typed)
+        return Rewritten(text, self.typed, self.of_rows)
 
     @cached_property
     def _relations(self) -> frozenset[str]:
@@ -113,12 +116,15 @@ class _Rewriting:
             constant.text, self.models, rows=self.rows, spread_rows=self.spread_rows, by_name=self.by_name
         )
         self.typed += rewritten.calls
+        self.of_rows |= rewritten.of_rows
         if rewritten.text == constant.text:
             return self.sql[constant.start : constant.end]
         self.changed = constant.end
         return text_literal(rewritten.text)
 
     def _render(self, call: SqlCall) -> str:
+        if names_no_model(call):
+            return self._render_of_rows(call)
         function = self._function(call)
         if function is not None and call.before not in ("", "main"):
             self._require_no_chain(call, function)
@@ -137,10 +143,7 @@ class _Rewriting:
         if makes_index(self.sql, call.start):
             raise CallError.index(call.function).at(self.sql, call.start, call.end)
         self.typed.append(typed)
-        rendered = [
-            around if a is None else self._splice(a.start, a.end, call.inner).join(around.rsplit("{}", 1))
-            for around, a in typed.arguments
-        ]
+        rendered = [self._filled(around, argument, call) for around, argument in typed.arguments]
         # what the user calls predict_churn() may be a macro of that name
         spelled = self.models.spelled(function, typed.names if call.function in CALLS else ())
         if self.by_name and typed.names and not spelled.names:
@@ -151,6 +154,31 @@ class _Rewriting:
             self.changed = call.end
         return text
 
+    def _render_of_rows(self, call: SqlCall) -> str:
+        """Of the user's text only features that have names become a row."""
+        start, end = call.text_span or (call.start, call.end)
+        if call.before not in ("", "main"):
+            return self._splice(call.start, call.end, call.inner)
+        if start == call.end - 1 or CALLS[call.function].fixed is None:
+            raise CallError.reference_not_constant(call.function).at(self.sql, start, end)
+        try:
+            arguments = arguments_of_rows(call, self.sql)
+        except SqlinferError as error:
+            raise error.at(self.sql, call.start, call.end) from error
+        if makes_index(self.sql, call.start):
+            raise CallError.index(call.function).at(self.sql, call.start, call.end)
+        self.of_rows = True
+        if arguments is None:
+            return self._splice(call.start, call.end, call.inner)
+        self.changed = call.end
+        rendered = [self._filled(around, a, call) for around, a in arguments]
+        return f"{self._splice(call.start, end, call.inner)}, {', '.join(rendered)})"
+
+    def _filled(self, around: str, argument: Argument | None, call: SqlCall) -> str:
+        if argument is None:
+            return around
+        return self._splice(argument.start, argument.end, call.inner).join(around.rsplit("{}", 1))
+
     def _function(self, call: SqlCall) -> Function | None:
         if call.function not in CALLS:
             try:
@@ -159,12 +187,8 @@ class _Rewriting:
                 return None
             return function if self.models.has(function.reference.name) else None
         start, end = call.text_span or (call.start, call.end)
-        if call.text is None:
-            raise CallError(
-                f"{call.function}() takes the model's name first, as a constant in quotes: {call.function}('churn', …)"
-            ).at(self.sql, start, end)
         try:
-            return Function(call.function, Reference.parse(call.text))
+            return Function(call.function, Reference.parse(str(call.text)))
         except BadReference as error:
             raise error.at(self.sql, start, end) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import dataclasses
 import decimal
 import random
 import threading
@@ -288,10 +289,7 @@ def test_streams(registry):
 
 
 def test_both_tables_of_calls_say_the_same():
-    table = [call for call in core().calls if call["is_typed"]]
-    assert [(call["name"], call["help"], call["takes_class"]) for call in table] == [
-        (call.name, call.help, call.takes_class) for call in CALLS.values()
-    ]
+    assert core().calls == [dataclasses.asdict(call) for call in CALLS.values()]
 
 
 def test_a_signal_ends_what_runs():

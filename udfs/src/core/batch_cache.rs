@@ -70,6 +70,11 @@ impl BatchCache {
         any.then_some(places)
     }
 
+    /// What the answers that are kept take.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.contents.bytes()
+    }
+
     pub fn outputs(&self, batch: usize) -> &[Tensor] {
         &self.batches[batch].outputs
     }

@@ -23,6 +23,10 @@ pub struct ContentCache {
 }
 
 impl ContentCache {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn find(&self, key: u128) -> Option<(u64, u32)> {
         self.places.get(&key).copied()
     }

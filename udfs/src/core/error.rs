@@ -102,6 +102,59 @@ pub fn name_every_feature(model: &str, expected: &[String]) -> Error {
     Error::of(Code::Call, format!("model '{model}': name every feature or none; it takes: {}", named(expected)))
 }
 
+/// As `name_every_feature`, where each row names its model.
+pub fn name_every_argument(call: &str) -> Error {
+    Error::of(Code::Call, format!("{call}: name every feature behind the model or none, or give a row"))
+}
+
+/// As `other_order`, where each row names its model.
+pub fn other_orders(call: &str) -> Error {
+    Error::of(
+        Code::Call,
+        format!(
+            "{call}: two calls of this statement have their features in different orders, and DuckDB 1.5 takes calls of the \
+         same values for one, whatever they are named; write the features of all in one order, or give rows"
+        ),
+    )
+}
+
+/// What a model answers does not fit a call that must answer for every model.
+pub fn other_answer(call: &str, model: &str, answers: &str, own: &str, is_plain: bool) -> Error {
+    let other = if is_plain { "predict_label(…), or " } else { "" };
+    let constant = if call == "predict_label" { "predict" } else { call };
+    Error::of(
+        Code::Call,
+        format!(
+            "{call}() answers {answers} where each row names its model, and the model '{model}' answers {own}: call \
+         {other}{constant}('{model}', …) with the name as a constant"
+        ),
+    )
+}
+
+pub fn no_text_for_model(call: &str, given: &str) -> Error {
+    Error::of(
+        Code::Call,
+        format!("{call}: the model's name is a text, such as 'churn' or 'churn/3', and the argument is {given}"),
+    )
+}
+
+const INEXACT: &str = "it answers an integer that DOUBLE does not hold";
+
+/// An integer that the model answers where it is asked for DOUBLE; `of_model` names it.
+pub fn inexact(value: i128) -> Error {
+    Error::of(
+        Code::ModelFailed,
+        format!(
+            "{INEXACT}, {value}; integers are exact up to 9007199254740992: call predict_label(…), or give the model's \
+         name as a constant"
+        ),
+    )
+}
+
+pub fn of_model(model: &str, error: Error) -> Error {
+    if error.text.starts_with(INEXACT) { model_failed(model, &error.text) } else { error }
+}
+
 /// A column of one feature's name, where another feature is expected.
 pub fn other_order(model: &str, features: &[String]) -> Error {
     Error::of(

@@ -1,6 +1,7 @@
 //! What a model is, and how rows become answers. Nothing here knows which program hosts it.
 
 pub mod batch_cache;
+pub mod by_model;
 pub mod calls;
 pub mod catalogue;
 pub mod cells;
@@ -15,6 +16,7 @@ mod float;
 mod formula;
 #[cfg(test)]
 mod fuzz;
+mod gathered;
 mod guard;
 pub mod half;
 mod interleave;

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::error::{Code, Error, Result};
+use super::error::{Code, Error, Result, inexact};
 use super::half::{f32_from_bf16, f32_from_f16};
+use super::literals::{f32_text, f64_text};
 use super::manifest::{CallSpec, Decode, Labels, Manifest, Output};
 use super::sqltype::{Plain, SqlType};
 use crate::sys::tensor::{Buffer, Tensor, Texts};
@@ -232,8 +233,8 @@ pub fn cast(buffer: Buffer, plain: Plain) -> Result<Buffer> {
             return Err(Error::new("the model answers texts where numbers were promised".to_string()));
         }
         (Buffer::Bool(v), Plain::Varchar) => Buffer::Text(Texts::of(v.iter().map(|x| (*x != 0).to_string()))),
-        (Buffer::F32(v), Plain::Varchar) => Buffer::Text(Texts::of(v.iter().map(f32::to_string))),
-        (Buffer::F64(v), Plain::Varchar) => Buffer::Text(Texts::of(v.iter().map(f64::to_string))),
+        (Buffer::F32(v), Plain::Varchar) => Buffer::Text(Texts::of(v.into_iter().map(f32_text))),
+        (Buffer::F64(v), Plain::Varchar) => Buffer::Text(Texts::of(v.into_iter().map(f64_text))),
         (integers, Plain::Varchar) => {
             let texts = Texts::of(whole_numbers(integers)?.iter().map(i128::to_string));
             Buffer::Text(texts)
@@ -258,8 +259,13 @@ fn floating(buffer: Buffer) -> Result<Vec<f64>> {
         Buffer::F64(v) => v,
         Buffer::F16(v) => v.into_iter().map(|x| f64::from(f32_from_f16(x))).collect(),
         Buffer::Bf16(v) => v.into_iter().map(|x| f64::from(f32_from_bf16(x))).collect(),
-        integers => whole_numbers(integers)?.into_iter().map(|x| x as f64).collect(),
+        integers => whole_numbers(integers)?.into_iter().map(exactly).collect::<Result<_>>()?,
     })
+}
+
+/// Where doubles hold every integer.
+fn exactly(whole: i128) -> Result<f64> {
+    if whole.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS { Ok(whole as f64) } else { Err(inexact(whole)) }
 }
 
 fn whole_numbers(buffer: Buffer) -> Result<Vec<i128>> {

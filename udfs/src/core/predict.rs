@@ -2,7 +2,7 @@
 //! or image once, rows that were scored a moment ago, and else the graph.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::batch_cache::BatchCache;
 use super::column::{Column, Rows};
@@ -59,7 +59,7 @@ pub(super) fn score_rows(state: &mut State, arguments: &[Column], rows: usize, s
 fn score_together(state: &mut State, rows: Rows, sink: &mut dyn Sink) -> Result<()> {
     let count = state.packer.count;
     let nanos = state.session.nanos_per_row();
-    let worthwhile = Arc::strong_count(&state.cache) > 1 && nanos.is_some_and(|nanos| nanos > RECALL_NANOS);
+    let worthwhile = state.is_shared() && nanos.is_some_and(|nanos| nanos > RECALL_NANOS);
     if !worthwhile {
         for (start, outputs) in state.run(&state.packer.tensors, count)? {
             state.write(outputs, rows, start, sink)?;

@@ -3,12 +3,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::batch_cache::BatchCache;
 use super::calls::Call;
 use super::column::Rows;
-use super::error::{Error, Result};
+use super::error::{Error, Result, of_model};
 use super::formula::Formula;
 use super::manifest::preprocess::Prepare;
 use super::outputs::{Answers, Decoder};
@@ -56,12 +57,22 @@ impl Predictor {
         names.dedup();
         let text = |name: &String| CString::new(name.as_str()).map_err(|e| Error::new(e.to_string()));
         Ok(Predictor {
-            decoder: Decoder::new(&manifest, call, target, &names)?.only(class),
+            decoder: Decoder::new(&manifest, call, target, &names).map_err(|e| of_model(&plan.model, e))?.only(class),
             inputs: manifest.inputs.iter().map(|input| text(&input.name)).collect::<Result<_>>()?,
             outputs: names.iter().map(text).collect::<Result<_>>()?,
             formula: Formula::of_manifest(&manifest),
             plan,
         })
+    }
+
+    fn session(&self, runner: &Runner) -> Result<Arc<Session>> {
+        session(runner, &self.plan.model, &self.plan.manifest)
+    }
+
+    /// What tells its outputs from those of others.
+    pub fn answers_key(&self) -> (PathBuf, String, Vec<CString>) {
+        let manifest = &self.plan.manifest;
+        (manifest.folder.clone(), manifest.digest.clone(), self.outputs.clone())
     }
 }
 
@@ -71,20 +82,47 @@ pub struct State {
     pub(super) session: Arc<Session>,
     pub(super) packer: Packer,
     pub(super) cache: Arc<Mutex<BatchCache>>,
-    pub(super) runs: Runs,
+    /// Whether another expression may ask for the same; where that is not known, those that hold the cache tell.
+    is_shared: Option<bool>,
+    pub(super) runs: Arc<Runs>,
 }
 
 impl State {
     /// Loads the model, if it is not loaded yet.
     pub fn new(predictor: Arc<Predictor>, runner: &Runner, interrupt: Interrupt) -> Result<State> {
-        let manifest = &predictor.plan.manifest;
-        let session = session(runner, &predictor.plan.model, manifest)?;
+        let session = predictor.session(runner)?;
         let cache = shared_cache(&session, &predictor.outputs);
+        State::with(predictor, session, Arc::new(Runs::new(runner, interrupt)?), cache, None)
+    }
+
+    /// As `new`, for a moment: the cache outlives it, and the session need not.
+    pub fn of(
+        predictor: Arc<Predictor>,
+        runner: &Runner,
+        runs: Arc<Runs>,
+        cache: Arc<Mutex<BatchCache>>,
+        is_shared: bool,
+    ) -> Result<State> {
+        let session = predictor.session(runner)?;
+        State::with(predictor, session, runs, cache, Some(is_shared))
+    }
+
+    fn with(
+        predictor: Arc<Predictor>,
+        session: Arc<Session>,
+        runs: Arc<Runs>,
+        cache: Arc<Mutex<BatchCache>>,
+        is_shared: Option<bool>,
+    ) -> Result<State> {
         let mut packer = Packer::new(&predictor.plan);
-        if manifest.features.iter().any(|feature| feature.prepare.is_some()) {
+        if predictor.plan.manifest.features.iter().any(|feature| feature.prepare.is_some()) {
             packer.preparers = session.preparers()?;
         }
-        Ok(State { packer, session, cache, predictor, runs: Runs::new(runner, interrupt)? })
+        Ok(State { packer, session, cache, predictor, is_shared, runs })
+    }
+
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared.unwrap_or_else(|| Arc::strong_count(&self.cache) > 1)
     }
 
     /// Run the rows in slices that the model takes; each with its first row.
@@ -156,7 +194,8 @@ impl State {
 
     pub(super) fn write(&self, mut outputs: Vec<Tensor>, rows: Rows, start: usize, sink: &mut dyn Sink) -> Result<()> {
         let count = outputs.first().map_or(0, Tensor::rows);
-        let answers = self.predictor.decoder.answers(&mut outputs)?;
+        let answers =
+            self.predictor.decoder.answers(&mut outputs).map_err(|e| of_model(&self.predictor.plan.model, e))?;
         sink.write(&answers, rows.part(start, count))
     }
 }

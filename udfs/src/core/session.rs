@@ -23,7 +23,13 @@ use crate::sys::watchdog::Watched;
 
 /// A run that takes longer gains more from more threads than it loses by waking them.
 const HEAVY_NANOS: f64 = 2e6;
+/// So many stay however large they are, and more as long as all are small: one query may ask hundreds of models.
 const MOST_SESSIONS: usize = 32;
+const MOST_SMALL: usize = 1024;
+const MOST_BYTES: u64 = 128 << 20;
+/// What a session takes beside what its file does, about.
+const BYTES_OF_NONE: u64 = 128 << 10;
+const BYTES_PER_BYTE: u64 = 4;
 
 /// What the runs of one query have in common: what ends them.
 pub struct Runs {
@@ -40,6 +46,8 @@ impl Runs {
 pub struct Session {
     name: String,
     manifest: Arc<Manifest>,
+    /// What it takes of memory, about.
+    bytes: u64,
     runner: Runner,
     narrow: Graph,
     /// Another number of threads would add in another order.
@@ -71,6 +79,7 @@ impl Session {
         Ok(Session {
             name: name.to_string(),
             manifest,
+            bytes: BYTES_OF_NONE + BYTES_PER_BYTE * content.len() as u64,
             runner: runner.clone(),
             one_thread: trees.classifier || trees.any && !narrow.has_own_operators(),
             narrow,
@@ -186,10 +195,22 @@ type Key = (PathBuf, String, Option<PathBuf>);
 struct Slot {
     session: Mutex<Option<Arc<Session>>>,
     used: AtomicU64,
+    bytes: AtomicU64,
 }
 
 static SLOTS: Mutex<Option<HashMap<Key, Arc<Slot>>>> = Mutex::new(None);
 static CLOCK: AtomicU64 = AtomicU64::new(0);
+
+/// Drop the least recently used, if another one is too many.
+fn make_room(slots: &mut HashMap<Key, Arc<Slot>>) {
+    let of = |slot: &Slot| slot.bytes.load(Ordering::Relaxed);
+    let mut bytes: u64 = slots.values().map(|slot| of(slot)).sum();
+    while slots.len() >= MOST_SMALL || slots.len() >= MOST_SESSIONS && bytes > MOST_BYTES {
+        let oldest = slots.iter().min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
+        let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
+        bytes -= slots.remove(&key).map_or(0, |slot| of(&slot)).min(bytes);
+    }
+}
 
 /// The session of a model: the one that is there, or a new one. The least recently used are dropped.
 pub fn session(runner: &Runner, name: &str, manifest: &Arc<Manifest>) -> Result<Arc<Session>> {
@@ -197,11 +218,8 @@ pub fn session(runner: &Runner, name: &str, manifest: &Arc<Manifest>) -> Result<
     let slot = {
         let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
         let slots = slots.get_or_insert_with(HashMap::new);
-        if slots.len() >= MOST_SESSIONS && !slots.contains_key(&key) {
-            let oldest = slots.iter().min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed));
-            if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
-                slots.remove(&oldest);
-            }
+        if !slots.contains_key(&key) {
+            make_room(slots);
         }
         slots.entry(key).or_default().clone()
     };
@@ -211,6 +229,7 @@ pub fn session(runner: &Runner, name: &str, manifest: &Arc<Manifest>) -> Result<
         return Ok(session.clone());
     }
     let opened = Arc::new(Session::open(runner, name, manifest.clone())?);
+    slot.bytes.store(opened.bytes, Ordering::Relaxed);
     *session = Some(opened.clone());
     Ok(opened)
 }

@@ -11,8 +11,9 @@ use super::instance::{Answer, Function, Instance, Taken};
 use super::output::Output;
 use super::versions::Versions;
 use super::writing::Writes;
+use crate::core::by_model::{ByModel, Thread};
 use crate::core::column::{Column, Data};
-use crate::core::error::{Code, Error, Result, other_order, reference_not_constant, subquery};
+use crate::core::error::{Code, Error, Result, other_order, other_orders, reference_not_constant, subquery};
 use crate::core::failing::score;
 use crate::core::manifest::{CallSpec, Manifest};
 use crate::core::names::{Called, are_named, name_of};
@@ -34,18 +35,23 @@ pub trait Arguments {
     fn place(&self, i: usize) -> usize;
 }
 
-/// A call whose model is known, and so its type.
+/// A call whose type is known.
 pub struct Asked {
     pub sql_type: SqlType,
     /// Those of the statement that the call is in.
     pub versions: Arc<Versions>,
-    reference: Reference,
-    manifest: Arc<Manifest>,
-    class: Option<usize>,
+    model: Option<Model>,
     taken: Arc<Taken>,
     given: Vec<ArgType>,
     called: Vec<Called>,
     places: Vec<usize>,
+}
+
+/// The model of a call; there is none where each row names its own.
+struct Model {
+    reference: Reference,
+    manifest: Arc<Manifest>,
+    class: Option<usize>,
 }
 
 /// What binding hands to the threads that run the call.
@@ -55,9 +61,9 @@ pub struct Bound {
     call: Option<Ready>,
     /// None as above, where it is the model's.
     pub sql_type: Option<SqlType>,
-    /// Where DuckDB has the features.
+    /// Where DuckDB has the features; before them the names of the models, where rows name them.
     pub places: Vec<usize>,
-    /// The features' types; fields that are not read have a type that is not read.
+    /// Their types; fields that are not read have a type that is not read.
     given: Vec<ArgType>,
     /// What they are called, where they are given by name, and so are a row.
     names: Option<Vec<String>>,
@@ -66,14 +72,24 @@ pub struct Bound {
 /// A call whose features are known.
 #[derive(Clone)]
 struct Ready {
-    predictor: Arc<Predictor>,
-    version: u64,
-    class: Option<usize>,
+    of: Of,
     taken: Arc<Taken>,
     instance: Arc<Instance>,
     versions: Arc<Versions>,
     /// That of the features, where no other call may have another one.
     _order: Option<Arc<Vec<String>>>,
+}
+
+#[derive(Clone)]
+enum Of {
+    Model { predictor: Arc<Predictor>, version: u64, class: Option<usize> },
+    EachRow(Arc<ByModel>),
+}
+
+/// One thread's way through a call.
+pub enum Running {
+    Model(Box<State>),
+    EachRow(Box<Thread>),
 }
 
 /// None where the types of the arguments are not known yet. `versions`: those that the statement is known to have.
@@ -90,14 +106,9 @@ pub fn asked(
     let count = given.len();
     let first = function.first();
     let reference = match &function.reference {
-        Some(reference) => reference.clone(),
-        None => {
-            let text = arguments.constant(0);
-            Reference::parse(&text.ok_or_else(|| reference_not_constant(&function.name))?)?
-        }
+        Some(reference) => Some(reference.clone()),
+        None => arguments.constant(0).map(|text| Reference::parse(&text)).transpose()?,
     };
-    given.drain(..first);
-    called.drain(..first.min(called.len()));
     let context = arguments.context();
     let taken = function.instance.take(context)?;
     let instance = &function.instance;
@@ -105,6 +116,14 @@ pub fn asked(
         let began = instance.transaction.and_then(|layout| layout.began(context));
         instance.statement(context.connection(), began)
     });
+    let Some(reference) = reference else {
+        let sql_type = type_of_any(function)?;
+        called.drain(..1.min(called.len()));
+        let places = (0..count).map(|i| arguments.place(i)).collect();
+        return Ok(Some(Asked { sql_type, versions, model: None, taken, given, called, places }));
+    };
+    given.drain(..first);
+    called.drain(..first.min(called.len()));
     let version = versions.of(&taken.registry, &reference)?;
     let manifest = taken.registry.version(&reference.name, version)?;
     let call = function.call.of(&manifest)?;
@@ -118,27 +137,44 @@ pub fn asked(
     }
     let sql_type = answer_type(function, &reference, call, class)?;
     let places = (first..first + given.len()).map(|i| arguments.place(i)).collect();
-    Ok(Some(Asked { sql_type, versions, reference, manifest, class, taken, given, called, places }))
+    let model = Some(Model { reference, manifest, class });
+    Ok(Some(Asked { sql_type, versions, model, taken, given, called, places }))
+}
+
+/// What a call answers that must answer for every model.
+fn type_of_any(function: &Function) -> Result<SqlType> {
+    SqlType::parse(function.call.fixed.ok_or_else(|| reference_not_constant(&function.name))?)
 }
 
 impl Asked {
     pub fn bound(self, function: &Function) -> Result<Bound> {
-        let Asked { sql_type, versions, reference, manifest, class, taken, mut given, called, places } = self;
-        let model = reference.to_string();
+        let Asked { sql_type, versions, model, taken, given, called, places } = self;
+        let instance = function.instance.clone();
+        let one_order = |order| match &instance.typing {
+            Ok(typing) if typing.compares_values_alone() => order_of(&versions, order),
+            _ => Ok(None),
+        };
+        let Some(Model { reference, manifest, class }) = model else {
+            let by_model = ByModel::new(function.call, sql_type.clone(), &given, called)?;
+            let _order =
+                one_order(by_model.order().map(|order| (function.name.clone(), order, other_orders(&function.name))))?;
+            let of = Of::EachRow(Arc::new(by_model));
+            let call = Some(Ready { of, taken, instance, versions, _order });
+            return Ok(Bound { call, sql_type: Some(sql_type), places, given, names: None });
+        };
+        let (named, features) = (reference.to_string(), manifest.feature_names());
+        let mut given = given;
         let mut names = None;
-        if are_named(&model, &manifest.feature_names(), &called)? {
+        if are_named(&named, &features, &called)? {
             let all = called.iter().map(name_of).collect::<Result<Vec<_>>>()?;
             given = vec![ArgType::Struct(all.iter().cloned().zip(given).collect())];
             names = Some(all);
         }
-        let _order = match &function.instance.typing {
-            Ok(typing) if typing.compares_values_alone() => {
-                one_order(function, &reference, &versions, &manifest.feature_names(), names.as_deref(), called.len())?
-            }
-            _ => None,
-        };
+        let order = names.as_ref().or((called.len() == features.len()).then_some(&features));
+        let key = format!("{} {named}", function.name);
+        let _order = one_order(order.map(|order| (key, order.clone(), other_order(&named, &features))))?;
         let version = manifest.version;
-        let plan = Plan::new(&model, manifest, &given)?;
+        let plan = Plan::new(&named, manifest, &given)?;
         if let (ArgLayout::Row(places), [ArgType::Struct(fields)]) = (&plan.form, given.as_mut_slice()) {
             let places: HashSet<usize> = places.iter().copied().collect();
             for (i, (_, field)) in fields.iter_mut().enumerate() {
@@ -151,8 +187,8 @@ impl Asked {
             given = std::mem::take(fields).into_iter().map(|(_, given)| given).collect();
         }
         let predictor = Arc::new(Predictor::new(plan, function.call, &sql_type, class)?);
-        let instance = function.instance.clone();
-        let call = Some(Ready { predictor, version, class, taken, instance, versions, _order });
+        let of = Of::Model { predictor, version, class };
+        let call = Some(Ready { of, taken, instance, versions, _order });
         Ok(Bound { call, sql_type: Some(sql_type), places, given, names })
     }
 }
@@ -169,63 +205,77 @@ impl Bound {
 
     /// Whether two calls of a function that have the same arguments have the same answers.
     pub fn answers_as(&self, other: &Bound) -> bool {
-        let key = |bound: &Bound| bound.call.as_ref().map(|call| (call.version, call.class, bound.names.clone()));
-        key(self).is_some() && key(self) == key(other)
+        match (&self.call, &other.call) {
+            (Some(Ready { of: Of::EachRow(one), .. }), Some(Ready { of: Of::EachRow(other), .. })) => {
+                one.order() == other.order()
+            }
+            (Some(Ready { of: one, .. }), Some(Ready { of: two, .. })) => match (one, two) {
+                (Of::Model { version: v, class: c, .. }, Of::Model { version, class, .. }) => {
+                    (v, c, &self.names) == (version, class, &other.names)
+                }
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// What a thread needs to score.
     ///
     /// # Safety
     /// The context must be that of the query, which the state must not outlive.
-    pub unsafe fn state(&self, context: &Context) -> Result<State> {
-        let call = self.call.as_ref().ok_or_else(not_bound)?;
-        call.versions.run();
+    pub unsafe fn state(&self, context: &Context) -> Result<Running> {
+        let Ready { of, taken, instance, versions, .. } = self.call.as_ref().ok_or_else(not_bound)?;
+        versions.run();
         // SAFETY: promised by the caller; a connection outlives its queries.
-        let interrupt = unsafe { context.interrupt(call.instance.interrupt_flag) };
-        State::new(call.predictor.clone(), &call.taken.libraries.runner()?, interrupt)
+        let interrupt = unsafe { context.interrupt(instance.interrupt_flag) };
+        let runner = taken.libraries.runner()?;
+        Ok(match of {
+            Of::Model { predictor, .. } => Running::Model(Box::new(State::new(predictor.clone(), &runner, interrupt)?)),
+            Of::EachRow(by_model) => {
+                let (taken, versions) = (taken.clone(), versions.clone());
+                let find = move |reference: &Reference| {
+                    taken.registry.version(&reference.name, versions.of(&taken.registry, reference)?)
+                };
+                Running::EachRow(Box::new(Thread::new(by_model.clone(), Box::new(find), runner, interrupt)?))
+            }
+        })
     }
 
     /// Score rows; what is left to write.
     ///
     /// # Safety
-    /// `features` must be the arguments at `places`, flat, with that many rows; `output` must be a writable flat vector of the
+    /// `given` must be the arguments at `places`, flat, with that many rows; `output` must be a writable flat vector of the
     /// type that was bound, with room for them.
     pub unsafe fn score(
         &self,
-        state: &mut State,
-        features: &[duckdb_vector],
+        running: &mut Running,
+        given: &[duckdb_vector],
         rows: usize,
         output: duckdb_vector,
     ) -> Result<Writes> {
         // SAFETY: promised by the caller.
         let read = |(vector, given): (&duckdb_vector, &ArgType)| unsafe { column(*vector, given, rows) };
-        let columns: Vec<Column> = features.iter().zip(&self.given).map(read).collect();
-        let row = |fields| vec![Column { valid: None, data: Data::Struct(fields) }];
-        let columns = if self.names.is_some() { row(columns) } else { columns };
+        let columns: Vec<Column> = given.iter().zip(&self.given).map(read).collect();
         // SAFETY: promised by the caller.
         let mut sink = unsafe { Output::new(output, self.sql_type.as_ref().ok_or_else(not_bound)?) };
-        score(state, &columns, rows, &mut sink)?;
+        match running {
+            Running::Model(state) => {
+                let row = |fields| vec![Column { valid: None, data: Data::Struct(fields) }];
+                let columns = if self.names.is_some() { row(columns) } else { columns };
+                score(state, &columns, rows, &mut sink)?;
+            }
+            Running::EachRow(thread) => thread.score(columns, rows, &mut sink)?,
+        }
         Ok(sink.writes())
     }
 }
 
-/// Where DuckDB compares the values of two calls and not what they are called, the order must tell.
-fn one_order(
-    function: &Function,
-    reference: &Reference,
-    versions: &Versions,
-    features: &[String],
-    names: Option<&[String]>,
-    count: usize,
-) -> Result<Option<Arc<Vec<String>>>> {
-    let order = match names {
-        Some(names) => names,
-        None if count == features.len() => features,
-        None => return Ok(None),
-    };
+/// Where DuckDB compares the values of two calls and not what they are called, the order must tell. `order`: of the calls
+/// that are compared, this one's, and what is said of another one.
+fn order_of(versions: &Versions, order: Option<(String, Vec<String>, Error)>) -> Result<Option<Arc<Vec<String>>>> {
+    let Some((calls, order, error)) = order else { return Ok(None) };
     let order = order.iter().map(|name| name.to_lowercase()).collect();
-    let order = versions.in_order(format!("{} {reference}", function.name), order);
-    order.map(Some).ok_or_else(|| other_order(&reference.to_string(), features))
+    versions.in_order(calls, order).map(Some).ok_or(error)
 }
 
 fn not_bound() -> Error {

@@ -7,9 +7,8 @@ use libduckdb_sys::*;
 use super::layout::Layout;
 use crate::core::error::{Error, Result};
 use crate::core::names::Called;
-use crate::core::predictor::State;
 use crate::core::sqltype::ArgType;
-use crate::host::duckdb::call::{Arguments, Bound, asked};
+use crate::host::duckdb::call::{Arguments, Bound, Running, asked};
 use crate::host::duckdb::context::{Binding, Context};
 use crate::host::duckdb::errors::report;
 use crate::host::duckdb::instance::{Answer, Function};
@@ -114,14 +113,14 @@ pub unsafe extern "C" fn init(info: duckdb_init_info) {
 
 unsafe extern "C" fn drop_state(data: *mut c_void) {
     // SAFETY: the state was made by `init`, and DuckDB drops it once.
-    unsafe { dropped::<State>(data) };
+    unsafe { dropped::<Running>(data) };
 }
 
 pub unsafe extern "C-unwind" fn execute(info: duckdb_function_info, input: duckdb_data_chunk, output: duckdb_vector) {
     let work = || {
         // SAFETY: state and bind data are those that `init` and `bind` set; a state is used by one thread at a time.
         let (state, bound) = unsafe {
-            let state = duckdb_scalar_function_get_state(info).cast::<State>().as_mut();
+            let state = duckdb_scalar_function_get_state(info).cast::<Running>().as_mut();
             let bound = duckdb_scalar_function_get_bind_data(info).cast::<Bound>().as_ref();
             let lost = || Error::new("the call was not prepared".to_string());
             (state.ok_or_else(lost)?, bound.ok_or_else(lost)?)

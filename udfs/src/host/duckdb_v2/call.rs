@@ -13,9 +13,8 @@ use super::handles::{context, lent, taken};
 use super::report::{destroyed, report};
 use crate::core::error::{Error, Result};
 use crate::core::names::Called;
-use crate::core::predictor::State;
 use crate::core::sqltype::{ArgType, SqlType};
-use crate::host::duckdb::call::{Arguments, Bound, asked};
+use crate::host::duckdb::call::{Arguments, Bound, Running, asked};
 use crate::host::duckdb::context::{Context, Value};
 use crate::host::duckdb::instance::{Answer, Function};
 use crate::host::duckdb::types::LogicalType;
@@ -248,7 +247,7 @@ pub unsafe extern "C" fn init(info: *mut InitInfo, of: *mut api::Context, proble
             bound.state(&context(of))?
         };
         let state = Box::into_raw(Box::new(state)).cast();
-        let mut state = Opaque { data: state, destroy: destroyed::<State>, equals: None };
+        let mut state = Opaque { data: state, destroy: destroyed::<Running>, equals: None };
         // SAFETY: as above; DuckDB takes the state over, and drops it by `destroyed`.
         api::succeeded(unsafe { (api.scalar_function_init_set_init_data)(info, &mut state, ptr::null_mut()) })
     });
@@ -265,7 +264,7 @@ pub unsafe extern "C-unwind" fn execute(info: *mut ExecInfo, _: *mut api::Contex
             api::succeeded((api.scalar_function_exec_get_init_data)(info, &mut state, none))?;
             api::succeeded((api.scalar_function_exec_get_bind_data)(info, &mut bound, none))?;
             let lost = || Error::new("the call was not prepared".to_string());
-            (state.cast::<State>().as_mut().ok_or_else(lost)?, bound.cast::<Bound>().as_ref().ok_or_else(lost)?)
+            (state.cast::<Running>().as_mut().ok_or_else(lost)?, bound.cast::<Bound>().as_ref().ok_or_else(lost)?)
         };
         // SAFETY: the info is that of this callback; the vectors have the types that were bound, and are flat then.
         unsafe {
