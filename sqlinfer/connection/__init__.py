@@ -210,7 +210,7 @@ class Connection:
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             text = getattr(query, "query", "")
             rewritten = self._rewrite(text, Resolver(self._registry))
-            if not (rewritten.calls or rewritten.of_rows):
+            if rewritten.text == text and not (rewritten.calls or rewritten.of_rows):
                 return self._translating(method)(query)
             query = text
         *before, last = statements(self._con, query)
@@ -358,4 +358,4 @@ class Connection:
 
 
 # What each connection needs anew on an engine without table functions of its own.
-_LISTS = re.compile(r"sqlinfer_(models|features|functions)", re.IGNORECASE)
+_LISTS = re.compile(r"sqlinfer_(models|versions|features|functions)", re.IGNORECASE)

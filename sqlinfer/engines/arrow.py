@@ -28,6 +28,8 @@ from sqlinfer.sql.bind import Function
 __all__ = ["HOME", "ArrowEngine"]
 
 HOME = "sqlinfer_home"
+# What each connection needs a macro for, and its parameter.
+_TABLES = (("models", ""), ("versions", "model"), ("features", "model"), ("functions", "model"))
 # Changes by hand are found after so many seconds at most.
 _LOOK_EVERY = 1.0
 
@@ -110,7 +112,7 @@ class ArrowEngine:
     def prepare(self, con: duckdb.DuckDBPyConnection) -> None:
         """What each connection or cursor needs of its own; later, while a result is being fetched."""
         with suppress(*_BUSY):
-            for name, parameter in (("models", ""), ("features", "model"), ("functions", "model")):
+            for name, parameter in _TABLES:
                 con.sql(  # execute() would end a result that is being fetched
                     f"CREATE OR REPLACE TEMP MACRO sqlinfer_{name}({parameter}) AS TABLE "
                     f"SELECT unnest(sqlinfer_{name}_list({parameter}), max_depth := 2)"
@@ -264,6 +266,7 @@ class ArrowEngine:
         models = _list_models(self._home)
         _create(self._maker, "sqlinfer_models_list", models, [], _rows_of(catalogue.MODELS), side_effects=True)
         for name, of, columns in (
+            ("sqlinfer_versions", catalogue.versions, catalogue.VERSIONS),
             ("sqlinfer_features", catalogue.features, catalogue.FEATURES),
             ("sqlinfer_functions", catalogue.functions, catalogue.FUNCTIONS),
         ):
@@ -294,11 +297,11 @@ def _list_models(home: str) -> Callable[[], list[dict[str, Any]]]:
 
 @cache
 def _list_of(
-    home: str, name: str, of: Callable[[Registry, str], list[dict[str, Any]]]
+    home: str, name: str, of: Callable[[Registry, Any], list[dict[str, Any]]]
 ) -> Callable[[str | None], list[dict[str, Any]]]:
     def told(reference: str | None) -> list[dict[str, Any]]:
         try:
-            if reference is None:
+            if reference is None and of is not catalogue.versions:
                 raise CallError.no_model_named(name)
             return of(Registry(home), reference)
         except SqlinferError as error:

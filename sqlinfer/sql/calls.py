@@ -12,7 +12,7 @@ from sqlglot.tokens import Token, TokenType
 from sqlinfer.models.calls import CALLS
 from sqlinfer.sql.tokens import CLOSING, OPENING, matching, names_model, remembering, tokens_of, words
 
-__all__ = ["Argument", "SqlCall", "SqlText", "find_calls"]
+__all__ = ["AllVersions", "Argument", "SqlCall", "SqlText", "find_calls"]
 
 _WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
 # How the functions of single models are called: `Function.name`.
@@ -53,7 +53,7 @@ class SqlCall:
     text: str | None
     text_span: tuple[int, int] | None
     arguments: tuple[Argument, ...]
-    inner: tuple[SqlCall | SqlText, ...] = ()
+    inner: tuple[SqlCall | SqlText | AllVersions, ...] = ()
     before: str = ""
 
 
@@ -66,8 +66,17 @@ class SqlText:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class AllVersions:
+    """What is between the parentheses of ``sqlinfer_versions()``: DuckDB has the function of one argument alone, NULL
+    for all models."""
+
+    start: int
+    end: int
+
+
 @remembering
-def find_calls(sql: str) -> tuple[SqlCall | SqlText, ...]:
+def find_calls(sql: str) -> tuple[SqlCall | SqlText | AllVersions, ...]:
     """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``."""
     if not _WORTH_READING.search(sql):
         return ()
@@ -75,9 +84,11 @@ def find_calls(sql: str) -> tuple[SqlCall | SqlText, ...]:
     return tuple(_calls(tokens, 0, len(tokens)))
 
 
-def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall | SqlText]:
+def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall | SqlText | AllVersions]:
     position = first
     while position < last:
+        if words(tokens[position : position + 3]) == ["SQLINFER_VERSIONS", "(", ")"]:
+            yield AllVersions(tokens[position + 1].end + 1, tokens[position + 2].start)
         if _is_query(tokens, position):
             constant = tokens[position + 2]
             yield SqlText(constant.start, constant.end + 1, constant.text)

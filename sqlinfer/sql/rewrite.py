@@ -17,7 +17,7 @@ from sqlinfer.models.calls import CALLS
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.bind import Function, TypedCall, arguments_of_rows, bind, names_no_model
-from sqlinfer.sql.calls import Argument, SqlCall, SqlText, find_calls
+from sqlinfer.sql.calls import AllVersions, Argument, SqlCall, SqlText, find_calls
 from sqlinfer.sql.columns import nameless_columns
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.statements import makes_index, relation_names
@@ -82,7 +82,7 @@ class _Rewriting:
         self.nameless = nameless_columns(sql)
         self.changed = 0  # where the last call ends whose text has become another
 
-    def run(self, calls: Sequence[SqlCall | SqlText]) -> Rewritten:
+    def run(self, calls: Sequence[SqlCall | SqlText | AllVersions]) -> Rewritten:
         text = self._splice(0, len(self.sql) + 1, calls)  # what ends with the text ends in it
         return Rewritten(text, self.typed, self.of_rows)
 
@@ -90,14 +90,19 @@ class _Rewriting:
     def _relations(self) -> frozenset[str]:
         return self.rows | relation_names(self.sql)
 
-    def _splice(self, start: int, end: int, calls: Sequence[SqlCall | SqlText]) -> str:
+    def _splice(self, start: int, end: int, calls: Sequence[SqlCall | SqlText | AllVersions]) -> str:
         pieces, position = [], start
         for call in calls:
             if start <= call.start and call.end <= end:
                 pieces.append(self._copied(position, call.start))
-                pieces.append(self._render(call) if isinstance(call, SqlCall) else self._constant(call))
+                pieces.append(self._replaced(call))
                 position = call.end
         return "".join([*pieces, self._copied(position, end)])
+
+    def _replaced(self, call: SqlCall | SqlText | AllVersions) -> str:
+        if isinstance(call, AllVersions):
+            return "NULL"
+        return self._render(call) if isinstance(call, SqlCall) else self._constant(call)
 
     def _copied(self, start: int, end: int) -> str:
         """The user's text from ``start`` to before ``end``, and in it the names of the columns that end there."""

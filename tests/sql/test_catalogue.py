@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 import sqlinfer
-from sqlinfer.engines.catalogue import FEATURES, FUNCTIONS, features, functions
-from sqlinfer.errors import BadReference, CallError, ModelNotFound
+from sqlinfer.engines.catalogue import FEATURES, FUNCTIONS, VERSIONS, features, functions, versions
+from sqlinfer.errors import BadReference, CallError, ModelNotFound, RegistryError
 
 
 def test_every_model_lists_its_features_and_functions(con, registry):
@@ -23,6 +23,51 @@ def test_every_model_lists_its_features_and_functions(con, registry):
         assert [column[0] for column in con.description] == list(FEATURES)
         assert con.execute(f"FROM sqlinfer_functions('{name}')").fetchall() == rows(functions(registry, name))
         assert [column[0] for column in con.description] == list(FUNCTIONS)
+
+
+def test_every_version_is_listed(con, registry):
+    listed = rows(versions(registry))
+    assert con.execute("FROM sqlinfer_versions()").fetchall() == listed
+    assert [column[0] for column in con.description] == list(VERSIONS)
+    assert con.raw.execute("FROM sqlinfer_versions(NULL)").fetchall() == listed
+    assert [row[:2] for row in listed] == con.execute("SELECT name, version FROM sqlinfer_models()").fetchall()
+    for given, numbers in (("'iris'", [1, 2]), ("'IRIS/2'", [2]), ("'iris@careful'", [2]), ("'iris/1'", [1])):
+        asked = con.execute(f"FROM sqlinfer_versions({given})").fetchall()
+        assert asked == [row for row in listed if row[0] == "iris" and row[1] in numbers]
+    stored = registry.get("iris/2")
+    ask = "SELECT aliases, framework, format, bytes, sha256, digest FROM sqlinfer_versions('iris/2')"
+    ((aliases, framework, *others),) = con.execute(ask).fetchall()
+    assert (aliases, framework.split()[0]) == (["careful"], "scikit-learn")
+    assert others == [2, stored.onnx.stat().st_size, stored.manifest.sha256, stored.manifest.digest]
+
+
+def test_statistics_are_those_of_the_sample(con):
+    numbers = "1 - count(x) / count(*), min(x), max(x), avg(x), median(x), stddev(x), NULL, NULL"
+    own = con.execute(f"SELECT {numbers} FROM (SELECT nullif(income, 'nan') AS x FROM customers)").fetchall()
+    told = "SELECT * EXCLUDE (position, name, type, on_null, refuses) FROM sqlinfer_features('churn')"
+    assert con.execute(f"{told} WHERE name = 'income'").fetchall() == [pytest.approx(row) for row in own]
+    cities = "SELECT city FROM customers WHERE city IS NOT NULL GROUP BY city ORDER BY count(*) DESC"
+    ((null_rate, smallest, categories, common),) = con.execute(
+        "SELECT null_rate, min, categories, most_common FROM sqlinfer_features('churn') WHERE name = 'city'"
+    ).fetchall()
+    assert (smallest, categories, [(city,) for city in common]) == (None, 3, con.execute(cities).fetchall())
+    assert [(null_rate,)] == con.execute("SELECT count(*) FILTER (city IS NULL) / count(*) FROM customers").fetchall()
+
+
+def test_no_profile_no_statistics(tmp_path, engine):
+    registry = sqlinfer.Registry(tmp_path)
+    sample = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0]})
+    model = LogisticRegression().fit(sample, [0, 1, 0, 1])
+    sqlinfer.register("bare", model, sample=sample, registry=registry, profile=False)
+    sqlinfer.register("damaged", model, sample=sample, registry=registry)
+    path = registry.get("damaged").folder / "profile.json"
+    path.chmod(0o644)
+    path.write_text("{}")
+    with sqlinfer.connect(registry=registry, engine=engine) as con:
+        told = con.execute("SELECT * EXCLUDE (position, name, type, on_null, refuses) FROM sqlinfer_features('bare')")
+        assert told.fetchall() == [(None,) * 8]
+        with pytest.raises(RegistryError, match=r"profile\.json is not the file that was registered"):
+            con.execute("FROM sqlinfer_features('damaged')").fetchall()
 
 
 def rows(records):
@@ -80,8 +125,10 @@ def test_what_has_to_be_quoted(odd):
     ("given", "error"),
     [("'nope'", ModelNotFound), ("'iris/99'", ModelNotFound), ("NULL", CallError), ("'a b'", BadReference)],
 )
-@pytest.mark.parametrize("function", ["sqlinfer_features", "sqlinfer_functions"])
+@pytest.mark.parametrize("function", ["sqlinfer_features", "sqlinfer_functions", "sqlinfer_versions"])
 def test_what_names_no_model(con, function, given, error):
+    if (function, given) == ("sqlinfer_versions", "NULL"):
+        return  # all of them
     with pytest.raises(error):
         con.execute(f"FROM {function}({given})")
     assert con.execute("SELECT 42").fetchall() == [(42,)]

@@ -285,3 +285,11 @@ SELECT system.main.predict_iris((t)."sl", (t)."sw", (t)."pl", (t)."pw") AS p FRO
 SELECT predict(model 'width', a) FROM t
 -->
 SELECT system.main.predict_width(a) AS "predict(model 'width', a)" FROM t
+-----
+SELECT predict(m, t) AS p, predict_label('iris', sl) FROM t, sqlinfer_versions() AS v(m)
+-->
+SELECT predict(m, t) AS p, predict_label('iris', sl) FROM t, sqlinfer_versions(NULL) AS v(m)
+-----
+SELECT predict(m, sl := predict('width', a), pl := b), predict_proba(m, *), predict(m || '/2', t.*) FROM t
+-->
+SELECT predict(m, {"sl": system.main.predict_width(a), "pl": b}) AS "predict(m, sl := predict('width', a), pl := b)", predict_proba(m, struct_pack(*COLUMNS(*))) AS "predict_proba(m, *)", predict(m || '/2', struct_pack(*COLUMNS(t.*))) AS "predict(m || '/2', t.*)" FROM t

@@ -1,22 +1,37 @@
-//! What SQL is told of models: the rows of `sqlinfer_models()`, `sqlinfer_features()` and `sqlinfer_functions()`.
+//! What SQL is told of models: the rows of `sqlinfer_models()`, `sqlinfer_versions()`, `sqlinfer_features()` and
+//! `sqlinfer_functions()`.
+
+use std::collections::HashMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::calls;
 use super::error::{Code, Error, Result};
-use super::files::{read_plain, unreadable};
+use super::files::{read_intact, read_plain, unreadable};
 use super::literals::text_literal;
 use super::manifest::{Labels, MOST_BYTES, Manifest};
-use super::reference::Reference;
+use super::reference::{DEFAULT, Pointer, Reference};
 use super::registry::Registry;
 use super::sqltype::SqlType;
 
-/// The values of a column, of type VARCHAR, BIGINT or VARCHAR[].
+/// The values of a column, of type VARCHAR, BIGINT, DOUBLE or VARCHAR[]; some may be NULL.
 pub enum Values {
     Texts(Vec<String>),
-    Integers(Vec<i64>),
-    Lists(Vec<Vec<String>>),
+    Integers(Vec<Option<i64>>),
+    Doubles(Vec<Option<f64>>),
+    Lists(Vec<Option<Vec<String>>>),
+}
+
+impl Values {
+    fn integers(values: impl IntoIterator<Item = i64>) -> Values {
+        Values::Integers(values.into_iter().map(Some).collect())
+    }
+
+    fn lists(values: impl IntoIterator<Item = Vec<String>>) -> Values {
+        Values::Lists(values.into_iter().map(Some).collect())
+    }
 }
 
 pub type Table = Vec<(&'static str, Values)>;
@@ -27,14 +42,47 @@ pub fn models(registry: &Registry) -> Result<Table> {
     let texts = |of: fn(&Manifest) -> String| Values::Texts(models.iter().map(|model| of(model)).collect());
     Ok(vec![
         ("name", texts(|model| model.name.clone())),
-        ("version", Values::Integers(models.iter().map(|model| model.version as i64).collect())),
-        ("aliases", Values::Lists(aliases)),
+        ("version", Values::integers(models.iter().map(|model| model.version as i64))),
+        ("aliases", Values::lists(aliases)),
         ("task", texts(|model| model.task.clone())),
         ("features", texts(Manifest::shown_features)),
         ("result", texts(|model| model.calls.get("predict").map_or(String::new(), |call| call.sql_type.to_string()))),
-        ("classes", Values::Lists(models.iter().map(|model| classes(model)).collect())),
+        ("classes", Values::lists(models.iter().map(|model| classes(model)))),
         ("created", texts(|model| model.created.clone())),
         ("sha256", texts(|model| model.sha256.clone())),
+    ])
+}
+
+/// One row a version, of one model or of all. Of a reference that says which version, that one.
+pub fn versions(registry: &Registry, reference: Option<&Reference>) -> Result<Table> {
+    let mut found = registry.all()?;
+    if let Some(reference) = reference {
+        found.retain(|(model, _)| model.name == reference.name);
+        if !matches!(&reference.pointer, Pointer::Alias(alias) if alias == DEFAULT) || found.is_empty() {
+            let asked = registry.get(reference)?.version;
+            found.retain(|(model, _)| model.version == asked);
+        }
+    }
+    let (models, aliases): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    let told = models.iter().map(|model| Told::of(model)).collect::<Result<Vec<_>>>()?;
+    let texts = |of: fn(&Manifest) -> String| Values::Texts(models.iter().map(|model| of(model)).collect());
+    let sources = |of: fn(&Source) -> &Option<String>| {
+        Values::Texts(told.iter().map(|told| of(&told.source).clone().unwrap_or_default()).collect())
+    };
+    let bytes = models.iter().map(|model| std::fs::metadata(model.onnx()).ok()?.len().try_into().ok());
+    Ok(vec![
+        ("name", texts(|model| model.name.clone())),
+        ("version", Values::integers(models.iter().map(|model| model.version as i64))),
+        ("aliases", Values::lists(aliases)),
+        ("task", texts(|model| model.task.clone())),
+        ("created", texts(|model| model.created.clone())),
+        ("framework", sources(|source| &source.framework)),
+        ("model", sources(|source| &source.model)),
+        ("converter", sources(|source| &source.converter)),
+        ("format", Values::integers(told.iter().map(|told| told.format))),
+        ("bytes", Values::Integers(bytes.collect())),
+        ("sha256", texts(|model| model.sha256.clone())),
+        ("digest", texts(|model| model.digest.clone())),
     ])
 }
 
@@ -44,17 +92,35 @@ fn classes(model: &Manifest) -> Vec<String> {
 
 /// One row a feature, in the order of the model.
 pub fn features(registry: &Registry, reference: &Reference) -> Result<Table> {
-    let features = Told::of(&*registry.get(reference)?)?.features;
+    let model = registry.get(reference)?;
+    let Told { features, files, .. } = Told::of(&model)?;
+    let path = model.folder.join(PROFILE);
+    let profile = files.get(PROFILE).map(|sha256| Profile::of(&path, sha256)).transpose()?.unwrap_or_default();
+    let profiles: Vec<Option<&FeatureProfile>> =
+        features.iter().map(|feature| profile.features.iter().find(|one| one.name == feature.name)).collect();
+    let number = |of: fn(&Numbers) -> Option<f64>| {
+        Values::Doubles(profiles.iter().map(|one| of(one.as_ref()?.numbers.as_ref()?)).collect())
+    };
+    let shares = profiles.iter().map(|one| Some(one.as_ref()?.nulls as f64 / profile.rows.max(1) as f64));
+    let distinct = profiles.iter().map(|one| one.as_ref()?.texts.as_ref()?.distinct.try_into().ok());
+    let top = profiles
+        .iter()
+        .map(|one| Some(one.as_ref()?.texts.as_ref()?.top.iter().map(|(text, _)| text.clone()).collect()));
     let texts = |of: fn(&ToldFeature) -> String| Values::Texts(features.iter().map(of).collect());
     Ok(vec![
-        ("position", Values::Integers((1..=features.len() as i64).collect())),
+        ("position", Values::integers(1..=features.len() as i64)),
         ("name", texts(|feature| feature.name.clone())),
         ("type", texts(|feature| feature.sql_type.clone())),
         ("on_null", texts(ToldFeature::on_null)),
-        (
-            "refuses",
-            Values::Lists(features.iter().map(|feature| feature.guards.iter().map(Refusal::text).collect()).collect()),
-        ),
+        ("refuses", Values::lists(features.iter().map(|feature| feature.guards.iter().map(Refusal::text).collect()))),
+        ("null_rate", Values::Doubles(shares.collect())),
+        ("min", number(|numbers| numbers.min)),
+        ("max", number(|numbers| numbers.max)),
+        ("mean", number(|numbers| numbers.mean)),
+        ("median", number(|numbers| numbers.median)),
+        ("stddev", number(|numbers| numbers.std)),
+        ("categories", Values::Integers(distinct.collect())),
+        ("most_common", Values::Lists(top.collect())),
     ])
 }
 
@@ -82,8 +148,63 @@ pub fn functions(registry: &Registry, reference: &Reference) -> Result<Table> {
 /// What model.json says for people, in its own words.
 #[derive(Deserialize)]
 struct Told {
+    #[serde(default)]
+    format: i64,
+    #[serde(default)]
+    source: Source,
     features: Vec<ToldFeature>,
     proof: ToldProof,
+    /// What lies beside the model, with the sha256 of each.
+    #[serde(default)]
+    files: HashMap<String, String>,
+}
+
+/// Where it comes from.
+#[derive(Deserialize, Default)]
+struct Source {
+    framework: Option<String>,
+    model: Option<String>,
+    converter: Option<String>,
+}
+
+const PROFILE: &str = "profile.json";
+
+/// The statistics of the sample: see sqlinfer/models/profile.py.
+#[derive(Deserialize, Default)]
+struct Profile {
+    rows: u64,
+    features: Vec<FeatureProfile>,
+}
+
+#[derive(Deserialize)]
+struct FeatureProfile {
+    name: String,
+    nulls: u64,
+    numbers: Option<Numbers>,
+    texts: Option<Texts>,
+}
+
+#[derive(Deserialize)]
+struct Numbers {
+    min: Option<f64>,
+    max: Option<f64>,
+    mean: Option<f64>,
+    std: Option<f64>,
+    median: Option<f64>,
+}
+
+#[derive(Deserialize)]
+struct Texts {
+    distinct: u64,
+    top: Vec<(String, u64)>,
+}
+
+impl Profile {
+    fn of(path: &Path, sha256: &str) -> Result<Profile> {
+        let damaged =
+            |e| Error::of(Code::Registry, format!("{} is damaged ({e}); register the model again", path.display()));
+        serde_json::from_slice(&read_intact(path, sha256)?).map_err(damaged)
+    }
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,9 @@ pub struct Function {
 #[derive(Clone, Copy, PartialEq)]
 pub enum Listed {
     Models,
+    /// Of the model that is the argument, or, where that is NULL, of all: DuckDB's stable API gives a table function one
+    /// number of arguments.
+    Versions,
     /// Of the model that is the argument; so are the functions.
     Features,
     Functions,
@@ -44,14 +47,15 @@ pub enum Listed {
 impl Listed {
     pub fn all() -> impl Iterator<Item = Listed> {
         let calls = calls::typed().map(|call| Listed::Call(call.name));
-        [Listed::Models, Listed::Features, Listed::Functions].into_iter().chain(calls)
+        let tables = [Listed::Models, Listed::Versions, Listed::Features, Listed::Functions];
+        tables.into_iter().chain(calls)
     }
 
     /// Texts, as many.
     pub fn parameters(self) -> usize {
         match self {
             Listed::Models => 0,
-            Listed::Features | Listed::Functions => 1,
+            Listed::Versions | Listed::Features | Listed::Functions => 1,
             Listed::Call(_) => 2,
         }
     }
@@ -59,6 +63,7 @@ impl Listed {
     pub fn name(self) -> &'static str {
         match self {
             Listed::Models => "sqlinfer_models",
+            Listed::Versions => "sqlinfer_versions",
             Listed::Features => "sqlinfer_features",
             Listed::Functions => "sqlinfer_functions",
             Listed::Call(call) => call,
@@ -113,6 +118,7 @@ impl Listing {
         self.table.first().map_or(0, |(_, values)| match values {
             catalogue::Values::Texts(values) => values.len(),
             catalogue::Values::Integers(values) => values.len(),
+            catalogue::Values::Doubles(values) => values.len(),
             catalogue::Values::Lists(values) => values.len(),
         })
     }
@@ -134,6 +140,10 @@ unsafe extern "C" fn bind(info: duckdb_bind_info) {
         let reference = || Reference::parse(&given().ok_or_else(|| no_model_named(function.listed.name()))?);
         let table = match function.listed {
             Listed::Models => catalogue::models(registry)?,
+            Listed::Versions => {
+                let reference = given().map(|text| Reference::parse(&text)).transpose()?;
+                catalogue::versions(registry, reference.as_ref())?
+            }
             Listed::Features => catalogue::features(registry, &reference()?)?,
             Listed::Functions => catalogue::functions(registry, &reference()?)?,
             Listed::Call(call) => return Err(no_table(call, &given().unwrap_or_default())),
@@ -142,6 +152,7 @@ unsafe extern "C" fn bind(info: duckdb_bind_info) {
             let sql_type = match values {
                 catalogue::Values::Texts(_) => "VARCHAR",
                 catalogue::Values::Integers(_) => "BIGINT",
+                catalogue::Values::Doubles(_) => "DOUBLE",
                 catalogue::Values::Lists(_) => "VARCHAR[]",
             };
             let logical = LogicalType::of(&SqlType::parse(sql_type)?)?;
@@ -212,15 +223,32 @@ unsafe extern "C-unwind" fn execute(info: duckdb_function_info, output: duckdb_d
 /// How the rows are written into a column.
 fn steps(values: &catalogue::Values, rows: Range<usize>, column: duckdb_vector) -> Result<Vec<Write>> {
     let whole = |buffer| Write::Values(column, buffer, Places::Range(0, rows.len()));
+    let nulls = |is_list, held: &mut dyn Iterator<Item = bool>| Write::Nulls {
+        vector: column,
+        is_list,
+        rows: (0..).zip(held).filter(|(_, held)| !held).map(|(row, _)| row).collect(),
+    };
     Ok(match values {
         catalogue::Values::Texts(all) => vec![whole(plain(Buffer::Text(Texts::of(&all[rows.clone()])), rows.len())?)],
-        catalogue::Values::Integers(all) => vec![whole(plain(Buffer::I64(all[rows.clone()].to_vec()), rows.len())?)],
+        catalogue::Values::Integers(all) => {
+            let all = &all[rows.clone()];
+            let values = all.iter().map(|value| value.unwrap_or_default()).collect();
+            vec![whole(plain(Buffer::I64(values), all.len())?), nulls(false, &mut all.iter().map(Option::is_some))]
+        }
+        catalogue::Values::Doubles(all) => {
+            let all = &all[rows.clone()];
+            let values = all.iter().map(|value| value.unwrap_or_default()).collect();
+            vec![whole(plain(Buffer::F64(values), all.len())?), nulls(false, &mut all.iter().map(Option::is_some))]
+        }
         catalogue::Values::Lists(all) => {
-            let lists = all[rows].iter().enumerate().map(|(row, texts)| {
+            let all = &all[rows];
+            let lists = all.iter().enumerate().map(|(row, texts)| {
+                let texts = texts.as_deref().unwrap_or_default();
                 let items = Box::new(plain(Buffer::Text(Texts::of(texts)), texts.len())?);
                 Ok(Write::Values(column, Values::List(texts.len(), items), Places::Range(row, 1)))
             });
-            lists.collect::<Result<_>>()?
+            let nulls = nulls(true, &mut all.iter().map(Option::is_some));
+            lists.chain([Ok(nulls)]).collect::<Result<_>>()?
         }
     })
 }
