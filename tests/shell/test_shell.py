@@ -21,6 +21,7 @@ import onnx.parser
 import pytest
 
 import sqlinfer
+from sqlinfer.engines.catalogue import features, functions, versions
 from sqlinfer.engines.native import extension_path
 from sqlinfer.errors import EngineError
 from sqlinfer.installation import packaged_operators
@@ -136,6 +137,26 @@ def test_models_are_listed(shell):
         [1, ["default"]],
         [2, ["careful"]],
     ]
+
+
+def test_what_is_told_of_models_is_what_python_tells(shell, registry):
+    for function, told in (("versions", versions), ("features", features), ("functions", functions)):
+        for name in ("churn", "iris/2", "mixed", "bytesum"):
+            listed = ask(shell, f"FROM sqlinfer_{function}('{name}')")
+            assert listed == [list(record.values()) for record in told(registry, name)]
+    assert ask(shell, "SELECT count(*) FROM sqlinfer_versions(NULL)") == [[len(versions(registry))]]
+
+
+def test_each_row_names_its_model(shell):
+    rows = "(VALUES ('digit', 5.1), ('segment', 5.1), (NULL, 5.1), ('digit/1', 6.5)) t(m, sl)"
+    asked = (("digit", 5.1), ("segment", 5.1), ("digit", 6.5))
+    alone = ", ".join(f"predict('{m}', {sl}, 3.5, 1.4, 0.2)" for m, sl in asked)
+    first, second, last = ask(shell, f"SELECT {alone}")[0]
+    found = ask(shell, f"SELECT predict(m, sl, 3.5, 1.4, 0.2) AS p FROM {rows}")
+    assert found == [[first], [second], [None], [last]]
+    labels = f"SELECT predict_label(m, {{'sw': 3.5, 'sl': sl, 'pl': 1.4, 'pw': 0.2}}) AS p, typeof(p) FROM {rows}"
+    assert ask(shell, labels)[0] == ["-1", "VARCHAR"]
+    assert ask(shell, f"SELECT predict_proba(m, sl, 3.5, 1.4, 0.2)['-1'] AS p FROM {rows} WHERE m = 'digit'") == [[1.0]]
 
 
 @pytest.mark.parametrize(
