@@ -13,7 +13,7 @@ REFUSED = [
     ("SELECT predict('iris@champ', t) FROM iris t", errors.ModelNotFound, "no alias 'champ'"),
     ("SELECT predict('a b', t) FROM iris t", errors.BadReference, "does not name a model"),
     ("SELECT predict_proba('width', 1)", errors.ModelNotFound, r"has no predict_proba\(\)"),
-    ("SELECT predict(sl, 1) FROM iris", errors.CallError, "constant"),
+    ("SELECT infer(sl, 1) FROM iris", errors.CallError, "constant"),
     ("SELECT predict()", errors.CallError, "constant"),
     ("SELECT predict('iris', sl, sw) FROM iris", errors.FeatureCount, "takes 4 features, 2 given"),
     ("SELECT predict('iris') FROM iris", errors.FeatureCount, "takes 4 features, 0 given"),
