@@ -151,7 +151,7 @@ class ArrowEngine:
     def look(self) -> None:
         """Replace the functions whose references mean something else by now."""
         with self._lock:
-            moving = [(udf.function, state) for udf, state in self._made.values() if udf.function.moves]
+            moving = [(udf.function, state) for udf, state in self._made.values() if self._is_moving(udf.function)]
             moved = [f for f, state in moving if deciding_state(self.registry, f) != state]
             with suppress(duckdb.ConnectionException):  # the database was closed
                 if moved:
@@ -181,11 +181,15 @@ class ArrowEngine:
                 _create(self._maker, kind.name, udf.call, None, kind.fixed, type="arrow", null_handling="special")
                 self._of_rows[kind.name] = udf
 
+    def _is_moving(self, function: Function) -> bool:
+        """One that was made inside a transaction is settled when it is called again."""
+        return function.moves and function.name not in self._provisional
+
     def _move(self, functions: Iterable[Function]) -> None:
         """With all the functions of the same references."""
         moving = {function.name: function for function in functions}
         references = {function.reference for function in moving.values()}
-        made = (udf.function for udf, _ in self._made.values() if udf.function.moves)
+        made = (udf.function for udf, _ in self._made.values() if self._is_moving(udf.function))
         moving |= {function.name: function for function in made if function.reference in references}
         self._replace_together(moving.values())
 
@@ -249,8 +253,11 @@ class ArrowEngine:
                 "commit that first"
             ) from error
         except duckdb.CatalogException:  # it was committed
-            self._others[function.name] = udf.type
             del self._made[function.name]
+            if self._provisional[function.name] == id(con) and not _in_transaction(con):
+                con.remove_function(function.name)  # DuckDB lets nobody do so but the connection that made it
+            else:
+                self._others[function.name] = udf.type
         del self._provisional[function.name]
         self.ensure(con, function, model)
 

@@ -296,3 +296,14 @@ def test_a_reference_is_looked_up_once(constants, engine):
     with sqlinfer.connect(registry=Restless(constants.home), engine=engine) as con:
         for _ in range(3):
             assert len(con.execute("SELECT unnest([predict('m', 1), infer('m', 1).y]) GROUP BY 1").fetchall()) == 1
+
+
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_a_model_that_was_first_asked_in_a_transaction_is_promoted_like_others(constants, engine, end):
+    with sqlinfer.connect(registry=constants, engine=engine) as con:
+        con.execute("BEGIN")
+        constants.alias("m", "first", 1)
+        assert con.execute("SELECT predict('m@first', 0)").fetchall() == [(1,)]
+        con.execute(end)
+        constants.alias("m", "first", 2)
+        assert con.execute("SELECT predict('m@first', 0)").fetchall() == [(2,)]
