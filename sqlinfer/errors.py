@@ -4,6 +4,7 @@
     ├── BadReference        (ValueError)       the text does not name a model
     ├── ModelNotFound       (LookupError)      no such model, version or alias
     ├── CallError           (ValueError)       a predict() call that cannot be understood
+    ├── StatementError      (ValueError)       a statement on models, such as CREATE MODEL, that cannot be understood
     ├── FeatureError        (ValueError)       the features given are not the features of the model
     │   ├── MissingFeature  (LookupError)
     │   ├── UnknownFeature  (LookupError)
@@ -53,6 +54,7 @@ __all__ = [
     "ProofFailed",
     "RegistryError",
     "SqlinferError",
+    "StatementError",
     "UnknownFeature",
     "UntrustedModel",
 ]
@@ -90,6 +92,10 @@ class BadReference(SqlinferError, ValueError):
             f"{text!r} does not name a model: write 'name', 'name/3' (a version) or 'name@champion' (an alias); "
             "names match [A-Za-z_][A-Za-z0-9_]* and have at most 63 characters"
         )
+
+    @classmethod
+    def reserved(cls, name: str) -> BadReference:
+        return cls(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
 
 
 class ModelNotFound(SqlinferError, LookupError):
@@ -166,6 +172,10 @@ class CallError(SqlinferError, ValueError):
             f"{function}() cannot be indexed: what a model answers is another when another version is promoted, and "
             "DuckDB gives up a database whose index it cannot compute; write the answers into a column and index that"
         )
+
+
+class StatementError(SqlinferError, ValueError):
+    pass
 
 
 class FeatureError(SqlinferError, ValueError):

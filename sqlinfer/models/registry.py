@@ -6,8 +6,9 @@
 
 A version is written beside its place and renamed into it, and never changes afterwards. Readers never lock.
 A number that was removed is not given again: an empty file ``churn/3.removed`` remembers it, and, where the whole
-model was removed, the number in the file ``churn.removed``. What a writer that was killed leaves behind begins with a
-dot, and the next writer takes it away.
+model was removed or renamed, the number in the file ``churn.removed``; in ``.former``, a model that was renamed tells
+up to which numbers it had an earlier name. What a writer that was killed leaves behind begins with a dot, and the next
+writer takes it away.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -47,6 +48,7 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "model.json"
 ALIASES_FILE = "aliases.json"
 LOCK_FILE = ".lock"
+FORMER_FILE = ".former"
 _MOST_VERSIONS = 2**31
 _MOST_BYTES_OF_ALIASES = 1 << 20
 _VERSION = re.compile("[1-9][0-9]{0,8}")
@@ -323,6 +325,54 @@ class Registry:
             (folder / f"{asked.version}.removed").touch()
             self._discard(folder / str(asked.version))
 
+    def rename(self, name: str, new: str) -> None:
+        """Let the model be called ``new``, with its versions and aliases. Raises RegistryError where there is a model
+        of that name, and where a number of its would have been another's under that name."""
+        name, new = check_name(name), check_name(new)
+        if not is_name(new):
+            raise BadReference.reserved(new)
+        self._require(name)
+        if name == new:
+            return
+        self._require_free(name, new)
+        with ExitStack() as locks:
+            for one in sorted((name, new)):  # two that rename crosswise do not wait for one another
+                locks.enter_context(self._changing(one, make=one == new))
+            self._require(name)
+            self._require_free(name, new)
+            own = {**self._former(name), name: self._last_own(name)}
+            _replace(self._models / name / ".draft-former", self._models / name / FORMER_FILE, _json(own))
+            self._remember_last(name)
+            # whoever waits for the lock of this empty folder finds that it is gone, and begins again
+            self._discard(self._models / new)
+            (self._models / name).rename(self._models / new)
+        self._touch()
+
+    def export(self, reference: Reference | str, folder: str | os.PathLike[str]) -> StoredModel:
+        """Copy a version into a ``folder`` that is not there yet, or empty; it is there whole, or not at all."""
+        model, folder = self.get(reference), Path(folder).expanduser()
+        model.require_intact()
+        taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+        if taken or folder.is_symlink():
+            raise RegistryError(f"{folder} is there already, and is not overwritten: name a folder that is not")
+        manifest = read_intact(model.folder / MANIFEST_FILE, model.manifest.digest)
+        draft = folder.absolute().with_name(f".sqlinfer-{uuid.uuid4().hex}")
+        try:
+            draft.mkdir()
+            for path in model.files:
+                _write(draft / path.name, model.file(path.name))
+            for name, sha256 in model.manifest.files.items():
+                _write(draft / name, read_intact(model.folder / name, sha256))
+            _write(draft / MANIFEST_FILE, manifest)
+            draft.rename(folder)
+        except OSError as error:
+            if isinstance(error, RegistryError):
+                raise
+            raise RegistryError(f"the model cannot be exported to {folder}: {error}") from error
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        return StoredModel(folder, model.manifest)
+
     @property
     def state(self) -> FileState | None:
         """Another one after each change that a writer has made; changes by hand may not show in it."""
@@ -358,28 +408,55 @@ class Registry:
             raise ModelNotFound.name(name, self.names(), self.home)
 
     def _next_version(self, name: str) -> int:
-        numbers = [p.name.removesuffix(".removed") for p in self._entries(name)]
-        return max((int(n) for n in (*numbers, self._last_removed(name)) if _VERSION.fullmatch(n)), default=0) + 1
+        return max(self._last_own(name), self._last_removed(name)) + 1
 
-    def _last_removed(self, name: str) -> str:
-        """The highest number that a model of that name had when it was removed as a whole."""
+    def _last_own(self, name: str) -> int:
+        """The highest number of the versions that the model has, or had."""
+        numbers = [p.name.removesuffix(".removed") for p in self._entries(name)]
+        return max((int(n) for n in numbers if _VERSION.fullmatch(n)), default=0)
+
+    def _last_removed(self, name: str) -> int:
+        """The highest number that a model of that name had when it was removed as a whole, or renamed."""
         try:
-            return read_plain(self._removed(name), 100).decode().strip()
+            text = read_plain(self._removed(name), 100).decode().strip()
         except (OSError, UnicodeDecodeError):
-            return ""
+            return 0
+        return int(text) if _VERSION.fullmatch(text) else 0
+
+    def _former(self, name: str) -> dict[str, int]:
+        """The names that the model had before, and the highest number that was its own under each."""
+        try:
+            former = json.loads(read_plain(self._models / name / FORMER_FILE, _MOST_BYTES_OF_ALIASES).decode())
+            return {str(name): int(number) for name, number in former.items()}
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+            return {}
+
+    def _require_free(self, name: str, new: str) -> None:
+        """Raises RegistryError unless the model may be called so: its numbers must not have meant another model."""
+        if self.versions(new):
+            raise RegistryError(f"there is a model {new!r} already; remove that first, or choose another name")
+        own, last = self._former(name).get(new, 0), self._last_removed(new)
+        reused = [version for version in self.versions(name) if own < version <= last]
+        if reused:
+            raise RegistryError(
+                f"{new}/{reused[0]} was another model, which was removed or renamed, and a number is not given again; "
+                f"choose another name, or register the model as {new!r} anew"
+            )
 
     def _removed(self, name: str) -> Path:
         return self._models / f"{name}.removed"
 
     def _write_aliases(self, name: str, aliases: dict[str, int]) -> None:
-        content = json.dumps(dict(sorted(aliases.items()))) + "\n"
         draft = self._models / name / f".aliases-{os.getpid()}"
-        _replace(draft, self._models / name / ALIASES_FILE, content.encode())
+        _replace(draft, self._models / name / ALIASES_FILE, _json(aliases))
         self._touch()
 
-    def _discard_model(self, name: str) -> None:
+    def _remember_last(self, name: str) -> None:
         draft = self._models / name / ".draft-removed"
         _replace(draft, self._removed(name), f"{self._next_version(name) - 1}\n".encode())
+
+    def _discard_model(self, name: str) -> None:
+        self._remember_last(name)
         self._discard(self._models / name)
 
     def _discard(self, folder: Path) -> None:
@@ -397,9 +474,9 @@ class Registry:
             observer()
 
     @contextmanager
-    def _changing(self, name: str) -> Iterator[None]:
+    def _changing(self, name: str, *, make: bool = False) -> Iterator[None]:
         try:
-            with self._writing(self._models / name):
+            with self._writing(self._models / name, make=make):
                 yield
         except OSError as error:
             if isinstance(error, RegistryError):
@@ -454,6 +531,10 @@ def _is_still(file: IO[bytes], path: Path) -> bool:
 def _lock(file: IO[bytes]) -> None:
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def _json(numbers: Mapping[str, int]) -> bytes:
+    return f"{json.dumps(dict(sorted(numbers.items())))}\n".encode()
 
 
 def _replace(draft: Path, path: Path, content: bytes) -> None:

@@ -20,21 +20,21 @@ from sqlinfer.graphs.axes import Layout
 from sqlinfer.graphs.preprocess import Labels, Options
 from sqlinfer.model import Model
 from sqlinfer.models.compare import Difference
-from sqlinfer.models.reference import RESERVED, Reference, check_name
+from sqlinfer.models.reference import RESERVED, check_name
 from sqlinfer.models.registry import Registry, RegistryLike
-from sqlinfer.models.sample import Sample, table_of_rows
+from sqlinfer.models.sample import Sample
 from sqlinfer.progress import step
 from sqlinfer.registration.estimators import prove_estimator, prove_saved
+from sqlinfer.registration.exported import is_exported, require_unsaid, take_back, verify_stored
 from sqlinfer.registration.files import prove_file
 from sqlinfer.registration.profile import files_of
 from sqlinfer.registration.proof_rows import telling_sample
-from sqlinfer.registration.proving import PROVEN_ROWS, RegistrationRequest, prove
+from sqlinfer.registration.proving import PROVEN_ROWS, RegistrationRequest
 from sqlinfer.registration.sandbox import Limits, worker
 from sqlinfer.registration.sources.mlflow import is_logged, read_logged
 from sqlinfer.registration.sources.other_formats import PICKLES, is_pickle, require_own
 from sqlinfer.temporary import temporary_folder
 from sqlinfer.trials.guards import TRIALS
-from sqlinfer.trials.guards.verifying import require_guards
 
 __all__ = ["register", "verify"]
 
@@ -65,7 +65,8 @@ def register(
 
     ``model``: a fitted scikit-learn estimator or pipeline, an XGBoost, LightGBM or CatBoost model, a torch module, or
     the path of an .onnx file, of a file that XGBoost, LightGBM, CatBoost or skops saved, of a folder as Hugging Face or
-    MLflow lays it out, or (with ``trust=True``, since loading runs its code) of a pickled estimator.
+    MLflow lays it out or EXPORT MODEL wrote it, or (with ``trust=True``, since loading runs its code) of a pickled
+    estimator.
     ``sample``: rows as the model takes them: they name and type the features and prove the model. A file (CSV, JSON,
     Parquet) is read as DuckDB reads it.
     ``features``: names for the features of a model that has none, or the columns of the sample that are meant.
@@ -97,7 +98,7 @@ def register(
     if target is not None:
         _require_apart(target, features or ())
     if name in RESERVED:
-        raise BadReference(f"a model cannot be called {name!r}: predict_{name}() means something else in SQL")
+        raise BadReference.reserved(name)
     store = Registry.of(registry)
     limits = Limits.of(time_limit, memory_limit)
     request = RegistrationRequest(
@@ -111,6 +112,11 @@ def register(
         trust,
     )
     is_path = isinstance(model, (str, os.PathLike))
+    if is_path and is_exported(Path(model)):
+        said = {"sample": sample, "features": features, "labels": labels, "null": null, "target": target}
+        said |= {"batch_axis": batch_axis, "constants": constants, "row_by_row": row_by_row, "together": together}
+        require_unsaid(Path(model), {**said, **options})
+        return Model(take_back(name, Path(model), store, limits, profile=profile, promote=promote), store)
     if is_path and is_logged(Path(model)):
         logged = read_logged(Path(model))
         model, sample = logged.path, logged.rows if sample is None else sample
@@ -160,11 +166,4 @@ def verify(reference: str, *, registry: RegistryLike = None, engine: str = "auto
     """Score the proof rows of a stored model through SQL again. Raises ProofFailed when the answers have changed, or
     when a value is answered that a guard refuses, and RegistryError when the files have changed."""
     store = Registry.of(registry)
-    model = store.get(reference)
-    manifest = model.manifest
-    model.require_intact()
-    where = Reference(manifest.name, manifest.version)
-    table = table_of_rows(manifest.signature.features, manifest.proof.rows)
-    features = manifest.signature.features
-    require_guards(where, manifest, lambda rows: table_of_rows(features, rows), store, engine)
-    return prove(where, table, manifest.proof.answers, manifest.proof.tolerance, store, engine)
+    return verify_stored(store.get(reference), store, engine)

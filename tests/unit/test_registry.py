@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sqlinfer
-from sqlinfer.errors import BadReference, ModelNotFound, RegistryError
+from sqlinfer.errors import BadReference, ModelNotFound, OptionError, ProofFailed, RegistryError
 from sqlinfer.models import registry as module
 
 
@@ -308,3 +308,82 @@ def test_a_disk_that_is_full_before_the_alias_changes_nothing(home, file, monkey
         sqlinfer.register("n", file, registry=home)
     assert {path.name for path in (home / "models").rglob("*")} <= {"n", ".lock"}
     assert sqlinfer.Registry(home).all() == []
+
+
+def test_a_model_is_renamed_with_its_versions_and_aliases(store, home):
+    store.alias("m", "best", 2)
+    store.rename("M", "Kept")
+    assert store.names() == ["kept"] and store.versions("kept") == [1, 2, 3]
+    assert store.aliases("kept") == {"best": 2, "default": 1}
+    assert store.get("kept").manifest.name == "kept"
+    with pytest.raises(ModelNotFound, match="no model named 'm'"):
+        store.get("m")
+
+
+def test_a_number_means_one_model_whatever_is_renamed(store, file):
+    store.rename("m", "kept")
+    assert sqlinfer.register("m", file, registry=store).version == 4
+    store.remove("m")
+    store.rename("kept", "m")  # the numbers 1 to 3 were its own
+    store.rename("m", "kept")
+    sqlinfer.register("kept", file, registry=store)
+    with pytest.raises(RegistryError, match="m/4 was another model"):
+        store.rename("kept", "m")
+    assert store.names() == ["kept"] and store.versions("kept") == [1, 2, 3, 4]
+
+
+def test_a_model_is_not_renamed_to_another(store, file):
+    sqlinfer.register("other", file, registry=store)
+    for name, new, error in (
+        ("m", "other", RegistryError),
+        ("m", "label", BadReference),
+        ("m", "a/1", BadReference),
+        ("none", "new", ModelNotFound),
+    ):
+        with pytest.raises(error):
+            store.rename(name, new)
+    store.rename("m", "m")
+    assert store.names() == ["m", "other"] and store.versions("m") == [1, 2, 3]
+
+
+def test_an_exported_version_is_whole_and_overwrites_nothing(store, tmp_path):
+    place = tmp_path / "out"
+    place.mkdir()
+    exported = store.export("m/2", place)
+    assert sorted(p.name for p in place.iterdir()) == ["model.json", "model.onnx"]
+    assert exported.onnx.read_bytes() == store.get("m/2").onnx.read_bytes()
+    with pytest.raises(RegistryError, match="is there already"):
+        store.export("m/2", place)
+    with pytest.raises(RegistryError, match="cannot be exported"):
+        store.export("m/2", tmp_path / "no" / "where")
+    store.get("m/3").onnx.write_bytes(b"other")
+    with pytest.raises(RegistryError, match="not the file that was registered"):
+        store.export("m/3", tmp_path / "third")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["home", "model.onnx", "out"]
+
+
+def test_an_exported_version_is_taken_back_as_it_is(store, tmp_path, file):
+    fine = sqlinfer.register(
+        "fine", file, sample=[{"age": 1.0}, {"age": 2.0}], null={"age": 0.5}, target="left", registry=store
+    )
+    store.export("fine", tmp_path / "out")
+    back = sqlinfer.register("back", tmp_path / "out", registry=store)
+    for name in ("signature", "proof", "target", "sha256", "created", "files"):
+        assert getattr(back.manifest, name) == getattr(fine.manifest, name)
+    assert back.profile == fine.profile and back.background == fine.background
+    assert sqlinfer.register("bare", tmp_path / "out", registry=store, profile=False).profile is None
+    with pytest.raises(OptionError, match="null is for models that are new"):
+        sqlinfer.register("back", tmp_path / "out", null="nan", registry=store)
+
+
+def test_what_was_exported_and_changed_is_not_taken_back(store, tmp_path):
+    store.export("m", tmp_path / "out")
+    manifest = json.loads((tmp_path / "out" / "model.json").read_text())
+    manifest["proof"]["answers"]["predict"] = [answer + 1 for answer in manifest["proof"]["answers"]["predict"]]
+    (tmp_path / "out" / "model.json").write_text(json.dumps(manifest))
+    with pytest.raises(ProofFailed):
+        sqlinfer.register("back", tmp_path / "out", registry=store)
+    (tmp_path / "out" / "model.onnx").write_bytes(b"")
+    with pytest.raises(RegistryError, match="not the file that was registered"):
+        sqlinfer.register("back", tmp_path / "out", registry=store)
+    assert store.names() == ["m"]

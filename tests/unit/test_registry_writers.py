@@ -189,3 +189,29 @@ def test_readers_during_a_hundred_promotions(home):
             (home / "enough").touch()
     assert promoting.returncode == 0
     assert set(seen) == {1, 2}
+
+
+def test_a_model_that_is_renamed_by_many_at_once_is_there_once(home):
+    script = """
+        print("ready", flush=True)
+        while not (home / "go").exists():
+            time.sleep(0.001)
+        for number in range(40):
+            for name, new in (("a", "b"), ("b", "a"), ("a", "c"), ("c", "a")):
+                try:
+                    registry.rename(name, new)
+                except sqlinfer.SqlinferError:
+                    pass
+            if number % 10 == 0:
+                registry.add("a", describe, {"model.onnx": content})
+    """
+    registry = sqlinfer.Registry(home)
+    sqlinfer.register("a", home / "known" / "models" / "m" / "1" / "model.onnx", registry=registry)
+    writers = [writer(home, script) for _ in range(3)]
+    for process in writers:
+        process.stdout.readline()
+    (home / "go").touch()
+    assert [process.wait(HANG) for process in writers] == [0, 0, 0]
+    counts = Counter(name for name in registry.names() for _ in registry.versions(name))
+    assert counts.total() == 13 and set(counts) <= {"a", "b", "c"}
+    assert not [p for p in (home / "models").iterdir() if p.name.startswith(".")]
