@@ -10,7 +10,8 @@ import functools
 import os
 import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,18 +19,21 @@ from typing import Any
 
 import duckdb
 
-from sqlinfer.connection.errors import is_signal, translated
+from sqlinfer.connection.commands import Performer, perform
+from sqlinfer.connection.errors import is_signal, located, translated
 from sqlinfer.connection.frames import call_for_caller
 from sqlinfer.connection.relation import Relation
-from sqlinfer.connection.statements import statements
+from sqlinfer.connection.statements import Statement, statements
 from sqlinfer.engines import Engine, open_engine
 from sqlinfer.engines.interrupt import listening
 from sqlinfer.engines.interrupt_flag import is_interrupted
 from sqlinfer.engines.resolver import Resolver
 from sqlinfer.engines.running import inside
-from sqlinfer.errors import CallError, EngineError, SqlinferError
+from sqlinfer.errors import CallError, EngineError, SqlinferError, StatementError
 from sqlinfer.models.registry import Registry, RegistryLike
 from sqlinfer.sql.bind import Function, TypedCall
+from sqlinfer.sql.commands import DescribeModel, ShowModels
+from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.rewrite import Rewritten, rewrite
 from sqlinfer.sql.statements import is_stored, makes_index
 
@@ -45,19 +49,21 @@ def connect(
     registry: RegistryLike = None,
     engine: str = "auto",
     read_only: bool = False,
+    trust: bool = False,
     **options: Any,
 ) -> Connection:
     """Open a DuckDB database with predict() in its SQL.
 
     ``registry``: the folder of models, else ``$SQLINFER_HOME``, else ``~/.sqlinfer``. ``engine``: auto, native or
-    arrow. ``options`` are DuckDB's own, as in ``connect("db.duckdb", threads=2)``. A file that is made is one that
-    DuckDB 1.5 opens, too, unless they say another storage_compatibility_version.
+    arrow. ``trust``: CREATE MODEL may load pickled estimators, which runs the code in them. ``options`` are DuckDB's
+    own, as in ``connect("db.duckdb", threads=2)``. A file that is made is one that DuckDB 1.5 opens, too, unless they
+    say another storage_compatibility_version.
     """
     if not read_only and "storage_compatibility_version" not in options:
         _make_for_all(str(path))
     con = duckdb.connect(str(path), read_only=read_only, config={"allow_unsigned_extensions": "true", **options})
     try:
-        return _face(con, registry, engine, attached=False, new=str(path) == ":memory:")
+        return _face(con, registry, engine, attached=False, new=str(path) == ":memory:", trust=trust)
     except BaseException:
         con.close()
         raise
@@ -79,38 +85,50 @@ def _make_for_all(path: str) -> None:
         draft.unlink(missing_ok=True)
 
 
-def attach(con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto") -> Connection:
+def attach(
+    con: duckdb.DuckDBPyConnection, *, registry: RegistryLike = None, engine: str = "auto", trust: bool = False
+) -> Connection:
     """Give predict() to a connection that somebody else opened. What comes back is used in its place.
 
     Raises EngineError for what is no connection of DuckDB's own.
     """
     if not issubclass(type(con), duckdb.DuckDBPyConnection):  # isinstance() holds for a Connection, too
         raise EngineError.no_connection(con)
-    return _face(con, registry, engine, attached=True)
+    return _face(con, registry, engine, attached=True, trust=trust)
 
 
 def _face(
-    con: duckdb.DuckDBPyConnection, registry: RegistryLike, engine: str, *, attached: bool, new: bool = False
+    con: duckdb.DuckDBPyConnection,
+    registry: RegistryLike,
+    engine: str,
+    *,
+    attached: bool,
+    new: bool = False,
+    trust: bool = False,
 ) -> Connection:
     registry = Registry.of(registry)
     opened = open_engine(engine, con, registry, attached=attached, new=new)
     opened.prepare(con)
     # views and macros of an earlier day find theirs; a damaged model says so when it is asked for
     opened.offer(Function.parse(f"predict_{name}") for name in registry.names())
-    return Connection(con, registry, opened)
+    return Connection(con, registry, opened, trust=trust)
 
 
 class Connection:
-    """A DuckDB connection with predict(), predict_proba(), infer() and predict_<model>() in its SQL.
+    """A DuckDB connection with predict(), predict_proba(), infer() and predict_<model>() in its SQL, and statements on
+    models, such as CREATE MODEL.
 
     Raises SqlinferError, with the place in the SQL underlined, where a call cannot be understood; after any error
     the connection goes on working.
     """
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, registry: Registry, engine: Engine) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, registry: Registry, engine: Engine, *, trust: bool = False
+    ) -> None:
         self._con = con
         self._registry = registry
         self._engine = engine
+        self._trust = trust
         self._last: list[TypedCall] = []  # those in the statement whose rows are fetched
         self._pressed = False
         self._fetchone = con.fetchone
@@ -138,12 +156,12 @@ class Connection:
         return self._con
 
     def execute(self, query: Any, parameters: Any = None) -> Connection:
-        self._run(partial(self._con.execute, parameters=parameters), query, at_once=True)
+        self._run(self._con.execute, query, {"parameters": parameters}, at_once=True)
         return self
 
     def executemany(self, query: Any, parameters: Any = None) -> Connection:
         # each set of parameters may be bound anew, when others have been executed
-        self._run(partial(self._con.executemany, parameters=parameters), query, again=False, at_once=True)
+        self._run(self._con.executemany, query, {"parameters": parameters}, again=False, at_once=True)
         return self
 
     @inside
@@ -161,7 +179,8 @@ class Connection:
             raise self._told(error) from None
 
     def sql(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
-        relation: duckdb.DuckDBPyRelation = self._run(partial(self._con.sql, **options), query)
+        given = {"params": options.pop("params")} if "params" in options else {}
+        relation: duckdb.DuckDBPyRelation = self._run(partial(self._con.sql, **options), query, given)
         return relation
 
     def query(self, query: Any, **options: Any) -> duckdb.DuckDBPyRelation:
@@ -171,7 +190,7 @@ class Connection:
         return self.sql(query, **options)
 
     def cursor(self) -> Connection:
-        return Connection(self._con.cursor(), self._registry, self._engine)
+        return Connection(self._con.cursor(), self._registry, self._engine, trust=self._trust)
 
     def duplicate(self) -> Connection:
         return self.cursor()
@@ -188,6 +207,12 @@ class Connection:
     def rewritten(self, query: str) -> str:
         """The SQL that DuckDB is given for ``query``."""
         return self._rewrite(query, Resolver(self._registry)).text
+
+    def perform(self, statement: str, parameters: Any = None) -> str:
+        """Perform a statement on models, such as CREATE MODEL, and give the SQL that answers what it answers; any other
+        statement is given as it is."""
+        (found,) = statements(self._con, statement)
+        return statement if found.command is None else self._performed(found, statement, parameters)
 
     def __enter__(self) -> Connection:
         return self
@@ -206,17 +231,77 @@ class Connection:
         attribute = getattr(self._con, name)
         return self._translating(attribute) if callable(attribute) else attribute
 
-    def _run(self, method: Callable[[Any], Any], query: Any, *, again: bool = True, at_once: bool = False) -> Any:
+    def _run(
+        self,
+        method: Callable[..., Any],
+        query: Any,
+        given: Mapping[str, Any],
+        *,
+        again: bool = True,
+        at_once: bool = False,
+    ) -> Any:
+        """``given``: the parameters, which are the last statement's, by the name that the method has for them."""
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             text = getattr(query, "query", "")
             rewritten = self._rewrite(text, Resolver(self._registry))
             if rewritten.text == text and not (rewritten.calls or rewritten.of_rows):
-                return self._translating(method)(query)
+                return self._translating(method)(query, **given)
             query = text
-        *before, last = statements(self._con, query)
+        *before, last = found = statements(self._con, query)
+        if last.command is not None and method == self._con.executemany:
+            raise StatementError("a statement on models is executed once: write execute(), not executemany()").at(
+                query, last.start, last.end
+            )
         for statement in before:
-            self._try(self._con.execute, [statement.text], at_once=True)
-        return self._try(method, [last.text], again=again and last.alone, at_once=at_once)
+            with self._locating(query, statement, found):
+                if statement.command is None:
+                    self._try(self._con.execute, [statement.text], at_once=True)
+                else:
+                    self._performed(statement, query, None)
+        with self._locating(query, last, found):
+            if last.command is not None:
+                answer = self._performed(last, query, next(iter(given.values()), None))
+                if at_once and not isinstance(last.command, (ShowModels, DescribeModel)):
+                    # unlike a query's, the result of a CALL lets DuckDB 2 go on before it is fetched, as a CREATE does
+                    answer = f"CALL query({text_literal(answer)})"
+                return self._try(method, [answer], again=again, at_once=at_once)
+            return self._try(partial(method, **given), [last.text], again=again and last.alone, at_once=at_once)
+
+    @contextmanager
+    def _locating(self, script: str, statement: Statement, among: Sequence[Statement]) -> Iterator[None]:
+        """Of a script's errors each says which statement it is of."""
+        try:
+            yield
+        except SqlinferError as error:
+            if len(among) > 1:
+                error.at(script, statement.start, statement.end)
+            raise
+        except duckdb.Error as error:
+            if len(among) == 1:
+                raise
+            raise located(error, script, statement.start, statement.end) from None
+
+    def _performed(self, statement: Statement, script: str, parameters: Any) -> str:
+        """The SQL that answers what a statement on models does, which is done."""
+        assert statement.command is not None
+        by = Performer(self._registry, self._trust, self._rows, self._has_table)
+        answer = perform(statement.command, script, parameters, by)
+        return statement.text if answer is None else answer
+
+    def _rows(self, query: str) -> Any:
+        *before, last = statements(self._con, query)
+        if before or last.command is not None:
+            raise StatementError("the sample is one query")
+        return self._try(self._con.sql, [query]).to_arrow_table()
+
+    def _has_table(self, name: str) -> bool:
+        """Whether a table or view of that name is one that SHOW describes."""
+        found = self._con.sql(
+            "SELECT 1 FROM (SELECT schema_name, table_name FROM duckdb_tables() UNION ALL "
+            "SELECT schema_name, view_name FROM duckdb_views()) "
+            f"WHERE lower(table_name) = {text_literal(name)} AND list_contains(current_schemas(true), schema_name)"
+        ).fetchall()
+        return bool(found)
 
     def _try(
         self,

@@ -9,11 +9,11 @@ import duckdb
 
 from sqlinfer.engines import Engine
 from sqlinfer.engines.resolver import Resolver
-from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError, named
+from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError, named, underline
 from sqlinfer.sql.bind import TypedCall
 from sqlinfer.sql.excerpts import in_the_users_text
 
-__all__ = ["is_signal", "translated"]
+__all__ = ["is_signal", "located", "translated"]
 
 # What the extension says of a run that was told to end.
 _INTERRUPTED = re.compile(r"Invalid Input Error: interrupted(\n\nLINE .*)?", re.DOTALL)
@@ -40,6 +40,14 @@ def translated(error: duckdb.Error, calls: Sequence[TypedCall], engine: Engine, 
             return _underlined(refused, [typed])
     text = in_the_users_text(message, calls[0].sql) if calls else message
     return error if text == message else type(error)(text)
+
+
+def located(error: duckdb.Error, script: str, start: int, end: int) -> duckdb.Error:
+    """The error of one statement of a script, with the place of that statement where it names none."""
+    message = str(error)
+    if re.search(r"^LINE \d+:", message, re.MULTILINE) or isinstance(error, duckdb.InterruptException):
+        return error
+    return type(error)(f"{message}\n\n{underline(script, start, end)}")
 
 
 def is_signal(error: Exception) -> bool:
