@@ -68,15 +68,27 @@ class _Script:
             self.execute(self._sql[start:end])
         return self._sql[slice(*last)]
 
+    def answering(self) -> str:
+        """The last statement in SQL of DuckDB's own, after those before it, and what it says of models, were done."""
+        last = self.last()
+        return self.con.perform(last, self._given(last))
+
     def run(self) -> None:
         self.execute(self.last() if self._params else self._sql)
 
     def execute(self, statement: str) -> sqlinfer.Connection:
-        given = {name: self._params[name.lower()] for name in self._named(statement)} if self._params else None
-        return self.con.execute(statement, given)
+        return self.con.execute(statement, self._given(statement))
+
+    def _given(self, statement: str) -> dict[str, Any] | None:
+        return {name: self._params[name.lower()] for name in self._named(statement)} if self._params else None
 
     def _named(self, sql: str) -> set[str]:
-        return {name for statement in self.con.extract_statements(sql) for name in statement.named_parameters}
+        from sqlinfer.sql.commands import commands_in
+
+        parts = commands_in(sql) or [(0, len(sql), None)]
+        plain = [sql[start:end] for start, end, command in parts if command is None]
+        found = {name for text in plain for one in self.con.extract_statements(text) for name in one.named_parameters}
+        return found.union(*(command.parameters for _, _, command in parts if command is not None))
 
     def _require_used(self) -> None:
         used = {name.lower() for name in self._named(self._sql)}
@@ -119,6 +131,7 @@ class _Script:
     help="End the query, as an error, when it takes longer.",
 )
 @click.option("--engine", default="auto", show_default=True, help="auto, native or arrow.")
+@click.option("--trust", is_flag=True, help="CREATE MODEL loads pickled estimators, which runs the code in them.")
 @registry_option
 def query(
     sql: str,
@@ -128,6 +141,7 @@ def query(
     params: dict[str, Any],
     timeout: float | None,
     engine: str,
+    trust: bool,
     registry: str | None,
 ) -> None:
     """Run SQL in which predict() is known. '-' reads it from standard input."""
@@ -138,9 +152,11 @@ def query(
         raise click.UsageError("there is no SQL to run")
     import duckdb
 
-    store = existing_registry(registry)
+    store = sqlinfer.Registry(registry) if _creates_models(sql) else existing_registry(registry)
+    if trust:
+        sys.path.append(str(Path.cwd()))  # where a script has its own classes from
     try:
-        with sqlinfer.connect(db, registry=store, engine=engine) as con:
+        with sqlinfer.connect(db, registry=store, engine=engine, trust=trust) as con:
             con.execute("SET python_enable_replacements = false")  # no table is a variable of this program
             with ending(con, timeout):
                 if output is not None:
@@ -153,11 +169,18 @@ def query(
         raise click.ClickException(str(error)) from error
 
 
+def _creates_models(sql: str) -> bool:
+    """And so makes the registry, where there is none."""
+    from sqlinfer.sql.commands import CreateModel, commands_in
+
+    return any(isinstance(command, CreateModel) for _, _, command in commands_in(sql))
+
+
 def _to_terminal(script: _Script, format_: str) -> None:
     con = script.con
     with progress(con):
         if format_ == "csv":
-            script.execute(_with_texts(con, script.last()))
+            script.execute(_with_texts(con, script.answering()))
         else:
             script.run()
     if con.description is None:
@@ -191,7 +214,7 @@ def _to_file(script: _Script, output: Path, format_: str | None) -> None:
         )
     with progress(script.con), _whole(output) as place:
         # on the line of the statement, which errors name
-        counted = script.execute(f"COPY ({script.last()}\n) TO {text_literal(place)} {_COPY[form]}").fetchall()
+        counted = script.execute(f"COPY ({script.answering()}\n) TO {text_literal(place)} {_COPY[form]}").fetchall()
     # DuckDB does not count what PIVOT gives
     click.echo(f"{counted[0][0]:,} rows → {output}" if counted else f"→ {output}", err=True)
 
