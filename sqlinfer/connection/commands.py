@@ -190,7 +190,7 @@ def _option(option: ModelOption, sql: str, parameters: Any, by: Performer) -> An
 
 
 def _rows(value: Value, sql: str, by: Performer) -> Any:
-    query = value.content if value.kind == "query" else f"FROM {value.content}"
+    query = value.content if value.kind == "query" else f"FROM {sql[value.start : value.end]}"
     # errors tell its place in the statement
     start = value.start + 1 if value.kind == "query" else value.start
     line = sql.rfind("\n", 0, start) + 1

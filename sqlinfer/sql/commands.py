@@ -425,7 +425,8 @@ class _Reader:
     def _value(self, wanted: str, kinds: set[Kind] | None = None) -> Value:
         first = self._position
         value = self._any_value(wanted)
-        if kinds is not None and value.kind not in kinds:
+        is_quoted = self._sql[value.start] == '"'  # BigQuery's texts are
+        if kinds is not None and value.kind not in kinds and not (value.kind == "word" and is_quoted):
             self._position = first
             self._fail(wanted)
         return value
@@ -437,7 +438,7 @@ class _Reader:
             return Value("constant", token.text, start, end)
         if kind in _CONSTANTS:
             return Value("constant", _CONSTANTS[kind], start, end)
-        if kind == TokenType.NUMBER or (_word(token) in ("-", "+") and self._token is not None):
+        if kind == TokenType.NUMBER or (_word(token) in ("-", "+", ".") and self._token is not None):
             return self._number(token, wanted)
         if kind in (TokenType.PLACEHOLDER, TokenType.PARAMETER):
             return self._parameter(token)
@@ -458,22 +459,24 @@ class _Reader:
         while self._at(".") and self._position + 1 < len(self._tokens):
             end = self._tokens[self._position + 1].end + 1
             self._position += 2
-        return Value("word", self._sql[token.start : end], token.start, end)
+        text = token.text if end == token.end + 1 else self._sql[token.start : end]
+        return Value("word", text, token.start, end)
 
     def _number(self, token: Token, wanted: str) -> Value:
-        sign = 1
-        if token.token_type != TokenType.NUMBER:
-            sign = -1 if token.text == "-" else 1
-            number = self._next(wanted)
-        else:
-            number = token
-        text = number.text.replace("_", "")
+        """``3``, ``-0.5``, ``+.5e3``: sqlglot reads the point before the digits by itself."""
+        last = token
+        while last.token_type != TokenType.NUMBER:
+            last = self._next(wanted)
+            if last.token_type not in (TokenType.NUMBER, TokenType.DOT):
+                self._position -= 1
+                self._fail(wanted)
+        text = self._sql[token.start : last.end + 1].replace("_", "")
         try:
-            value: int | float = int(text) if text.isdecimal() else float(text)
+            value: int | float = int(text) if text.lstrip("+-").isdecimal() else float(text)
         except ValueError:
             self._position -= 1
             self._fail(wanted)
-        return Value("constant", sign * value, token.start, number.end + 1)
+        return Value("constant", value, token.start, last.end + 1)
 
     def _parameter(self, token: Token) -> Value:
         following = self._token
