@@ -240,7 +240,8 @@ class Connection:
         again: bool = True,
         at_once: bool = False,
     ) -> Any:
-        """``given``: the parameters, which are the last statement's, by the name that the method has for them."""
+        """``given``: the parameters, which are the last statement's, by the name that the method has for them.
+        ``again``: not for executemany(), see `_try`."""
         if not isinstance(query, str):  # one of DuckDB's own Statement objects: it has been parsed
             text = getattr(query, "query", "")
             rewritten = self._rewrite(text, Resolver(self._registry))
@@ -248,7 +249,7 @@ class Connection:
                 return self._translating(method)(query, **given)
             query = text
         *before, last = found = statements(self._con, query)
-        if last.command is not None and method == self._con.executemany:
+        if last.command is not None and not again:
             raise StatementError("a statement on models is executed once: write execute(), not executemany()").at(
                 query, last.start, last.end
             )

@@ -54,6 +54,7 @@ _LISTED = {name: type for name, type in MODELS.items() if name not in ("features
 _DESCRIBED = {"name": "VARCHAR", "type": "VARCHAR", "null": "VARCHAR", "role": "VARCHAR"}
 _DROPPED = {"name": "VARCHAR", "version": "BIGINT"}
 _EXPORTED = {"name": "VARCHAR", "version": "BIGINT", "file": "VARCHAR"}
+_FILES = ("sample", "tokenizer", "preprocessor")
 _ADDRESS = re.compile("[A-Za-z][A-Za-z0-9+.-]+://")
 # What errors say to do is said for the command line and Python; here are statements.
 _IN_SQL = (
@@ -126,9 +127,14 @@ def _blaming(sql: str, command: CreateModel) -> Iterator[None]:
     except (SqlinferError, OSError, ValueError) as error:
         said = str(error)
         options = command.options if isinstance(error, (OptionError, FeatureError, ValueError)) else ()
-        named = next((option for option in options if re.search(rf"(?<!\w){option.name}\b", said)), None)
+        named = next((option for option in options if _is_named(option, said)), None)
         kind = type(error) if isinstance(error, SqlinferError) else StatementError
         raise kind(_in_sql(said)).at(sql, *_span(named or command.path)) from error
+
+
+def _is_named(option: ModelOption, said: str) -> bool:
+    file = option.value.content if option.name in _FILES else None
+    return bool(re.search(rf"(?<!\w){option.name}\b", said)) or (isinstance(file, str) and file in said)
 
 
 def _span(part: Value | ModelOption | ModelName) -> tuple[int, int]:
@@ -181,7 +187,7 @@ def _option(option: ModelOption, sql: str, parameters: Any, by: Performer) -> An
         if value.kind == "query":
             raise StatementError(f"a query gives rows, and {name} takes none; only sample is one")
         found = option_value(name, value.bound(sql, parameters))
-        if name in ("sample", "tokenizer", "preprocessor"):
+        if name in _FILES:
             return str(Path(found).expanduser())
         if name == "labels" and isinstance(found, str):
             file = Path(found).expanduser()
