@@ -177,3 +177,20 @@ def test_an_error_shows_what_is_wrong_with_the_sql(shell, capsys, sql, shown):
     assert shown in printed
     assert "LINE 1" in printed
     assert "connection.py" not in printed
+
+
+def test_statements_on_models(shell, tmp_path, onnx_file, monkeypatch):
+    monkeypatch.setenv("SQLINFER_HOME", str(tmp_path / "own"))
+    file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Neg(x) }")
+    run(shell, "%sqlinfer :memory:")
+    run(shell, "import pandas as pd\nrows = pd.DataFrame({'kept': [1.0, 2.0]})")
+    created = run(shell, f"%%sqlinfer\nCREATE MODEL m\nFROM '{file}' (sample = rows)")
+    assert created[["name", "version"]].values.tolist() == [["m", 1]]
+    assert run(shell, "%sqlinfer SELECT predict('m', r) AS p FROM rows r")["p"].tolist() == [-1, -2]
+    assert run(shell, "%sqlinfer DESCRIBE MODEL m")["name"].tolist() == ["kept", "predict", "infer"]
+    assert run(shell, "%sqlinfer SHOW MODELS")["name"].tolist() == ["m"]
+    with pytest.raises(sqlinfer.SqlinferError, match="LINE 1: DROP MODEL n"):
+        run(shell, "%sqlinfer DROP MODEL n")
+    run(shell, "%sqlinfer DROP MODEL m")
+    monkeypatch.undo()
+    run(shell, "%sqlinfer :memory:")

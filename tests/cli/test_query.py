@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import pickle
 import pty
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from tests.processes import HANG, Gate, computes
 
@@ -349,3 +351,44 @@ def test_a_file_keeps_its_mode_and_a_link_its_file(run, tmp_path):
 def test_standard_output_is_a_file(process):
     running = process("query", "SELECT 1 AS x", "-f", "csv", "-o", "/dev/stdout", stdout=subprocess.PIPE)
     assert running.communicate(timeout=HANG)[0] == "x\n1\n"
+
+
+def test_statements_on_models(run, process, negate, home, tmp_path):
+    script = f"CREATE MODEL m FROM '{negate}'; SELECT predict('m', 3) AS p"
+    assert json.loads(run("query", script).stdout) == [{"p": -3}]
+    for form in ("json", "jsonl", "csv", "table", "markdown"):
+        assert "negate" in run("query", "SHOW MODELS", "-f", form).stdout
+    assert run("query", "SHOW MODELS", "-o", tmp_path / "models.csv").stderr.startswith("2 rows")
+    assert (tmp_path / "models.csv").read_text().splitlines()[1].startswith("m,1,")
+    created = run("query", f"SELECT 1; CREATE MODEL m FROM '{negate}'", "-f", "csv").stdout
+    assert created.splitlines()[1].startswith("m,2,[],")
+    assert json.loads(run("query", "SHOW MODELS LIKE 'm'").stdout)[1]["version"] == 2
+
+
+def test_statements_on_models_with_parameters(run, negate):
+    run("query", "CREATE MODEL m FROM $file (null = $null)", "-p", f"file={negate}", "-p", "null=7")
+    assert json.loads(run("query", "DESCRIBE MODEL m; SELECT predict('m', NULL) + $x AS p", "-p", "x=1").stdout) == [
+        {"p": -6}
+    ]
+    assert "-p y: the SQL has no $y" in run("query", "SHOW MODELS LIKE $x", "-p", "x=m", "-p", "y=1", code=2).stderr
+    assert "the SQL has $x" in run("query", "SELECT 1; SHOW MODELS LIKE $x", "-p", "y=1", code=2).stderr
+
+
+def test_a_statement_makes_the_registry(run, negate, tmp_path):
+    new = tmp_path / "new"
+    assert "there is no registry" in run("query", "SHOW MODELS", "--registry", new, code=1).stderr
+    run("query", f"CREATE MODEL m FROM '{negate}'", "--registry", new)
+    assert json.loads(run("list", "--registry", new).stdout)[0]["name"] == "m"
+
+
+def test_a_pickle_is_loaded_when_it_is_trusted(run, tmp_path):
+    (tmp_path / "m.pkl").write_bytes(pickle.dumps(LinearRegression().fit([[1.0], [2.0]], [2.0, 4.0])))
+    statement = f"CREATE MODEL m FROM '{tmp_path / 'm.pkl'}' (sample = (SELECT 1.0 AS x)); SELECT predict('m', 3) AS p"
+    refused = run("query", statement, code=1).stderr
+    assert "sqlinfer query --trust" in refused and "LINE 1: CREATE MODEL m" in refused
+    assert json.loads(run("query", statement, "--trust").stdout) == [{"p": pytest.approx(6)}]
+
+
+def test_a_statement_that_is_wrong_is_underlined(run):
+    refused = run("query", "SELECT 1;\nDROP MODEL nagate", code=1).stderr
+    assert "did you mean 'negate'" in refused and "LINE 2: DROP MODEL nagate\n                   ^^^^^^" in refused
