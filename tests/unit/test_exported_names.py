@@ -29,6 +29,7 @@ BUILTIN = {
     "BadReference": ValueError,
     "ModelNotFound": LookupError,
     "CallError": ValueError,
+    "StatementError": ValueError,
     "FeatureError": ValueError,
     "MissingFeature": LookupError,
     "UnknownFeature": LookupError,
