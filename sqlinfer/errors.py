@@ -68,15 +68,23 @@ _MOST_IN_ROW = 8
 
 
 class SqlinferError(Exception):
-    """Base of all errors of sqlinfer. ``excerpt`` is the place in the SQL, underlined, once it is known."""
+    """Base of all errors of sqlinfer. ``excerpt`` is the place in the SQL, underlined, and ``place`` where that
+    begins and ends, once it is known."""
 
     excerpt: str | None = None
+    place: tuple[int, int] | None = None
 
     def at(self, sql: str, start: int, end: int) -> SqlinferError:
         """Point at ``sql[start:end]``; the first place that is named stays."""
         if self.excerpt is None:
             self.excerpt = underline(sql, start, end)
+            self.place = start, end
         return self
+
+    def moved(self, sql: str, start: int, end: int) -> SqlinferError:
+        """Point at another text: the one that the place so far was made of."""
+        self.excerpt = None
+        return self.at(sql, start, end)
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -134,6 +142,19 @@ class CallError(SqlinferError, ValueError):
     @classmethod
     def no_constant_class(cls, model: str, classes: list[str]) -> CallError:
         return cls(f"model {model!r}: the class must be a constant, the last argument; classes: {named(classes)}")
+
+    @classmethod
+    def no_target(cls, model: str, column: str, *, known: bool) -> CallError:
+        if known:
+            return cls(
+                f"model {model!r}: the rows have no column {column!r}, which the answers are compared with; give rows "
+                f"that have it, or alias it: SELECT *, outcome AS {column} FROM …"
+            )
+        return cls(
+            f"model {model!r} was registered without its target, so no column is known to hold the actual values: "
+            "register it with --target outcome (target='outcome'), or alias that column: SELECT *, outcome AS label "
+            "FROM …"
+        )
 
     @classmethod
     def no_table(cls, function: str, reference: str) -> CallError:

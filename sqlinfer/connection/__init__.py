@@ -337,7 +337,7 @@ class Connection:
                 break  # DuckDB 2 ends a transaction with its first error, which is the one to tell
             seen = str(cause) in failures
             attempt = self._next_try(cause, attempt, own, rewritten) if again and not seen else None
-            failures[str(cause)] = self._translated(cause, calls)
+            failures[str(cause)] = self._translated(cause, calls, next(filter(_is_text, args), ""))
         raise list(failures.values())[-1] from None  # what DuckDB said was of the rewritten SQL
 
     @inside
@@ -439,8 +439,12 @@ class Connection:
             return KeyboardInterrupt()
         return self._translated(error, self._last) if isinstance(error, duckdb.Error) else error
 
-    def _translated(self, error: duckdb.Error, calls: Sequence[TypedCall]) -> BaseException:
-        return translated(error, calls, self._engine, Resolver(self._registry))
+    def _translated(self, error: duckdb.Error, calls: Sequence[TypedCall], sql: str = "") -> BaseException:
+        return translated(error, calls, self._engine, Resolver(self._registry), sql)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 # What each connection needs anew on an engine without table functions of its own.

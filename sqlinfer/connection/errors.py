@@ -19,8 +19,10 @@ __all__ = ["is_signal", "located", "translated"]
 _INTERRUPTED = re.compile(r"Invalid Input Error: interrupted(\n\nLINE .*)?", re.DOTALL)
 
 
-def translated(error: duckdb.Error, calls: Sequence[TypedCall], engine: Engine, models: Resolver) -> BaseException:
-    """``calls``: those that may have failed."""
+def translated(
+    error: duckdb.Error, calls: Sequence[TypedCall], engine: Engine, models: Resolver, sql: str = ""
+) -> BaseException:
+    """``calls``: those that may have failed; ``sql``: the statement, as the user wrote it, where it is known."""
     message = str(error)
     if isinstance(error, duckdb.InvalidInputException) and _INTERRUPTED.fullmatch(message):
         return duckdb.InterruptException("INTERRUPT Error: Interrupted!")
@@ -38,7 +40,8 @@ def translated(error: duckdb.Error, calls: Sequence[TypedCall], engine: Engine, 
     for typed in calls:
         if refused := _of_call(message, typed, models):
             return _underlined(refused, [typed])
-    text = in_the_users_text(message, calls[0].sql) if calls else message
+    written = calls[0].sql if calls else sql
+    text = in_the_users_text(message, written) if written else message
     return error if text == message else type(error)(text)
 
 
@@ -69,7 +72,10 @@ def _of_call(message: str, typed: TypedCall, models: Resolver) -> SqlinferError 
     if f"Function with name {name} does not exist" in message:
         return EngineError(f"this transaction began before {name}() was made: commit it or roll it back, and ask again")
     names = models.signature(typed.function).feature_names
-    missing = _missing_column(message) if typed.by_name else None
+    missing = _missing_column(message) if typed.by_name or typed.target else None
+    if typed.target and missing == typed.target.column.lower():
+        return CallError.no_target(reference, typed.target.column, known=typed.target.known)
+    missing = missing if typed.by_name else None
     feature = next((name for name in names if name.lower() == missing), None)
     return None if feature is None else MissingFeature.of(reference, [feature], names)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlinfer.models.manifest import Manifest
+from sqlinfer.models.profile import Profile
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.signature import Signature
@@ -25,11 +27,28 @@ class Resolver:
 
     def signature(self, function: Function) -> Signature:
         """Raises ModelNotFound; CallError where the model does not answer the call."""
-        model = self._models.get(function.reference)
-        if model is None:
-            model = self._models[function.reference] = self._registry.get(function.reference)
+        model = self._stored(function.reference)
         model.call(function.call)
         return model.manifest.signature
+
+    def manifest(self, reference: Reference) -> Manifest:
+        """Raises ModelNotFound."""
+        return self._stored(reference).manifest
+
+    def profile(self, reference: Reference) -> Profile | None:
+        return self._stored(reference).profile
+
+    def versions(self, name: str) -> list[int]:
+        return self._registry.versions(name)
+
+    def aliases(self, name: str) -> dict[str, int]:
+        return self._registry.aliases(name)
+
+    def _stored(self, reference: Reference) -> StoredModel:
+        model = self._models.get(reference)
+        if model is None:
+            model = self._models[reference] = self._registry.get(reference)
+        return model
 
     def spelled(self, function: Function, names: tuple[str, ...]) -> Function:
         model = self._models[function.reference]

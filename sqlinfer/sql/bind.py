@@ -16,6 +16,7 @@ from sqlinfer.models.signature import Signature, label_texts, quoted
 from sqlinfer.sql.calls import Argument, SqlCall
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.scope import may_mean_another, only_table
+from sqlinfer.sql.table_calls.pieces import Target
 
 __all__ = ["Function", "TypedCall", "arguments_of_rows", "bind", "names_no_model"]
 
@@ -64,7 +65,7 @@ class TypedCall:
     the features are called that they are for, if the user named them or their row. ``by_name``: the arguments come
     from a row or from the columns in scope, and DuckDB says which of them it cannot find. ``packed``: they come as one
     struct of columns, which has their names, and which DuckDB cannot make everywhere. ``key``: the class whose
-    probability is asked for, as SQL."""
+    probability is asked for, as SQL. ``target``: the column that the call's answers are compared with, if they are."""
 
     function: Function
     call: SqlCall
@@ -74,6 +75,7 @@ class TypedCall:
     names: tuple[str, ...] = ()
     packed: bool = False
     key: str = ""
+    target: Target | None = None
 
 
 def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]) -> TypedCall:

@@ -10,7 +10,7 @@ from typing import Literal
 from sqlglot.tokens import Token, TokenType
 
 from sqlinfer.models.calls import CALLS
-from sqlinfer.sql.tokens import CLOSING, OPENING, matching, names_model, remembering, tokens_of, words
+from sqlinfer.sql.tokens import matching, names_model, parts_of, remembering, tokens_of, words
 
 __all__ = ["AllVersions", "Argument", "SqlCall", "SqlText", "find_calls"]
 
@@ -140,7 +140,7 @@ def _is_main(tokens: Sequence[Token], i: int) -> bool:
 
 
 def _has_names(tokens: Sequence[Token], i: int, close: int) -> bool:
-    return any(tokens[first + 1].token_type in _ASSIGNS for first, _ in _split(tokens, i + 2, close))
+    return any(tokens[first + 1].token_type in _ASSIGNS for first, _ in parts_of(tokens, i + 2, close))
 
 
 def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
@@ -156,7 +156,7 @@ def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
 
 
 def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
-    parts = list(_split(tokens, name + 2, close))
+    parts = list(parts_of(tokens, name + 2, close))
     function = tokens[name].text.lower()
     text = span = None
     if function in CALLS:
@@ -178,21 +178,6 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
         inner=tuple(_calls(tokens, name + 2, close)),
         before=tokens[name - 2].text.lower() if name > 1 and tokens[name - 1].token_type == TokenType.DOT else "",
     )
-
-
-def _split(tokens: Sequence[Token], first: int, last: int) -> Iterator[tuple[int, int]]:
-    """The token ranges between the commas of a call."""
-    depth, start = 0, first
-    for i in range(first, last):
-        if tokens[i].token_type in OPENING:
-            depth += 1
-        elif tokens[i].token_type in CLOSING:
-            depth -= 1
-        elif tokens[i].token_type == TokenType.COMMA and depth == 0:
-            yield start, i
-            start = i + 1
-    if start < last:
-        yield start, last
 
 
 def _argument(tokens: Sequence[Token], first: int, last: int) -> Argument:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import Protocol
@@ -21,14 +21,13 @@ from sqlinfer.sql.calls import AllVersions, Argument, SqlCall, SqlText, find_cal
 from sqlinfer.sql.columns import nameless_columns
 from sqlinfer.sql.literals import text_literal
 from sqlinfer.sql.statements import makes_index, relation_names
+from sqlinfer.sql.table_calls import Catalogue, Translation, translate
 
 __all__ = ["Models", "Rewritten", "rewrite"]
 
 
-class Models(Protocol):
+class Models(Catalogue, Protocol):
     """What rewriting asks of the registry."""
-
-    def has(self, name: str) -> bool: ...
 
     def signature(self, function: Function) -> Signature:
         """Raises ModelNotFound."""
@@ -64,19 +63,54 @@ def rewrite(
     one where a row is given (``predict('m', t)``), not the whole row. ``by_name``: features that the user gave by name
     go to DuckDB by name, for a model that may be another version, with other features, when the text is bound.
     """
+    translation = translate(sql, models)
+    if translation is not None:
+        return _translated(translation, models, rows, spread_rows, by_name)
     calls = find_calls(sql)
     if not calls:
         return Rewritten(sql, [])
     return _Rewriting(sql, models, rows, spread_rows, by_name).run(calls)
 
 
+def _translated(
+    translation: Translation, models: Models, rows: frozenset[str], spread_rows: bool, by_name: bool
+) -> Rewritten:
+    """The calls of predict() in what another warehouse's words became; places, and headings, are in the user's text."""
+    rewriting = _Rewriting(translation.text, models, rows, spread_rows, by_name, translation)
+    try:
+        rewritten = rewriting.run(find_calls(translation.text))
+    except SqlinferError as error:
+        if error.place is None:
+            raise
+        span = translation.place(*error.place)
+        raise error.moved(translation.sql, span.start, span.end) from error.__cause__
+    return Rewritten(rewritten.text, [_by_user(typed, translation) for typed in rewritten.calls])
+
+
+def _by_user(typed: TypedCall, translation: Translation) -> TypedCall:
+    if typed.sql != translation.text:  # in a text of its own, which query() is given
+        return typed
+    span = translation.place(typed.call.start, typed.call.end)
+    call = replace(typed.call, start=span.start, end=span.end)
+    return replace(typed, sql=translation.sql, call=call, target=translation.target(typed.call.start))
+
+
 class _Rewriting:
-    def __init__(self, sql: str, models: Models, rows: frozenset[str], spread_rows: bool, by_name: bool) -> None:
+    def __init__(
+        self,
+        sql: str,
+        models: Models,
+        rows: frozenset[str],
+        spread_rows: bool,
+        by_name: bool,
+        translation: Translation | None = None,
+    ) -> None:
         self.sql = sql
         self.models = models
         self.rows = rows
         self.spread_rows = spread_rows
         self.by_name = by_name
+        self.translation = translation
         self.typed: list[TypedCall] = []
         self.of_rows = False
         self.nameless = nameless_columns(sql)
@@ -111,10 +145,17 @@ class _Rewriting:
             if last >= end:
                 break
             if first < self.changed:
-                name = " ".join(self.sql[first:last].split())
+                name = " ".join(self._written(first, last).split())
                 pieces.append(f"{self.sql[start:last]} AS {quoted(name)}")
                 start = last
         return "".join([*pieces, self.sql[start:end]])
+
+    def _written(self, start: int, end: int) -> str:
+        """What the user wrote there."""
+        if self.translation is None:
+            return self.sql[start:end]
+        span = self.translation.place(start, end)
+        return self.translation.sql[span.start : span.end]
 
     def _constant(self, constant: SqlText) -> str:
         rewritten = rewrite(

@@ -7,7 +7,7 @@ what they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial, wraps
 from typing import ClassVar, TypeVar
 
@@ -16,7 +16,7 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-__all__ = ["CLOSING", "OPENING", "Dialect", "matching", "names_model", "remembering", "tokens_of", "words"]
+__all__ = ["CLOSING", "OPENING", "Dialect", "matching", "names_model", "parts_of", "remembering", "tokens_of", "words"]
 
 OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
@@ -78,3 +78,18 @@ def matching(tokens: Sequence[Token], places: range) -> int | None:
         if depth == 0:
             return i
     return None
+
+
+def parts_of(tokens: Sequence[Token], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """The token ranges between the commas of a call."""
+    depth, start = 0, first
+    for i in range(first, last):
+        if tokens[i].token_type in OPENING:
+            depth += 1
+        elif tokens[i].token_type in CLOSING:
+            depth -= 1
+        elif tokens[i].token_type == TokenType.COMMA and depth == 0:
+            yield start, i
+            start = i + 1
+    if start < last:
+        yield start, last
