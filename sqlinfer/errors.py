@@ -225,6 +225,10 @@ class MissingFeature(FeatureError, LookupError):
         word = "feature" if len(missing) == 1 else "features"
         return cls(f"model {model!r} needs the {word} {named(missing)}, not given; it takes: {named(expected)}")
 
+    @classmethod
+    def column(cls, name: str) -> MissingFeature:
+        return cls(f"the rows have no column {name!r}, which the model takes; give rows that have every feature")
+
 
 class UnknownFeature(FeatureError, LookupError):
     @classmethod

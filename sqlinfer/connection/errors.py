@@ -12,6 +12,7 @@ from sqlinfer.engines.resolver import Resolver
 from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError, named, underline
 from sqlinfer.sql.bind import TypedCall
 from sqlinfer.sql.excerpts import in_the_users_text
+from sqlinfer.sql.table_calls import ROWS
 
 __all__ = ["is_signal", "located", "translated"]
 
@@ -40,6 +41,8 @@ def translated(
     for typed in calls:
         if refused := _of_call(message, typed, models):
             return _underlined(refused, [typed])
+    if lacking := re.search(rf'"{ROWS}" does not have a column named "(.+?)"', message):
+        return MissingFeature.column(lacking[1])
     written = calls[0].sql if calls else sql
     text = in_the_users_text(message, written) if written else message
     return error if text == message else type(error)(text)

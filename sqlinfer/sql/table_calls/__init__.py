@@ -15,10 +15,10 @@ from sqlglot.tokens import TokenType
 from sqlinfer.models.signature import quoted
 from sqlinfer.sql.table_calls import bigquery, bigquery_data, flink, oracle, snowflake
 from sqlinfer.sql.table_calls.pieces import Call, Span, Target, Translation
-from sqlinfer.sql.table_calls.reading import Catalogue, Reader
+from sqlinfer.sql.table_calls.reading import ROWS, Catalogue, Reader
 from sqlinfer.sql.tokens import matching, tokens_of
 
-__all__ = ["Catalogue", "Target", "Translation", "may_speak_otherwise", "translate"]
+__all__ = ["ROWS", "Catalogue", "Target", "Translation", "may_speak_otherwise", "translate"]
 
 _WORTH_READING = re.compile(r'\bml\s*\.\s*\w+\s*\(|\bml_predict\b|!\s*"?\w+"?\s*\(|\bprediction\w*\s*\(', re.IGNORECASE)
 _BIGQUERY: dict[str, Callable[[Reader, Sequence[tuple[int, int]]], tuple[str, Target | None]]] = {

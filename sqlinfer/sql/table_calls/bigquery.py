@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from sqlglot.tokens import TokenType
+
 from sqlinfer.models.signature import label_texts, quoted
 from sqlinfer.sql.literals import literal, text_literal
 from sqlinfer.sql.table_calls.pieces import Target
@@ -53,9 +55,9 @@ def predict(reader: Reader, parts: Sequence[Part]) -> Answer:
 def probabilities(model: Model, arguments: str = f"{ROWS}.*", label: str = "label", prob: str = "prob") -> str:
     """A list of each class with its probability, the likeliest first; of equals in the order of the classes."""
     entries = f"map_entries({model.call('predict_proba', arguments)})"
-    ranked = f"list_transform({entries}, lambda e, i: {{'prob': e.value, 'before': -i, 'label': e.key}})"
-    fields = f"{{{text_literal(label)}: e.label, {text_literal(prob)}: e.prob}}"
-    return f"list_transform(list_sort({ranked}, 'DESC'), lambda e: {fields})"
+    ranked = f"list_transform({entries}, lambda __e, __i: {{'prob': __e.value, 'before': -__i, 'label': __e.key}})"
+    fields = f"{{{text_literal(label)}: __e.label, {text_literal(prob)}: __e.prob}}"
+    return f"list_transform(list_sort({ranked}, 'DESC'), lambda __e: {fields})"
 
 
 def evaluate(reader: Reader, parts: Sequence[Part]) -> Answer:
@@ -169,7 +171,7 @@ def _array(reader: Reader, part: Part) -> str:
         reader.refuse("this is GENERATE_ARRAY(first, last, step)", reader.span(first, last))
     start, stop, step = (*numbers, 1.0)[:3]
     steps = int((stop - start) / step + 1e-9) if stop >= start else -1
-    return f"list_transform(range({steps + 1}), lambda i: {start!r}::DOUBLE + i * {step!r}::DOUBLE)"
+    return f"list_transform(range({steps + 1}), lambda __i: {start!r}::DOUBLE + __i * {step!r}::DOUBLE)"
 
 
 def _actual(model: Model) -> str:
@@ -201,7 +203,8 @@ def _predicted(reader: Reader, model: Model, threshold: Option | None) -> str:
 def _is_above(reader: Reader, model: Model, threshold: Option) -> str:
     _require_two_classes(reader, model, threshold)
     assert model.positive is not None
-    reader.number(threshold, 0.5)
+    if not any(token.token_type == TokenType.PARAMETER for token in reader.tokens[threshold.first : threshold.last]):
+        reader.number(threshold, 0.5)
     return f"({model.probability(model.positive)} >= {threshold.span})"
 
 

@@ -70,10 +70,10 @@ def describe_data(reader: Reader, parts: Sequence[Part]) -> Answer:
     is_text = f"({type} = 'VARCHAR' OR starts_with({type}, 'ENUM'))"
     length = f"CASE WHEN ends_with({type}, ']') THEN json_array_length(to_json({_EVERY})) END"
     steps = ", ".join(repr(step / max(count, 1)) for step in range(count + 1))
-    fields = {
+    fields = {  # in FILTER, DuckDB does not put a column for COLUMNS
         "num_rows": "count(*)",
-        "num_nulls": f"count(*) FILTER ({_EVERY} IS NULL)",
-        "num_zeros": f"count(*) FILTER ({number} = 0)",
+        "num_nulls": f"count(*) - count({_EVERY})",
+        "num_zeros": f"count(CASE WHEN {number} = 0 THEN 1 END)",
         "min": f"min({_EVERY})::VARCHAR",
         "max": f"max({_EVERY})::VARCHAR",
         "mean": f"avg({finite})",
@@ -84,8 +84,8 @@ def describe_data(reader: Reader, parts: Sequence[Part]) -> Answer:
         "avg_string_length": f"avg(CASE WHEN {is_text} THEN length({text}) END)",
         "num_values": f"coalesce(sum({length})::BIGINT, count({_EVERY}))",
         "top_values": f"CASE WHEN NOT any_value({is_number}) THEN list_transform(list_sort(list_transform(map_entries("
-        f"histogram({text})), lambda e: {{'n': -e.value::BIGINT, 'value': e.key}}))[:{top}], "
-        "lambda e: {'value': e.value, 'count': -e.n}) END",
+        f"histogram({text})), lambda __e: {{'n': -__e.value::BIGINT, 'value': __e.key}}))[:{top}], "
+        "lambda __e: {'value': __e.value, 'count': -__e.n}) END",
         "min_array_length": f"min({length})::BIGINT",
         "max_array_length": f"max({length})::BIGINT",
         "avg_array_length": f"avg({length})",
@@ -114,15 +114,7 @@ def validate_data_skew(reader: Reader, parts: Sequence[Part]) -> Answer:
         reader.refuse(f"{name} compares numbers and texts, and the model {str(model.reference)!r} has none", model.span)
     limits.require([one.name for one in compared])
     entries = ", ".join(_entry(one, profile.rows, limits) for one in compared)
-    share = "coalesce({0}[k], 0) / greatest(list_sum(map_values({0})), 1)"
-    p, q = share.format("e.sample"), share.format("e.given")
-    keys = "list_distinct(map_keys(e.sample) || map_keys(e.given))"
-    pairs = f"list_transform({keys}, lambda k: {{'p': {p}, 'q': {q}}})"
-    compared_rows = (
-        f"SELECT e.input, e.metric, e.threshold, {pairs} AS pairs, map_keys(e.given) AS seen "
-        f"FROM (SELECT unnest([{entries}]) AS e FROM {rows})"
-    )
-    return _judged(compared_rows, _distance("pairs")), None
+    return _judged(f"SELECT unnest([{entries}], recursive := true) FROM {rows}"), None
 
 
 def _entry(one: FeatureProfile, rows: int, limits: _Limits) -> str:
@@ -130,12 +122,8 @@ def _entry(one: FeatureProfile, rows: int, limits: _Limits) -> str:
     column = f"{ROWS}.{quoted(one.name)}"
     if one.numbers:
         edges = f"[{', '.join(f'{edge!r}::DOUBLE' for edge in one.numbers.edges)}]"
-        low, high = (f"{edge!r}::DOUBLE" for edge in (one.numbers.edges[0], one.numbers.edges[-1]))
         value = f"{column}::DOUBLE"
-        place = f"len(list_filter({edges}, lambda e: e <= {value}))"
-        # below all bins, one of the ten, and above them
-        given = f"CASE WHEN isfinite({value}) THEN CASE WHEN {value} < {low} THEN '0' WHEN {value} > {high} "
-        given += f"THEN '11' ELSE least(10, {place})::VARCHAR END END"
+        given = f"CASE WHEN isfinite({value}) THEN {_bin(edges, value)} END"
         sample = {str(i): count for i, count in enumerate(one.numbers.counts, 1)}
     else:
         assert one.texts
@@ -166,35 +154,69 @@ def validate_data_drift(reader: Reader, parts: Sequence[Part]) -> Answer:
     limits = _Limits(reader, options, name)
     both = f"SELECT false AS __new, {ROWS}.* FROM {base} UNION ALL BY NAME SELECT true AS __new, {ROWS}.* FROM {study}"
     every = "COLUMNS(* EXCLUDE (__new))"
-    columns = f"{{'type': any_value(typeof({every})), 'found': jensen_shannon({every}, __new)}}"
-    found = f"UNPIVOT (SELECT {columns} FROM ({both})) ON COLUMNS(*) INTO NAME input VALUE one"
-    is_number = f"(one.type IN ({', '.join(map(text_literal, _NUMBERS))}) OR starts_with(one.type, 'DECIMAL'))"
-    kinds = [limits.of("", is_number=kind) for kind in (True, False)]
-    (metric, threshold), (other_metric, other_threshold) = kinds
-    single = "".join(f"WHEN {text_literal(column)} THEN {value!r} " for column, value in limits.single.items())
-    default = f"CASE WHEN {is_number} THEN {threshold!r}::DOUBLE ELSE {other_threshold!r}::DOUBLE END"
-    limit = f"CASE lower(input) {single}ELSE {default} END" if single else default
-    pairs = "list_transform(one.found.bins, lambda b: {'p': b.reference, 'q': b.new})"
-    rows = (
-        f"SELECT input, CASE WHEN {is_number} THEN '{metric}' ELSE '{other_metric}' END AS metric, "
-        f"{limit} AS threshold, {pairs} AS pairs, one.found.bins AS seen FROM ({found}) "
-        "WHERE one.found IS NOT NULL"
+    text = f"{every}::VARCHAR"
+    tenths = ", ".join(repr(step / 10) for step in range(11))
+    finite = f"CASE WHEN isfinite(TRY_CAST({text} AS DOUBLE)) THEN TRY_CAST({text} AS DOUBLE) END"
+    counted = (
+        f"{{'type': any_value(typeof({every})), "
+        f"'edges': quantile_cont({finite}, [{tenths}]) FILTER (WHERE NOT __new), "
+        f"'sample': histogram({text}) FILTER (WHERE NOT __new), 'given': histogram({text}) FILTER (WHERE __new)}}"
     )
-    return _judged(rows, _distance("pairs")), None
+    found = f"UNPIVOT (SELECT {counted} FROM ({both})) ON COLUMNS(*) INTO NAME input VALUE one"
+    listed = ", ".join(map(text_literal, _NUMBERS))
+    is_number = f"(one.type IN ({listed}) OR starts_with(one.type, 'DECIMAL'))"
+    (metric, threshold), (other_metric, other_threshold) = (limits.of("", is_number=kind) for kind in (True, False))
+    limit = f"CASE WHEN {is_number} THEN {threshold!r}::DOUBLE ELSE {other_threshold!r}::DOUBLE END"
+    if limits.single:
+        single = "".join(f"WHEN {text_literal(column)} THEN {value!r} " for column, value in limits.single.items())
+        limit = f"CASE lower(input) {single}ELSE {limit} END"
+    counts = (
+        f"CASE WHEN {is_number} THEN {_in_bins(f'one.{side}')} ELSE one.{side} END" for side in ("sample", "given")
+    )
+    sample, given = (f"coalesce({side}, MAP {{}}::MAP(VARCHAR, UBIGINT))" for side in counts)
+    compared = (
+        f"SELECT input, CASE WHEN {is_number} THEN '{metric}' ELSE '{other_metric}' END AS metric, "
+        f"{limit} AS threshold, {sample} AS sample, {given} AS given FROM ({found})"
+    )
+    return _judged(compared), None
 
 
-def _judged(rows: str, value: str) -> str:
+def _in_bins(counts: str) -> str:
+    """Of how often each number is there, how often a number of each bin is."""
+    entries = f"list_filter(map_entries({counts}), lambda __e: isfinite(TRY_CAST(__e.key AS DOUBLE)))"
+    binned = f"list_transform({entries}, lambda __e: {{'bin': {_bin('one.edges', '__e.key::DOUBLE')}, 'n': __e.value}})"
+    of_bin = f"list_sum(list_transform(list_filter({binned}, lambda __e: __e.bin = __b::VARCHAR), lambda __e: __e.n))"
+    pairs = f"list_transform(range(12), lambda __b: {{'key': __b::VARCHAR, 'value': {of_bin}::UBIGINT}})"
+    return f"map_from_entries(list_filter({pairs}, lambda __e: __e.value > 0))"
+
+
+def _bin(edges: str, value: str) -> str:
+    """Below all ten bins, one of them, or above them."""
+    place = f"len(list_filter({edges}, lambda __x: __x <= {value}))"
+    return (
+        f"CASE WHEN {value} < {edges}[1] THEN '0' WHEN {value} > {edges}[-1] THEN '11' "
+        f"ELSE least(10, {place})::VARCHAR END"
+    )
+
+
+def _judged(rows: str) -> str:
+    """``rows``: input, metric and threshold, and two maps of counts, sample and given."""
+    share = "coalesce({0}[__k], 0) / list_sum(map_values({0}))"
+    p, q = share.format("sample"), share.format("given")
+    keys = "list_distinct(map_keys(sample) || map_keys(given))"
+    pairs = f"list_transform({keys}, lambda __k: {{'p': {p}, 'q': {q}}})"
+    known = "CASE WHEN cardinality(sample) > 0 AND cardinality(given) > 0 THEN"
     return (
         "(SELECT input, metric, threshold, value, value > threshold AS is_anomaly FROM (SELECT input, metric, "
-        f"threshold, CASE WHEN len(seen) > 0 THEN {value} END AS value FROM ({rows})))"
+        f"threshold, {known} {_distance('pairs')} END AS value FROM (SELECT *, {pairs} AS pairs FROM ({rows}))))"
     )
 
 
 def _distance(pairs: str) -> str:
     """Of two distributions: the largest difference, or the divergence in bits."""
-    half = "CASE WHEN e.{0} > 0 THEN e.{0} * log2(2 * e.{0} / (e.p + e.q)) ELSE 0 END"
-    bits = f"list_sum(list_transform({pairs}, lambda e: {half.format('p')} + {half.format('q')})) / 2"
-    largest = f"list_max(list_transform({pairs}, lambda e: abs(e.p - e.q)))"
+    half = "CASE WHEN __e.{0} > 0 THEN __e.{0} * log2(2 * __e.{0} / (__e.p + __e.q)) ELSE 0 END"
+    bits = f"list_sum(list_transform({pairs}, lambda __e: {half.format('p')} + {half.format('q')})) / 2"
+    largest = f"list_max(list_transform({pairs}, lambda __e: abs(__e.p - __e.q)))"
     return f"CASE metric WHEN '{L_INFTY}' THEN {largest} ELSE greatest({bits}, 0) END"
 
 
@@ -230,6 +252,7 @@ class _Limits:
         return found
 
     def require(self, columns: Sequence[str]) -> None:
+        """That each column with a threshold is compared."""
         known = {column.lower() for column in columns}
         for column in self.single:
             if column not in known and self._thresholds:

@@ -64,7 +64,7 @@ def _set(reader: Reader, parts: Sequence[Part], likeliest: str) -> str:
         reader.refuse("PREDICTION_SET takes how many classes, and how likely they must be", reader.span(*parts[3]))
     if len(parts) == 3:
         cutoff = reader.constant(*parts[2])
-        likeliest = f"list_filter({likeliest}, lambda e: e.PROBABILITY >= {cutoff!r})"
+        likeliest = f"list_filter({likeliest}, lambda __e: __e.PROBABILITY >= {cutoff!r})"
     if len(parts) > 1 and reader.words(*parts[1]) != ["NULL"]:
         best = int(reader.constant(*parts[1], "a whole number of classes", 10_000))
         likeliest = f"list_slice({likeliest}, 1, {best})"
