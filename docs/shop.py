@@ -42,8 +42,8 @@ tree = make_pipeline(
 linear.fit(features[known], customers["churned"][known])
 tree.fit(features, customers["churned"])
 
-sqlinfer.register("churn", linear, sample=features[known])
-sqlinfer.register("churn", tree, sample=features).alias("challenger")
+sqlinfer.register("churn", linear, sample=features[known], target="churned")
+sqlinfer.register("churn", tree, sample=features, target="churned").alias("challenger")
 
 customers.to_parquet("customers.parquet")
 joblib.dump(tree, "churn.pkl")

@@ -258,9 +258,13 @@ def test_evaluate_classification(judged, shop):
 
 
 def test_evaluate_several_classes(judged):
-    judged.execute("SELECT * FROM ML.EVALUATE(MODEL digit, (SELECT age, (age // 20)::INTEGER AS d FROM customers))")
-    ((_, _, accuracy, *_),) = judged.fetchall()
-    assert accuracy > 0.9
+    rows = "(SELECT age, (age // 20)::INTEGER AS d FROM customers)"
+    judged.execute(f"SELECT * FROM ML.EVALUATE(MODEL digit, {rows})")
+    ((precision, _, accuracy, *_),) = judged.fetchall()
+    answers = judged.execute(f"SELECT d, predict('digit', age) FROM {rows}").fetchnumpy()
+    actual, predicted = answers.values()
+    assert accuracy == pytest.approx((actual == predicted).mean())
+    assert precision == pytest.approx(precision_score(actual, predicted, average="macro"))
 
 
 def test_evaluate_regression(judged, shop):
