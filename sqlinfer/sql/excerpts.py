@@ -18,7 +18,8 @@ def in_the_users_text(message: str, sql: str) -> str:
         return message
     said = message[: found.start()]
     start = len(found["before"]) - (found.start("line") - message.rfind("\n", 0, found.start("line")) - 1)
-    marked = found["line"][start : start + len(found["carets"])]
+    length = len(found["carets"])  # DuckDB 1.5 marks where a word begins
+    marked = found["line"][start : start + length if length > 1 else None]
     word = re.match(r'"[^"]+"|[\w.]+|[^\w\s]+', marked)
     places = [] if word is None else [m.span() for m in re.finditer(_whole(word[0]), sql)]
     return f"{said}\n\n{underline(sql, *places[0])}" if len(places) == 1 else said
