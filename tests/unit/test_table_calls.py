@@ -7,6 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given as drawn
+from hypothesis import settings
+from hypothesis import strategies as st
 
 from sqlinfer.errors import CallError, MissingFeature, ModelNotFound, SqlinferError
 from sqlinfer.models.profile import FeatureProfile, Numbers, Profile, Texts
@@ -162,3 +165,26 @@ def test_errors_are_underlined_where_the_user_wrote_it(marked, kind, says):
     if "predict('nope'" in expected:
         expected = "'nope'"
     assert underlined == expected
+
+
+PIECES = [
+    "ML.PREDICT(", "ML.ROC_CURVE(", "ML.DESCRIBE_DATA(", "ML.VALIDATE_DATA_SKEW(", "ML_PREDICT(", "PREDICTION(", "(",
+    "PREDICTION_SET(", "MODEL churn", "MODEL(churn", "MODEL ", "TABLE t", "(SELECT 1)", "STRUCT(", "0.5 AS threshold",
+    "[STRUCT('a', .2)] AS thresholds", "DESCRIPTOR(a, b)", "GENERATE_ARRAY(", "INPUT =>", ")!predict(",
+    "churn!predict(", "USING", "*", ",", ",", ")", ")", ")", ":output_feature_0", "['x']", "`a.b`", "VERSION LAST",
+    "WITH v AS MODEL churn", "FROM", "'", '"', "--", "?", "1", ";",
+]  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@drawn(st.lists(st.sampled_from(PIECES), max_size=14).map(" ".join))
+def test_any_text_is_translated_or_refused(sql):
+    try:
+        rewrite(sql, Models())
+    except SqlinferError as error:
+        assert "LINE 1: " in str(error)
+
+
+def test_a_text_without_such_words_is_not_even_read():
+    sql = "SELECT '" + "x" * 1_000_000 + "' != '' FROM t"
+    assert rewrite(sql, Models()).text is sql
