@@ -105,11 +105,8 @@ def _level(tokens: Sequence[Token], place: int) -> tuple[int, int]:
     said = words(tokens)
     for i in reversed(_open_parentheses(tokens, place)):
         if _begins_a_query(said, i):
-            depth, last = 1, place
-            while last < len(tokens) and depth:
-                depth += (tokens[last].token_type in OPENING) - (tokens[last].token_type in CLOSING)
-                last += 1
-            return i + 1, last
+            close = matching(tokens, range(i, len(tokens)))
+            return i + 1, len(tokens) if close is None else close + 1
     return 0, len(tokens)
 
 

@@ -267,6 +267,16 @@ def test_evaluate_several_classes(judged):
     assert precision == pytest.approx(precision_score(actual, predicted, average="macro"))
 
 
+def test_evaluate_by_group(judged):
+    found = judged.execute(
+        "SELECT city, accuracy FROM (SELECT DISTINCT city FROM customers) c,"
+        " LATERAL (SELECT * FROM ML.EVALUATE(MODEL churn, (SELECT * FROM customers k WHERE k.city = c.city)))"
+        " ORDER BY ALL"
+    ).fetchall()
+    known = "SELECT city, avg((predict('churn', c) = churned)::INTEGER) FROM customers c GROUP BY ALL ORDER BY ALL"
+    assert found == [(city, pytest.approx(share)) for city, share in judged.execute(known).fetchall()]
+
+
 def test_evaluate_regression(judged, shop):
     _, rows, _, spent = shop
     judged.execute("SELECT * FROM ML.EVALUATE(MODEL spent, (SELECT *, spent AS label FROM customers))")

@@ -293,3 +293,7 @@ SELECT predict(m, t) AS p, predict_label('iris', sl) FROM t, sqlinfer_versions(N
 SELECT predict(m, sl := predict('width', a), pl := b), predict_proba(m, *), predict(m || '/2', t.*) FROM t
 -->
 SELECT predict(m, {"sl": system.main.predict_width(a), "pl": b}) AS "predict(m, sl := predict('width', a), pl := b)", predict_proba(m, struct_pack(*COLUMNS(*))) AS "predict_proba(m, *)", predict(m || '/2', struct_pack(*COLUMNS(t.*))) AS "predict(m || '/2', t.*)" FROM t
+-----
+SELECT (SELECT sum(abs(predict('width', u.*))) AS s FROM (SELECT * FROM k WHERE k.a = c.a) AS u) AS m FROM c
+-->
+SELECT (SELECT sum(abs(system.main.predict_width((u)."pl"))) AS s FROM (SELECT * FROM k WHERE k.a = c.a) AS u) AS m FROM c
