@@ -30,6 +30,11 @@ class Models:
     def has(self, name):
         return name in self.known
 
+    def manifest(self, reference):
+        raise ModelNotFound.name(reference.name, self.known, "here")
+
+    profile = versions = aliases = manifest  # which other warehouses' words alone ask for
+
     def spelled(self, function, names):
         return function
 
