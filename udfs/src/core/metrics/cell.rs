@@ -4,6 +4,7 @@
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cell {
     Null,
+    Boolean(bool),
     BigInt(i64),
     Double(f64),
     Text(String),

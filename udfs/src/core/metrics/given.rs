@@ -29,6 +29,10 @@ pub enum Reads {
     Probabilities,
     /// A label, and a label or a MAP of probabilities.
     Predictions,
+    /// A number or a category, and whether it is new.
+    Samples,
+    /// A number, and whether it is new.
+    NumberSamples,
 }
 
 /// Rows that are NULL in an argument hold anything.
@@ -36,6 +40,12 @@ pub enum Given<'a> {
     Numbers(Cow<'a, [f64]>, Cow<'a, [f64]>),
     Predictions(Predictions<'a>),
     Scores(Scores<'a>),
+    Samples(Values<'a>, Vec<bool>),
+}
+
+pub enum Values<'a> {
+    Numbers(Cow<'a, [f64]>),
+    Categories(Labels<'a>),
 }
 
 pub struct Predictions<'a> {
@@ -78,6 +88,11 @@ pub fn read<'a>(reads: Reads, arguments: &[Argument<'a>], rows: Rows) -> Result<
     let [actual, predicted, options @ ..] = arguments else { return Err(Error::new("two arguments are needed")) };
     if reads == Reads::Numbers {
         return Ok(Given::Numbers(actual.doubles(rows)?, predicted.doubles(rows)?));
+    }
+    if matches!(reads, Reads::Samples | Reads::NumberSamples) {
+        let values =
+            if reads == Reads::Samples { actual.values(rows) } else { actual.doubles(rows).map(Values::Numbers) };
+        return Ok(Given::Samples(values?, predicted.flags(rows)?));
     }
     let positive = options.first().map(|option| option.constant(rows)).transpose()?.flatten();
     let labels = |argument: &Argument<'a>| Labels::read(argument.given, argument.column, argument.count, rows);
@@ -140,6 +155,38 @@ impl<'a> Argument<'a> {
             (ArgType::Number(number), _) => Ok(Cow::Owned(doubles(*number, self.column, self.count, rows)?)),
             (ArgType::Null, _) => Ok(Cow::Owned(vec![0.0; self.count])),
             _ => Err(wrong(format!("numbers are needed, and this is {}; write a cast, such as x::DOUBLE", self.given))),
+        }
+    }
+
+    /// Numbers, or categories.
+    fn values(&self, rows: Rows) -> Result<Values<'a>> {
+        match self.given {
+            ArgType::Text | ArgType::Enum(_) | ArgType::Number(Number::Boolean) => {
+                Labels::read(self.given, self.column, self.count, rows).map(Values::Categories)
+            }
+            ArgType::Number(_) | ArgType::Null => self.doubles(rows).map(Values::Numbers),
+            other => {
+                Err(wrong(format!("numbers or categories (VARCHAR, ENUM, BOOLEAN) are compared, and not {other}")))
+            }
+        }
+    }
+
+    /// TRUE and FALSE, or 1 and 0.
+    fn flags(&self, rows: Rows) -> Result<Vec<bool>> {
+        let said = |given: &dyn std::fmt::Display| {
+            wrong(format!(
+                "whether a row is new is TRUE or FALSE, and this is {given}; write a condition, such as day >= '2026-01-01'"
+            ))
+        };
+        match self.given {
+            ArgType::Null => return Ok(vec![false; self.count]),
+            ArgType::Number(_) => {}
+            other => return Err(said(other)),
+        }
+        let numbers = self.doubles(rows)?;
+        match rows.iter().find(|row| numbers[*row] != 0.0 && numbers[*row] != 1.0) {
+            Some(row) => Err(said(&shown(numbers[row]))),
+            None => Ok(numbers.iter().map(|number| *number == 1.0).collect()),
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 
+mod bins;
 mod cell;
 mod classes;
 mod confusion;
@@ -15,6 +16,7 @@ mod positive;
 mod probability;
 mod ranking;
 mod regression;
+mod samples;
 mod sum;
 
 pub use cell::Cell;
@@ -49,7 +51,7 @@ pub struct Aggregate {
 impl Aggregate {
     /// How many arguments it takes at least and at most: the positive class may be named.
     pub fn arity(&self) -> std::ops::RangeInclusive<usize> {
-        2..=if self.reads == Reads::Numbers { 2 } else { 3 }
+        2..=if matches!(self.reads, Reads::Numbers | Reads::Samples | Reads::NumberSamples) { 2 } else { 3 }
     }
 }
 
@@ -76,12 +78,17 @@ fn scored(score: probability::Score) -> probability::Scored {
     probability::Scored { score, losses: probability::Losses::of(Some(score)) }
 }
 
+fn compared(measure: samples::Measure) -> samples::Compared {
+    samples::Compared { measure, numbers: Default::default(), categories: Default::default() }
+}
+
 const MATRIX: &str = r#"STRUCT("actual" VARCHAR, "predicted" VARCHAR, "count" BIGINT)[]"#;
 const ROC_CURVE: &str = r#"STRUCT("threshold" DOUBLE, "true_positive_rate" DOUBLE, "false_positive_rate" DOUBLE, "true_positives" BIGINT, "false_positives" BIGINT, "true_negatives" BIGINT, "false_negatives" BIGINT)[]"#;
 const PRECISION_RECALL_CURVE: &str = r#"STRUCT("threshold" DOUBLE, "precision" DOUBLE, "recall" DOUBLE)[]"#;
 const CALIBRATION_CURVE: &str = r#"STRUCT("lower" DOUBLE, "upper" DOUBLE, "mean_predicted" DOUBLE, "fraction_of_positives" DOUBLE, "count" BIGINT)[]"#;
 const CLASSIFICATION: &str = r#"STRUCT("row_count" BIGINT, "accuracy_score" DOUBLE, "balanced_accuracy_score" DOUBLE, "precision_score" DOUBLE, "recall_score" DOUBLE, "f1_score" DOUBLE, "matthews_corrcoef" DOUBLE, "cohen_kappa_score" DOUBLE, "log_loss" DOUBLE, "roc_auc_score" DOUBLE, "average_precision_score" DOUBLE, "brier_score_loss" DOUBLE, "calibration_error" DOUBLE)"#;
 const REGRESSION: &str = r#"STRUCT("row_count" BIGINT, "mean_absolute_error" DOUBLE, "mean_squared_error" DOUBLE, "root_mean_squared_error" DOUBLE, "mean_squared_log_error" DOUBLE, "mean_absolute_percentage_error" DOUBLE, "median_absolute_error" DOUBLE, "r2_score" DOUBLE, "explained_variance_score" DOUBLE)"#;
+const COMPARED: &str = r#"STRUCT("value" DOUBLE, "method" VARCHAR, "threshold" DOUBLE, "is_anomaly" BOOLEAN, "bins" STRUCT("bin" VARCHAR, "reference" DOUBLE, "new" DOUBLE)[])"#;
 
 aggregates! {
     "accuracy_score" Labels "DOUBLE", labelled(confusion::Score::Accuracy);
@@ -110,4 +117,8 @@ aggregates! {
     "explained_variance_score" Numbers "DOUBLE", regression::Variance::new(true);
     "evaluate_classification" Predictions CLASSIFICATION, evaluation::Evaluation::default();
     "evaluate_regression" Numbers REGRESSION, regression::Evaluation::new();
+    "population_stability_index" Samples COMPARED, compared(samples::Measure::StabilityIndex);
+    "jensen_shannon" Samples COMPARED, compared(samples::Measure::JensenShannon);
+    "kolmogorov_smirnov" NumberSamples COMPARED, compared(samples::Measure::KolmogorovSmirnov);
+    "wasserstein" NumberSamples COMPARED, compared(samples::Measure::Wasserstein);
 }

@@ -179,6 +179,10 @@ impl Sorted {
         0
     }
 
+    pub fn value(&self, place: u64) -> f64 {
+        value_of(self.nth(place))
+    }
+
     pub fn total(&self) -> u64 {
         self.counts.as_ref().map_or(self.keys.len() as u64, |counts| counts.iter().sum())
     }

@@ -265,6 +265,7 @@ unsafe fn write_cell(allocating: &Allocating, vector: duckdb_vector, cell: &Cell
                 (allocating.ensure_validity)(vector);
                 duckdb_validity_set_row_invalid(duckdb_vector_get_validity(vector), row as idx_t);
             }
+            Cell::Boolean(value) => data.cast::<bool>().add(row).write(*value),
             Cell::BigInt(value) => data.cast::<i64>().add(row).write(*value),
             Cell::Double(value) => data.cast::<f64>().add(row).write(*value),
             Cell::Text(text) => {
