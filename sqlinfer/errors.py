@@ -435,6 +435,13 @@ class EngineError(SqlinferError, RuntimeError):
             "duckdb.connect() opens, or the connection of DuckDB that this one wraps, or use sqlinfer.connect()"
         )
 
+    @classmethod
+    def no_aggregate(cls, name: str, engine: str) -> EngineError:
+        return cls(
+            f"{name}() is an aggregate of the native extension, which this connection does not have (its engine is "
+            f"{engine}): connect with engine='native', which says why if it cannot be loaded, as 'sqlinfer doctor' does"
+        )
+
 
 class OtherRegistry(EngineError):
     @classmethod

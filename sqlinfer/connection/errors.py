@@ -10,6 +10,7 @@ import duckdb
 from sqlinfer.engines import Engine
 from sqlinfer.engines.resolver import Resolver
 from sqlinfer.errors import CallError, EngineError, MissingFeature, SqlinferError, named, underline
+from sqlinfer.models.calls import AGGREGATES
 from sqlinfer.sql.bind import TypedCall
 from sqlinfer.sql.excerpts import in_the_users_text
 from sqlinfer.sql.table_calls import ROWS
@@ -27,6 +28,9 @@ def translated(
     message = str(error)
     if isinstance(error, duckdb.InvalidInputException) and _INTERRUPTED.fullmatch(message):
         return duckdb.InterruptException("INTERRUPT Error: Interrupted!")
+    missing = re.search(r"Function with name (\w+) does not exist", message)
+    if isinstance(error, duckdb.CatalogException) and missing and missing[1].lower() in AGGREGATES:
+        return EngineError.no_aggregate(missing[1].lower(), engine.name)
     failure = engine.failure(message)
     if failure is not None:
         function, cause = failure

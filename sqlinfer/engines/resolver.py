@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlinfer.models.calls import SKEW
 from sqlinfer.models.manifest import Manifest
 from sqlinfer.models.profile import Profile
 from sqlinfer.models.reference import Reference
@@ -28,7 +29,8 @@ class Resolver:
     def signature(self, function: Function) -> Signature:
         """Raises ModelNotFound; CallError where the model does not answer the call."""
         model = self._stored(function.reference)
-        model.call(function.call)
+        if function.call != SKEW:
+            model.call(function.call)
         return model.manifest.signature
 
     def manifest(self, reference: Reference) -> Manifest:

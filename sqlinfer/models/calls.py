@@ -1,4 +1,5 @@
-"""The calls that a model may answer, in one table; the extension has the same one in udfs/src/core/calls.rs.
+"""The calls that a model may answer, in one table, and the aggregates of the extension; it has the same ones in
+udfs/src/core/calls.rs and udfs/src/core/metrics/mod.rs.
 
 A new call is an entry here and there, its computation in both cores, and its cases in tests/sql.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["CALLS", "CallKind"]
+__all__ = ["AGGREGATES", "CALLS", "SKEW", "CallKind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,39 @@ CALLS = {
         CallKind("infer", "every output of the model, by name", "infer", None),
     )
 }
+
+# The aggregate that is given a model, and its features.
+SKEW = "skew"
+AGGREGATES = (
+    "accuracy_score",
+    "balanced_accuracy_score",
+    "precision_score",
+    "recall_score",
+    "f1_score",
+    "matthews_corrcoef",
+    "cohen_kappa_score",
+    "confusion_matrix",
+    "roc_auc_score",
+    "average_precision_score",
+    "roc_curve",
+    "precision_recall_curve",
+    "log_loss",
+    "brier_score_loss",
+    "calibration_error",
+    "calibration_curve",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "root_mean_squared_error",
+    "mean_squared_log_error",
+    "mean_absolute_percentage_error",
+    "median_absolute_error",
+    "r2_score",
+    "explained_variance_score",
+    "evaluate_classification",
+    "evaluate_regression",
+    "population_stability_index",
+    "jensen_shannon",
+    "kolmogorov_smirnov",
+    "wasserstein",
+    SKEW,
+)

@@ -26,7 +26,7 @@ _CONSTANT = re.compile(r"'(?:[^']|'')*'|-?\d+|true|false", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One typed SQL function: a call, one of `CALLS`, of what a reference means. ``names``: those of the
+    """One typed SQL function: a call, one of `CALLS` or `SKEW`, of what a reference means. ``names``: those of the
     features that it is given, in their order, whichever order a version has."""
 
     call: str
@@ -90,7 +90,8 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     - ``predict_proba('m', a, b, 'yes')`` → ``"predict_proba(m)"(a, b)['yes']``.
     """
     names = signature.feature_names
-    if CALLS[function.call].takes_class and _class_follows(call.arguments, sql, names, is_row):
+    takes_class = function.call in CALLS and CALLS[function.call].takes_class
+    if takes_class and _class_follows(call.arguments, sql, names, is_row):
         *features, last = call.arguments
         key = _class(sql[last.start : last.end], str(function.reference), signature.labels)
         return replace(bind(replace(call, arguments=tuple(features)), function, signature, sql, is_row), key=key)

@@ -9,12 +9,12 @@ from typing import Literal
 
 from sqlglot.tokens import Token, TokenType
 
-from sqlinfer.models.calls import CALLS
+from sqlinfer.models.calls import CALLS, SKEW
 from sqlinfer.sql.tokens import matching, names_model, parts_of, remembering, tokens_of, words
 
 __all__ = ["AllVersions", "Argument", "SqlCall", "SqlText", "find_calls"]
 
-_WORTH_READING = re.compile(r"predict|infer", re.IGNORECASE)
+_WORTH_READING = re.compile(r"predict|infer|skew", re.IGNORECASE)
 # How the functions of single models are called: `Function.name`.
 _TYPED = ("predict_", *(f"{call}(" for call in CALLS))
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
@@ -115,6 +115,8 @@ def _may_be_call(tokens: Sequence[Token], i: int) -> bool:
     if token.token_type in (TokenType.STRING, TokenType.NUMBER):
         return False
     name = token.text.lower()
+    if name == SKEW:  # anybody may have a function of that name: ours is given a model
+        return i + 2 < len(tokens) and tokens[i + 2].token_type == TokenType.STRING
     return name in CALLS or name.startswith(_TYPED)
 
 
@@ -159,7 +161,7 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
     parts = list(parts_of(tokens, name + 2, close))
     function = tokens[name].text.lower()
     text = span = None
-    if function in CALLS:
+    if function in CALLS or function == SKEW:
         first, last = parts[0] if parts else (close, close)
         first += names_model(tokens, first)
         if last - first == 1 and tokens[first].token_type == TokenType.STRING:

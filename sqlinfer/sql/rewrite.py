@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Protocol
 
 from sqlinfer.errors import BadReference, CallError, SqlinferError
-from sqlinfer.models.calls import CALLS
+from sqlinfer.models.calls import CALLS, SKEW
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.signature import Signature, quoted
 from sqlinfer.sql.bind import Function, TypedCall, arguments_of_rows, bind, names_no_model
@@ -190,11 +190,12 @@ class _Rewriting:
             raise CallError.index(call.function).at(self.sql, call.start, call.end)
         self.typed.append(typed)
         rendered = [self._filled(around, argument, call) for around, argument in typed.arguments]
+        if call.function == SKEW:
+            return self._aggregated(call, typed, signature, rendered)
         # what the user calls predict_churn() may be a macro of that name
         spelled = self.models.spelled(function, typed.names if call.function in CALLS else ())
         if self.by_name and typed.names and not spelled.names:
-            fields = zip(typed.names, rendered, strict=True)
-            rendered = ["{" + ", ".join(f"{quoted(name)}: {value}" for name, value in fields) + "}"]
+            rendered = [_row(typed.names, rendered)]
         text = f"{_spelled(call, spelled)}({', '.join(rendered)}){typed.key}"
         if text != self.sql[call.start : call.end]:
             self.changed = call.end
@@ -225,8 +226,20 @@ class _Rewriting:
             return around
         return self._splice(argument.start, argument.end, call.inner).join(around.rsplit("{}", 1))
 
+    def _aggregated(self, call: SqlCall, typed: TypedCall, signature: Signature, rendered: Sequence[str]) -> str:
+        """An aggregate does not see what its arguments are called: it is given the features in a row."""
+        names = typed.names
+        if not names and len(call.arguments) > 1 and not any(argument.name for argument in call.arguments):
+            names = tuple(signature.feature_names)
+        start, end = call.text_span or (call.open, call.open)
+        row = _row(names, rendered) if names else ", ".join(rendered)
+        text = f"{self.sql[call.start : call.open]}({self.sql[start:end]}, {row})"
+        if text != self.sql[call.start : call.end]:
+            self.changed = call.end
+        return text
+
     def _function(self, call: SqlCall) -> Function | None:
-        if call.function not in CALLS:
+        if call.function not in CALLS and call.function != SKEW:
             try:
                 function = Function.parse(call.function)
             except BadReference:
@@ -250,6 +263,10 @@ class _Rewriting:
 
     def _is_row(self, identifier: str) -> bool:
         return self.spread_rows and identifier.lower() in self._relations
+
+
+def _row(names: Sequence[str], values: Sequence[str]) -> str:
+    return "{" + ", ".join(f"{quoted(name)}: {value}" for name, value in zip(names, values, strict=True)) + "}"
 
 
 def _spelled(call: SqlCall, function: Function) -> str:

@@ -180,6 +180,19 @@ pub fn misplaced_feature(model: &str, name: &str, place: &str, expected: &[Strin
     )
 }
 
+/// Where a list stands for all features, or names may stand before them that the host does not tell.
+pub fn row_needed(model: &str, expected: &[String]) -> Error {
+    let fields: Vec<String> = expected.iter().map(|name| format!("'{name}': …")).collect();
+    Error::of(
+        Code::Call,
+        format!(
+            "model '{model}': an aggregate of this DuckDB does not see what its arguments are called; give the features in a \
+         row, such as a table's name or {{{}}}",
+            named(&fields)
+        ),
+    )
+}
+
 pub fn class_not_constant(model: &str, classes: &[String]) -> Error {
     Error::of(
         Code::Call,

@@ -37,6 +37,7 @@ pub mod predict;
 pub mod predictor;
 pub mod prepared;
 pub mod preprocess;
+pub mod profile;
 mod protobuf;
 pub mod reference;
 pub mod registry;

@@ -247,8 +247,8 @@ pub struct Manifest {
     pub batch: Batch,
     /// How the answers of its only output are computed from its only input, where that is known.
     pub formula: Option<FormulaFields>,
-    /// What lies beside the model, and is never read here.
-    pub files: Vec<String>,
+    /// What lies beside the model, and no prediction reads, with the sha256 of each.
+    pub files: BTreeMap<String, String>,
     /// The folder that holds model.onnx.
     pub folder: PathBuf,
     /// Of all that is said here: the sha256 of the file.
@@ -311,7 +311,7 @@ impl Manifest {
             calls,
             batch: file.batch,
             formula,
-            files: file.files.into_keys().collect(),
+            files: file.files,
             folder,
             digest: String::new(),
         })

@@ -62,7 +62,7 @@ pub fn require_sound(manifest: &Manifest) -> Result<()> {
         }
         (Some(_), _) => must(false, &"the formula does not fit the model"),
     }?;
-    manifest.files.iter().try_for_each(|file| require_beside("a file", file))
+    manifest.files.keys().try_for_each(|file| require_beside("a file", file))
 }
 
 fn must(is_sound: bool, what: &dyn Display) -> Result<()> {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::classes::{Kind, Label, Labels, doubles};
+use super::skew::Features;
 use crate::core::column::{Column, Data, Rows};
 use crate::core::error::{Code, Error, Result};
 use crate::core::literals::shown;
@@ -33,6 +34,8 @@ pub enum Reads {
     Samples,
     /// A number, and whether it is new.
     NumberSamples,
+    /// A model, and rows of its features: `skew::read`.
+    Features,
 }
 
 /// Rows that are NULL in an argument hold anything.
@@ -41,6 +44,7 @@ pub enum Given<'a> {
     Predictions(Predictions<'a>),
     Scores(Scores<'a>),
     Samples(Values<'a>, Vec<bool>),
+    Features(Features<'a>),
 }
 
 pub enum Values<'a> {

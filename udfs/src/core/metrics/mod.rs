@@ -17,6 +17,7 @@ mod probability;
 mod ranking;
 mod regression;
 mod samples;
+pub mod skew;
 mod sum;
 
 pub use cell::Cell;
@@ -49,11 +50,18 @@ pub struct Aggregate {
 }
 
 impl Aggregate {
-    /// How many arguments it takes at least and at most: the positive class may be named.
+    /// How many arguments it takes at least and at most: the positive class may be named, and features are many.
     pub fn arity(&self) -> std::ops::RangeInclusive<usize> {
-        2..=if matches!(self.reads, Reads::Numbers | Reads::Samples | Reads::NumberSamples) { 2 } else { 3 }
+        match self.reads {
+            Reads::Features => 2..=1 + MOST_FEATURES,
+            Reads::Numbers | Reads::Samples | Reads::NumberSamples => 2..=2,
+            _ => 2..=3,
+        }
     }
 }
+
+/// Features by position; a row can be of any width.
+const MOST_FEATURES: usize = 64;
 
 macro_rules! aggregates {
     ($($name:literal $reads:ident $answer:expr, $start:expr;)*) => {
@@ -89,6 +97,7 @@ const CALIBRATION_CURVE: &str = r#"STRUCT("lower" DOUBLE, "upper" DOUBLE, "mean_
 const CLASSIFICATION: &str = r#"STRUCT("row_count" BIGINT, "accuracy_score" DOUBLE, "balanced_accuracy_score" DOUBLE, "precision_score" DOUBLE, "recall_score" DOUBLE, "f1_score" DOUBLE, "matthews_corrcoef" DOUBLE, "cohen_kappa_score" DOUBLE, "log_loss" DOUBLE, "roc_auc_score" DOUBLE, "average_precision_score" DOUBLE, "brier_score_loss" DOUBLE, "calibration_error" DOUBLE)"#;
 const REGRESSION: &str = r#"STRUCT("row_count" BIGINT, "mean_absolute_error" DOUBLE, "mean_squared_error" DOUBLE, "root_mean_squared_error" DOUBLE, "mean_squared_log_error" DOUBLE, "mean_absolute_percentage_error" DOUBLE, "median_absolute_error" DOUBLE, "r2_score" DOUBLE, "explained_variance_score" DOUBLE)"#;
 const COMPARED: &str = r#"STRUCT("value" DOUBLE, "method" VARCHAR, "threshold" DOUBLE, "is_anomaly" BOOLEAN, "bins" STRUCT("bin" VARCHAR, "reference" DOUBLE, "new" DOUBLE)[])"#;
+const SKEWED: &str = r#"STRUCT("feature" VARCHAR, "metric" VARCHAR, "threshold" DOUBLE, "value" DOUBLE, "is_anomaly" BOOLEAN, "null_rate" DOUBLE, "new_categories" VARCHAR[])[]"#;
 
 aggregates! {
     "accuracy_score" Labels "DOUBLE", labelled(confusion::Score::Accuracy);
@@ -121,4 +130,5 @@ aggregates! {
     "jensen_shannon" Samples COMPARED, compared(samples::Measure::JensenShannon);
     "kolmogorov_smirnov" NumberSamples COMPARED, compared(samples::Measure::KolmogorovSmirnov);
     "wasserstein" NumberSamples COMPARED, compared(samples::Measure::Wasserstein);
+    "skew" Features SKEWED, skew::Skewed::default();
 }

@@ -165,10 +165,10 @@ impl Instance {
         self.refreshing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where models are, as far as that is known before anybody asks for one.
-    pub fn registry(&self) -> Registry {
+    /// Where models are, as far as that is known before anybody asks for one; and whether it is.
+    pub fn registry(&self) -> (Registry, bool) {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        taken.map_or_else(|| Registry::open(None), |taken| taken.registry.clone())
+        taken.map_or_else(|| (Registry::open(None), false), |taken| (taken.registry.clone(), true))
     }
 
     /// Taken from the settings when they are needed for the first time. From then on they cannot be changed: whoever may

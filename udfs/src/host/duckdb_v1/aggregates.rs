@@ -2,18 +2,22 @@
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 use libduckdb_sys::*;
 
 use crate::core::column::{Column, Rows};
-use crate::core::error::{Error, Result};
-use crate::core::metrics::given::{Argument, read};
+use crate::core::error::{Code, Error, Result};
+use crate::core::metrics::given::{Argument, Given, Reads, read};
+use crate::core::metrics::skew::{self, Subjects};
 use crate::core::metrics::{AGGREGATES, Accumulator, Aggregate, Cell};
 use crate::core::sqltype::{ArgType, SqlType};
 use crate::host::duckdb::connection::{Connection, registered};
 use crate::host::duckdb::errors::report;
 use crate::host::duckdb::input;
+use crate::host::duckdb::instance::Instance;
 use crate::host::duckdb::types::{LogicalType, c_text};
+use crate::host::duckdb::version::is_duckdb_1;
 use crate::host::duckdb::writing::{self, Write, Writes, written};
 use crate::sys::caught::{dropped, guard};
 
@@ -21,16 +25,19 @@ use crate::sys::caught::{dropped, guard};
 struct Registered {
     aggregate: &'static Aggregate,
     answer: SqlType,
+    instance: Arc<Instance>,
+    subjects: Arc<Subjects>,
 }
 
 /// What DuckDB keeps for each group: null as long as there are no rows.
 type State = *mut Box<dyn Accumulator>;
 
-pub fn register(connection: &Connection) -> Result<()> {
-    AGGREGATES.iter().try_for_each(|aggregate| register_one(connection, aggregate))
+pub fn register(connection: &Connection, instance: &Arc<Instance>) -> Result<()> {
+    AGGREGATES.iter().try_for_each(|aggregate| register_one(connection, aggregate, instance))
 }
 
-fn register_one(connection: &Connection, aggregate: &'static Aggregate) -> Result<()> {
+fn register_one(connection: &Connection, aggregate: &'static Aggregate, instance: &Arc<Instance>) -> Result<()> {
+    let subjects = Arc::<Subjects>::default();
     let name = c_text(aggregate.name);
     let any = LogicalType::id(DUCKDB_TYPE_DUCKDB_TYPE_ANY);
     let answer = SqlType::parse(aggregate.answer)?;
@@ -54,7 +61,12 @@ fn register_one(connection: &Connection, aggregate: &'static Aggregate) -> Resul
                 writing::finalize(finalize),
             );
             duckdb_aggregate_function_set_destructor(overload, Some(destroy));
-            let extra = Box::into_raw(Box::new(Registered { aggregate, answer: answer.clone() }));
+            let extra = Box::into_raw(Box::new(Registered {
+                aggregate,
+                answer: answer.clone(),
+                instance: instance.clone(),
+                subjects: subjects.clone(),
+            }));
             duckdb_aggregate_function_set_extra_info(overload, extra.cast(), Some(drop_registered));
             duckdb_add_aggregate_function_to_set(set, overload);
             duckdb_destroy_aggregate_function(&mut overload);
@@ -90,18 +102,21 @@ unsafe fn function<'a>(info: duckdb_function_info) -> Result<&'a Registered> {
 
 /// Errors say of which function they are.
 fn of(aggregate: &Aggregate, error: Error) -> Error {
-    Error::of(error.code, format!("{}(): {error}", aggregate.name))
+    match error.text.starts_with(aggregate.name) {
+        true => error,
+        false => Error::of(error.code, format!("{}(): {error}", aggregate.name)),
+    }
 }
 
 unsafe extern "C" fn update(info: duckdb_function_info, input: duckdb_data_chunk, states: *mut duckdb_aggregate_state) {
     let result = guard(|| {
         // SAFETY: DuckDB calls: info, chunk and states are valid, one state for each row.
-        let (aggregate, count) = unsafe { (function(info)?.aggregate, duckdb_data_chunk_get_size(input) as usize) };
+        let (function, count) = unsafe { (function(info)?, duckdb_data_chunk_get_size(input) as usize) };
         // SAFETY: as above; states are what `start` made.
         let states = unsafe { std::slice::from_raw_parts(states.cast::<*mut State>(), count) };
         // SAFETY: the vectors live until the callback returns.
         let columns = unsafe { columns(input, count) };
-        add(aggregate, &columns, count, states).map_err(|error| of(aggregate, error))
+        add(function, &columns, count, states).map_err(|error| of(function.aggregate, error))
     });
     // SAFETY: the info is valid for the time of the callback.
     unsafe { report(info, duckdb_aggregate_function_set_error, result) };
@@ -140,8 +155,10 @@ fn given(logical: LogicalType) -> ArgType {
     }
 }
 
-fn add(aggregate: &Aggregate, columns: &[(ArgType, Column)], count: usize, states: &[*mut State]) -> Result<()> {
-    let judged = &columns[..columns.len().min(2)];
+fn add(function: &Registered, columns: &[(ArgType, Column)], count: usize, states: &[*mut State]) -> Result<()> {
+    let aggregate = function.aggregate;
+    // a missing feature is one of the things that skew() tells of
+    let judged = &columns[..if aggregate.reads == Reads::Features { 0 } else { columns.len().min(2) }];
     let picked: Vec<u32>;
     let rows = if judged.iter().all(|(_, column)| column.all_valid(count)) {
         Rows::Range(0, count)
@@ -154,7 +171,10 @@ fn add(aggregate: &Aggregate, columns: &[(ArgType, Column)], count: usize, state
         return Ok(());
     }
     let arguments: Vec<Argument> = columns.iter().map(|(given, column)| Argument { given, column, count }).collect();
-    let given = read(aggregate.reads, &arguments, rows)?;
+    let given = match aggregate.reads {
+        Reads::Features => Given::Features(features(function, &arguments, count)?),
+        reads => read(reads, &arguments, rows)?,
+    };
     let mut first = 0;
     while first < rows.len() {
         let state = states[rows.get(first)];
@@ -166,6 +186,19 @@ fn add(aggregate: &Aggregate, columns: &[(ArgType, Column)], count: usize, state
         first += length;
     }
     Ok(())
+}
+
+/// DuckDB shows an aggregate no settings: models are where another function has found them, or where they are by default.
+fn features<'a>(function: &Registered, arguments: &'a [Argument<'a>], count: usize) -> Result<skew::Features<'a>> {
+    let (registry, is_taken) = function.instance.registry();
+    skew::read(&function.subjects, &registry, arguments, count, !is_duckdb_1()).map_err(|error| {
+        if is_taken || error.code != Code::ModelNotFound {
+            return error;
+        }
+        let hint =
+            "after SET sqlinfer_home, ask for sqlinfer_version() once, because DuckDB shows an aggregate no settings";
+        Error::of(error.code, format!("{error}; {hint}"))
+    })
 }
 
 /// What the state holds, which is new where there was nothing.

@@ -103,7 +103,7 @@ fn generic(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
 
 /// The typed functions of all models: one for each call of each alias and version.
 fn typed(instance: &Arc<Instance>) -> Result<Vec<(Function, Arity)>> {
-    let registry = instance.registry();
+    let (registry, _) = instance.registry();
     let mut functions = Vec::new();
     for name in registry.names()? {
         let aliases = registry.aliases(&name).unwrap_or_default().into_keys().map(Pointer::Alias);

@@ -77,7 +77,7 @@ fn register(connection: &Connection, database: duckdb_database, function: *const
     }
     if !known.contains("sqlinfer_version") {
         catalogue::register_version(connection, &instance)?;
-        aggregates::register(connection)?;
+        aggregates::register(connection, &instance)?;
     }
     if !known.contains("sqlinfer_refresh") {
         refresh::register(connection, &instance)?;
