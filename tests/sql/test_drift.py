@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import math
 
+import duckdb
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ks_2samp, wasserstein_distance
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 import sqlinfer
+from sqlinfer import errors
+from sqlinfer.models.calls import AGGREGATES
+from sqlinfer.sql.literals import text_literal
 from tests.engines import ENGINES
-
-pytestmark = pytest.mark.skipif("native" not in ENGINES, reason="there is no core")
 
 FUNCTIONS = ("population_stability_index", "jensen_shannon", "kolmogorov_smirnov", "wasserstein")
 
 
 @pytest.fixture(scope="module")
 def con():
+    if "native" not in ENGINES:
+        pytest.skip("there is no core")
     with sqlinfer.connect(engine="native") as con:
         yield con
 
@@ -206,3 +215,184 @@ def test_answers_do_not_depend_on_threads(con):
             con.execute(f"SET threads = {threads}")
             answers.append(con.execute(f"SELECT {function}(x, n) FROM numbers").fetchone())
         assert answers[0] == answers[1]
+
+
+PLANS = ("free", "pro", "team")
+
+
+@pytest.fixture(scope="module")
+def sample():
+    rng = np.random.default_rng(3)
+    return pd.DataFrame({"age": rng.normal(40, 10, 500), "Plan": rng.choice(PLANS, 500, p=[0.5, 0.3, 0.2])})
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, sample):
+    model = make_pipeline(
+        make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["Plan"]), remainder="passthrough"),
+        LogisticRegression(),
+    )
+    model.fit(sample, np.where(sample.age > 40, "yes", "no"))
+    registry = sqlinfer.Registry(tmp_path_factory.mktemp("drift"))
+    sqlinfer.register("churn", model, sample=sample, registry=registry)
+    other = sample.assign(Plan=sample.Plan.str.upper())
+    sqlinfer.register("churn", model, sample=other, registry=registry)
+    sqlinfer.register("bare", model, sample=sample, registry=registry, profile=False)
+    names = sample.assign(Plan=[f"plan {i}" for i in range(500)])
+    sqlinfer.register("wide", model, sample=names, registry=registry)
+    return registry.home
+
+
+@pytest.fixture(scope="module")
+def shop(home, sample):
+    """The sample as c; today, where people are older, and have a plan that was not there."""
+    if "native" not in ENGINES:
+        pytest.skip("there is no core")
+    today = sample.assign(age=sample.age + 15, Plan=sample.Plan.where(sample.index % 4 > 0, "gold"))
+    today.loc[:99, "age"] = None
+    with sqlinfer.connect(registry=home, engine="native") as con:
+        con.execute("CREATE TABLE c AS SELECT *, 1 AS id, DATE '2026-01-01' AS day FROM sample")
+        con.execute("CREATE TABLE today AS SELECT *, row_number() OVER () AS id FROM today")
+        yield con
+
+
+def skewed(con, sql):
+    (answer,) = con.execute(sql).fetchone()
+    return {row["feature"]: row for row in answer}
+
+
+def test_the_sample_is_as_it_was(shop):
+    answer = skewed(shop, "SELECT skew('churn', c) FROM c")
+    assert list(answer) == ["age", "Plan"]
+    assert answer["age"]["value"] == pytest.approx(0, abs=1e-12)
+    assert answer["Plan"]["value"] == pytest.approx(0, abs=1e-12)
+    for row in answer.values():
+        assert (row["threshold"], row["is_anomaly"], row["null_rate"]) == (0.3, False, 0)
+    assert answer["age"]["metric"] == "JENSEN_SHANNON_DIVERGENCE" and answer["age"]["new_categories"] is None
+    assert answer["Plan"]["metric"] == "L_INFTY" and answer["Plan"]["new_categories"] == []
+
+
+def test_what_has_changed_is_told(shop, sample):
+    answer = skewed(shop, "SELECT skew('churn', today) FROM today")
+    ages = sample.age[100:] + 15
+    edges = np.quantile(sample.age, np.linspace(0, 1, 11))
+    edges = np.array([-np.inf, *edges[:-1], np.nextafter(edges[-1], np.inf), np.inf])
+    p, q = (np.histogram(values, edges)[0] / len(values) for values in (sample.age, ages))
+    assert answer["age"]["value"] == pytest.approx(jensenshannon(p, q, base=2) ** 2, rel=1e-12)
+    assert answer["age"]["is_anomaly"] and answer["age"]["null_rate"] == 0.2
+    gold = float((sample.index % 4 == 0).mean())
+    before, now = sample.Plan.value_counts() / 500, sample.Plan[sample.index % 4 > 0].value_counts() / 500
+    assert answer["Plan"]["value"] == pytest.approx(max(gold, *(before - now).abs()), rel=1e-12)
+    assert answer["Plan"]["new_categories"] == ["gold"] and not answer["Plan"]["is_anomaly"]
+
+
+FORMS = ("today", "today.*", "*", "age, plan", "plan := plan, age := age", "{'PLAN': plan, 'age': age, 'more': day}")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_features_are_given_as_to_predict(shop, form):
+    rows = "FROM (SELECT *, DATE '2026-01-01' AS day FROM today) today"
+    wanted = shop.execute("SELECT skew('churn', t) FROM today t").fetchone()
+    assert shop.execute(f"SELECT skew('Churn', {form}) {rows}").fetchone() == wanted
+    assert shop.execute(f"SELECT skew('churn@default', {form}) FILTER (id > 0) {rows}").fetchone() == wanted
+
+
+def test_versions_are_compared_with_their_own_sample(shop):
+    first, second = (skewed(shop, f"SELECT skew('churn/{version}', c) FROM c")["Plan"] for version in (1, 2))
+    assert first["value"] == pytest.approx(0, abs=1e-12)
+    assert second["is_anomaly"] and second["new_categories"] == ["free", "pro", "team"]
+
+
+def test_each_group_has_its_answer(shop):
+    grouped = dict(shop.execute("SELECT id % 3, skew('churn', today) FROM today GROUP BY 1").fetchall())
+    for group in range(3):
+        alone = shop.execute("SELECT skew('churn', t) FROM today t WHERE id % 3 = ?", [group]).fetchone()[0]
+        assert grouped[group] == alone
+    flat = shop.execute("SELECT x.feature FROM (SELECT unnest(skew('churn', today)) AS x FROM today)").fetchall()
+    assert flat == [("age",), ("Plan",)]
+
+
+def test_nothing_to_compare_has_no_value(shop):
+    assert shop.execute("SELECT skew('churn', today) FROM today WHERE false").fetchone() == (None,)
+    (answer,) = shop.execute("SELECT skew('churn', NULL, NULL)").fetchone()
+    assert [(row["value"], row["is_anomaly"], row["null_rate"]) for row in answer] == [(None, None, 1.0)] * 2
+    (answer,) = shop.execute("SELECT skew('churn', 'NaN'::FLOAT, 'pro'::ENUM('pro'))").fetchone()
+    assert [row["null_rate"] for row in answer] == [1.0, 0.0]
+    wide = skewed(shop, "SELECT skew('wide', c) FROM c")["Plan"]
+    assert (wide["metric"], wide["value"], wide["threshold"], wide["new_categories"]) == (None,) * 4
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        ("skew('churn', {'age': age})", errors.MissingFeature, "model 'churn' needs the feature Plan, not given"),
+        ("skew('churn', age := age, plam := plan)", errors.UnknownFeature, "has no feature 'plam'"),
+        ("skew('churn', plan, age)", errors.FeatureType, "feature 'age' is DOUBLE, but the argument is VARCHAR"),
+        ("skew('churn', age)", errors.FeatureCount, "takes 2 features, 1 given"),
+        ("skew('chrun', today)", errors.ModelNotFound, "did you mean 'churn'?"),
+        ("skew('churn/9', today)", errors.ModelNotFound, "has no version 9"),
+        ("skew('not a name', today)", errors.BadReference, "does not name a model"),
+        ("skew(NULL, today)", errors.CallError, "the model name must be a constant text"),
+        ("skew(plan, today)", errors.CallError, "the model name must be a constant text"),
+        ("skew('bare', today)", errors.CallError, "has no profile of its sample.* --no-profile"),
+    ],
+)
+def test_errors_of_skew_are_those_of_predict(shop, call, error, message):
+    with pytest.raises(error, match=message):
+        shop.execute(f"SELECT {call} FROM today")
+    assert shop.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_damaged_profile_is_no_profile(shop, home):
+    profile = home / "models" / "bare" / "1" / "profile.json"
+    assert not profile.exists()
+    profile = home / "models" / "wide" / "1" / "profile.json"
+    content = profile.read_text()
+    try:
+        profile.write_text(content.replace('"nulls": 0', '"nulls": 1'))
+        with (
+            sqlinfer.connect(registry=home, engine="native") as con,
+            pytest.raises(errors.RegistryError, match=r"profile\.json is not the file that was registered"),
+        ):
+            con.execute("SELECT skew('wide', 1.0, 'a')")
+    finally:
+        profile.write_text(content)
+
+
+def test_after_a_plain_load(home, sample):
+    """No client tells an aggregate the names of its arguments: a row has them."""
+    from sqlinfer.engines.native import extension_path
+    from sqlinfer.installation import onnxruntime_library
+
+    if "native" not in ENGINES:
+        pytest.skip("there is no core")
+    with duckdb.connect(config={"allow_unsigned_extensions": "true"}) as con:
+        con.execute(f"LOAD {text_literal(extension_path())}")
+        con.execute(f"SET sqlinfer_home = {text_literal(home)}")
+        con.execute(f"SET sqlinfer_onnxruntime = {text_literal(onnxruntime_library())}")
+        with pytest.raises(duckdb.Error, match=r"ask for sqlinfer_version\(\) once"):
+            con.execute("SELECT skew('churn', s) FROM sample s")
+        con.execute("SELECT sqlinfer_version()")
+        (answer,) = con.execute("SELECT skew('churn', s) FROM sample s").fetchone()
+        assert [row["is_anomaly"] for row in answer] == [False, False]
+
+
+def test_a_function_of_the_users_own_stays(shop):
+    shop.execute("CREATE MACRO skew(x) AS x + 1")
+    assert shop.execute("SELECT skew(1)").fetchone() == (2,)
+    shop.execute("DROP MACRO skew")
+
+
+@pytest.mark.parametrize("name", AGGREGATES)
+def test_without_the_extension_an_aggregate_says_how_to_get_it(registry, name):
+    with sqlinfer.connect(registry=registry, engine="arrow") as con:
+        with pytest.raises(errors.EngineError, match=rf"{name}\(\) is an aggregate of the native extension.*doctor"):
+            con.execute(f"SELECT {name}(1, 2)")
+        con.execute(f"CREATE MACRO {name}(a, b) AS a + b")
+        assert con.execute(f"SELECT {name}(1, 2)").fetchone() == (3,)
+
+
+def test_both_tables_of_aggregates_say_the_same(con):
+    listed = "SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
+    ours, duckdbs = (set(each.execute(listed).fetchall()) for each in (con, duckdb))
+    assert sorted(name for (name,) in ours - duckdbs) == sorted(AGGREGATES)
