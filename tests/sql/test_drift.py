@@ -373,7 +373,7 @@ def test_after_a_plain_load(home, sample):
         with pytest.raises(duckdb.Error, match=r"ask for sqlinfer_version\(\) once"):
             con.execute("SELECT skew('churn', s) FROM sample s")
         con.execute("SELECT sqlinfer_version()")
-        (answer,) = con.execute("SELECT skew('churn', s) FROM sample s").fetchone()
+        ((answer,),) = con.execute("SELECT skew('churn', s) FROM sample s").fetchall()
         assert [row["is_anomaly"] for row in answer] == [False, False]
 
 
