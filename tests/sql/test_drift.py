@@ -343,6 +343,12 @@ def test_errors_of_skew_are_those_of_predict(shop, call, error, message):
     assert shop.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_the_call_that_failed_is_underlined(shop):
+    with pytest.raises(errors.CallError) as told:
+        shop.execute("SELECT skew('churn', c), skew('bare', c) FROM c")
+    assert str(told.value).splitlines()[-1].strip("^") == " " * len("LINE 1: SELECT skew('churn', c), ")
+
+
 def test_a_damaged_profile_is_no_profile(shop, home):
     profile = home / "models" / "bare" / "1" / "profile.json"
     assert not profile.exists()

@@ -297,3 +297,19 @@ SELECT predict(m, {"sl": system.main.predict_width(a), "pl": b}) AS "predict(m, 
 SELECT (SELECT sum(abs(predict('width', u.*))) AS s FROM (SELECT * FROM k WHERE k.a = c.a) AS u) AS m FROM c
 -->
 SELECT (SELECT sum(abs(system.main.predict_width((u)."pl"))) AS s FROM (SELECT * FROM k WHERE k.a = c.a) AS u) AS m FROM c
+-----
+SELECT g, skew('iris', t) FROM t GROUP BY g
+-->
+SELECT g, skew('iris', {"sl": (t)."sl", "sw": (t)."sw", "pl": (t)."pl", "pw": (t)."pw"}) AS "skew('iris', t)" FROM t GROUP BY g
+-----
+SELECT skew('iris/2', pw := d, pl := c, sw := b, sl := a) FILTER (a > 1) AS s FROM t
+-->
+SELECT skew('iris/2', {"sl": a, "sw": b, "pl": c, "pw": d}) FILTER (a > 1) AS s FROM t
+-----
+SELECT skew('iris', a, b, c, predict('width', c)) AS s FROM t
+-->
+SELECT skew('iris', {"sl": a, "sw": b, "pl": c, "pw": system.main.predict_width(c)}) AS s FROM t
+-----
+SELECT skew('iris', {'sl': a}), skew(a), skew FROM t
+-->
+SELECT skew('iris', {'sl': a}), skew(a), skew FROM t

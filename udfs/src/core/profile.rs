@@ -39,8 +39,8 @@ pub struct Texts {
 }
 
 impl Profile {
-    pub fn of(manifest: &Manifest) -> Result<Profile> {
-        let model = format!("{}/{}", manifest.name, manifest.version);
+    /// `model`: as the query names it, for messages.
+    pub fn of(manifest: &Manifest, model: &str) -> Result<Profile> {
         let sha256 = manifest.files.get(FILE).ok_or_else(|| {
             Error::of(
                 Code::Call,

@@ -91,20 +91,21 @@ impl Subjects {
             return Ok(subject);
         }
         let parsed = Reference::parse(reference)?;
-        let known = self.known(registry.get(&parsed)?)?;
-        let subject = Arc::new(Subject { known, model: parsed.to_string() });
+        let model = parsed.to_string();
+        let known = self.known(registry.get(&parsed)?, &model)?;
+        let subject = Arc::new(Subject { known, model });
         running.retain(|_, subject| subject.strong_count() > 0);
         running.insert(reference.to_string(), Arc::downgrade(&subject));
         Ok(subject)
     }
 
-    fn known(&self, manifest: Arc<Manifest>) -> Result<Arc<Known>> {
+    fn known(&self, manifest: Arc<Manifest>, model: &str) -> Result<Arc<Known>> {
         let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_it = |known: &&Arc<Known>| known.is_of(&manifest);
         if let Some(known) = all.iter().find(is_it) {
             return Ok(known.clone());
         }
-        let profile = Profile::of(&manifest)?;
+        let profile = Profile::of(&manifest, model)?;
         let features = profile.features.iter().map(|feature| Before::of(feature, profile.rows)).collect();
         let known = Arc::new(Known { manifest, features });
         if all.len() == MOST_KNOWN {
