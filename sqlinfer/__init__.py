@@ -15,6 +15,7 @@ from sqlinfer.version import __version__
 if TYPE_CHECKING:
     from sqlinfer.connection import Connection, attach, connect
     from sqlinfer.engines.native import extension_path
+    from sqlinfer.evaluation import evaluate
     from sqlinfer.model import Model, load, models
     from sqlinfer.models.registry import Registry
     from sqlinfer.registration.register import register, verify
@@ -27,6 +28,7 @@ __all__ = [
     "__version__",
     "attach",
     "connect",
+    "evaluate",
     "extension_path",
     "load",
     "models",
@@ -41,6 +43,7 @@ _HOMES = {
     "Registry": "sqlinfer.models.registry",
     "attach": "sqlinfer.connection",
     "connect": "sqlinfer.connection",
+    "evaluate": "sqlinfer.evaluation",
     "extension_path": "sqlinfer.engines.native",
     "load": "sqlinfer.model",
     "register": "sqlinfer.registration.register",

@@ -1,4 +1,5 @@
-"""The sqlinfer command. Data goes to stdout, messages to stderr; it exits 0, 1 (it failed) or 2 (asked wrongly)."""
+"""The sqlinfer command. Data goes to stdout, messages to stderr; it exits 0, 1 (it failed), 2 (asked
+wrongly) or, where it was asked whether something is wrong with rows, 3 (it is)."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 import click
 
 from sqlinfer.cli.doctor import doctor
+from sqlinfer.cli.evaluate import drift, evaluate
 from sqlinfer.cli.extension import extension_path, install_extension
 from sqlinfer.cli.help import completion, help_, other_words
 from sqlinfer.cli.models import alias, list_, register, remove, show, verify
@@ -67,6 +69,8 @@ for command in (
     alias,
     verify,
     remove,
+    evaluate,
+    drift,
     query,
     shell,
     doctor,

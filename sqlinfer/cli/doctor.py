@@ -41,6 +41,7 @@ _OPTIONAL = {
     "onnxruntime-extensions": "operators",
     "duckdb-cli": "shell",
     "ipython": "notebook",
+    "matplotlib": "plot",
 }
 
 

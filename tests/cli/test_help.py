@@ -17,6 +17,8 @@ COMMANDS = [
     "alias",
     "verify",
     "remove",
+    "evaluate",
+    "drift",
     "query",
     "shell",
     "doctor",

@@ -18,6 +18,7 @@ PUBLIC = [
     "__version__",
     "attach",
     "connect",
+    "evaluate",
     "extension_path",
     "load",
     "models",
@@ -76,5 +77,16 @@ def test_importing_is_light():
     script = "import sys, sqlinfer; print(*sorted({m.split('.')[0] for m in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert "sqlinfer" in loaded
-    heavy = {"sklearn", "skl2onnx", "xgboost", "lightgbm", "torch", "pandas", "polars", "IPython", "catboost"}
+    heavy = {
+        "sklearn",
+        "skl2onnx",
+        "xgboost",
+        "lightgbm",
+        "torch",
+        "pandas",
+        "polars",
+        "IPython",
+        "catboost",
+        "matplotlib",
+    }
     assert not heavy & set(loaded)

@@ -25,6 +25,7 @@ LAYERS = [
     ("trials", "model"),
     ("registration",),
     ("connection",),
+    ("evaluation",),
     ("cli", "notebook", "__init__"),
 ]
 # Within a line, these do not know of one another.
@@ -33,7 +34,7 @@ STRANGERS = {("graphs", "sql"), ("convert", "runtime"), ("trials", "model")}
 HOMES = {
     "sqlglot": ("sql/",),
     "onnxruntime": ("runtime/", "trials/", "engines/catalogue.py"),
-    "duckdb": ("engines/", "connection/", "cli/"),
+    "duckdb": ("engines/", "connection/", "evaluation/source.py", "cli/"),
     "click": ("cli/",),
     "onnx": ("graphs/", "convert/"),
     "IPython": ("notebook.py",),
@@ -47,6 +48,7 @@ HOMES = {
     "yaml": ("registration/sources/mlflow.py",),
     "tokenizers": ("runtime/texts.py",),
     "safetensors": ("graphs/preprocess/sentence.py",),
+    "matplotlib": ("evaluation/picture.py",),
     "PIL": ("runtime/images.py", "trials/odd_images.py", "runtime/pixels.py"),
 }
 # Optional packages are not imported before they are needed.
@@ -56,6 +58,7 @@ OPTIONAL = {"sklearn", "skl2onnx", "catboost", "xgboost", "lightgbm", "torch", "
     "tokenizers",
     "safetensors",
     "PIL",
+    "matplotlib",
 }
 
 
