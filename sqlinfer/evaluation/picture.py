@@ -90,12 +90,12 @@ def _classifier(evaluation: Evaluation, axes: Any) -> None:
     roc.set(title=f"ROC{about}", xlabel="false positive rate", ylabel="true positive rate")
     precision.set(title=f"Precision and recall{about}", xlabel="recall", ylabel="precision")
     calibration.set(title=f"Calibration{about}", xlabel="predicted probability", ylabel="how often it was so")
-    for one in (roc, precision, calibration):
-        one.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    for one, end in ((roc, 1.0), (precision, 1.0), (calibration, _end(series))):
+        one.set(xlim=(-0.02 * end, 1.02 * end), ylim=(-0.02 * end, 1.02 * end), aspect="equal")
     roc.legend(loc="lower right", title="area" if series[0][2] is not None else None, alignment="right")
-    precision.legend(loc="lower left", title="average precision" if series[0][3] is not None else None)
+    precision.legend(loc="best", title="average precision" if series[0][3] is not None else None)
     if len(series) > 1:
-        calibration.legend(loc="upper left")
+        calibration.legend(loc="best")
     _confusion(evaluation, confusion)
 
 
@@ -108,6 +108,13 @@ def _series(evaluation: Evaluation) -> list[tuple[str, Any, float | None, float 
         (curves,) = evaluation._drawn
         return [(_short(evaluation.model), curves, *_areas(evaluation))]
     return [(_short(curves["class"]), curves, None, None) for curves in evaluation._drawn]
+
+
+def _end(series: Sequence[Any]) -> float:
+    """How far the points of calibration reach: those of what is rare stand close to 0."""
+    points = [one for _, curves, _, _ in series for one in curves["calibration"] or () if one["count"]]
+    most = max((max(one["mean_predicted"], one["fraction_of_positives"]) for one in points), default=1.0)
+    return 1.0 if most > 0.5 else 1.2 * float(most) or 1.0
 
 
 def _areas(evaluation: Evaluation) -> tuple[float | None, float | None]:

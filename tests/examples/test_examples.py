@@ -96,6 +96,39 @@ def test_reviews(examples):
     assert good["boring"] < 0.1 < 0.9 < good["wonderful"]
 
 
+def test_loans(examples):
+    """A threshold far below a half saves money, and what is predicted for a region is about what happened."""
+    out = run(sys.executable, examples / "loans.py")
+    regions = table(out.split("The threshold")[0], "over 50 %")[1:]
+    assert [row[0] for row in regions] == ["Midwest", "Northeast", "South", "West"]
+    assert sum(int(row[1]) for row in regions) == 4929
+    assert all(abs(float(row[4]) - float(row[5])) < 1.5 and float(row[6]) > 0.6 for row in regions)
+    ((threshold, _, _, cost, before),) = table(out, "The threshold that costs least")[1:]
+    assert 0.05 < float(threshold) < 0.3 and int(cost) < int(before)
+    assert (examples / "output" / "loans.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_shuttle(examples):
+    """The forest finds nearly all that it was not told of, and more alarms find more."""
+    out = run(sys.executable, examples / "shuttle.py")
+    ((readings, odd, _, recall, precision, auc),) = table(out.split("What it takes")[0], "How many of the odd")[1:]
+    assert (int(readings), int(odd)) == (39_097, 2_799)
+    assert float(recall) > 0.95 and float(precision) > 0.5 and float(auc) > 0.98
+    alarms = [int(row[1]) for row in table(out, "What it takes")[1:]]
+    assert alarms == sorted(alarms) and alarms[0] >= 2_799 / 2 and alarms[-1] >= 2_799
+    assert (examples / "output" / "shuttle.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_films(examples):
+    """Everybody gets three films, and what is put first is liked more than what is put last."""
+    out = run(sys.executable, examples / "films.py")
+    best = table(out.split("Of what they rated last")[0], "The three best")[1:]
+    assert [(row[0], row[1]) for row in best] == [(person, place) for person in "1234" for place in "123"]
+    liked = [int(row[3]) for row in table(out, "Of what they rated last")[1:]]
+    assert len(liked) == 10 and liked[0] > liked[-1] + 20
+    assert (examples / "output" / "films.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX shell")
 def test_score_parquet(examples):
     """Each row of the one file is in the other, with a price that goes with the real one."""
