@@ -111,7 +111,9 @@ def drift(
     stored = store.get(model)
     with _asking(store, db, timeout) as con:
         rows = drifted(con, stored, _data(data))
-    print_rows(COLUMNS, [[row[column] for column in COLUMNS] for row in rows], chosen_format(format_))
+    form = chosen_format(format_)
+    values = [[row[column] for column in COLUMNS] for row in rows]
+    print_rows(COLUMNS, values if form in ("json", "jsonl") else [list(map(_word, row)) for row in values], form)
     if other := [row["feature"] for row in rows if row["is_anomaly"]]:
         click.echo(f"anomalous: {', '.join(other)}", err=True)
         raise SystemExit(_ANOMALOUS)
@@ -135,6 +137,11 @@ def _asking(store: Registry, db: str | None, timeout: float | None) -> Iterator[
 
 def _data(given: Sequence[str]) -> Any:
     return given[0] if len(given) == 1 else list(given)
+
+
+def _word(value: Any) -> Any:
+    """A BOOLEAN as SQL writes it."""
+    return str(value).lower() if isinstance(value, bool) else value
 
 
 def _require_drawable(path: Path) -> None:

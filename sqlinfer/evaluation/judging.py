@@ -102,10 +102,7 @@ def _connected(con: Any, registry: RegistryLike) -> Iterator[Connection]:
         if registry is not None and Registry.of(registry).home != con.registry.home:
             raise OptionError(f"the connection has the registry {con.registry.home}: leave out registry=")
         if con.engine != "native":
-            raise EngineError(
-                f"evaluate() asks the extension's aggregates, which the {con.engine} engine has not: open the "
-                "connection with engine='native'"
-            )
+            raise EngineError.no_aggregate("evaluate", con.engine)
         yield con
 
 
