@@ -27,7 +27,9 @@ def drifted(con: Connection, stored: StoredModel, data: Any) -> list[dict[str, A
     with rows_as_sql(con, data) as rows:
         source = described(con, rows)
         try:
-            found = con.execute(f"SELECT skew({model}, sqlinfer_rows) FROM (\n{source.sql}\n) sqlinfer_rows").fetchone()
+            found = con.execute(
+                f"SELECT skew({model}, {source.alias}) FROM (\n{source.sql}\n) {source.alias}"
+            ).fetchone()
         except SqlinferError as error:
             raise type(error)(*error.args) from None  # nobody has written the SQL that it points into
     if found is None or found[0] is None:

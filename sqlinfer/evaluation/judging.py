@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from sqlinfer.models.signature import Label
 __all__ = ["evaluate", "judge"]
 
 _LABELS = ("VARCHAR", "BIGINT", "BOOLEAN")
+_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(\d+, *\d+\)")
 _BOOLEANS = (("no", "yes"), ("false", "true"), ("n", "y"), ("f", "t"))
 _NUMBERS = ("FLOAT", "DOUBLE", "BIGINT", "INTEGER", "SMALLINT", "TINYINT")
 
@@ -79,6 +81,7 @@ def judge(
             model=f"{manifest.name}/{manifest.version}",
             task=task,
             rows=source.sql,
+            alias=source.alias,
             target=actual,
             words=words,
             by=groups,
@@ -134,30 +137,24 @@ def _words_of_booleans(stored: StoredModel, given: str) -> tuple[str, str] | Non
 
 
 def _require_kind(stored: StoredModel, task: str, target: str, source: Source) -> None:
-    """The extension says more; here is what can be known without a row."""
+    """The extension says more of values; here is what can be known without a row."""
     given = source.types[target]
-    text = given == "VARCHAR" or given.startswith("ENUM")
-    name = stored.manifest.name
-    if task == "regression":
-        if text or given in ("BOOLEAN", "DATE", "BLOB", "UUID") or given.startswith("TIME") or given[-1] in "])":
-            if given.startswith("DECIMAL"):
-                return
-            raise FeatureType(f"the target {target!r} is {given}, and model {name!r} answers numbers; {_cast(target)}")
+    name, signature = stored.manifest.name, stored.manifest.signature
+    answer = signature.calls["predict"].type
+    if given.strip('"') == "NULL":
         return
-    answer = stored.manifest.signature.calls["predict"].type
-    if text != (answer == "VARCHAR"):
-        classes = named(map(repr, stored.manifest.signature.labels or ()), 8)
-        among = f", the classes {classes}" if classes else ""
+    if task == "regression":
+        fits, what = bool(_NUMBER.fullmatch(given)), "numbers"
+    elif answer == "VARCHAR":
+        fits, what = given == "VARCHAR" or given.startswith("ENUM("), "the classes "
+    else:
+        fits, what = given == "BOOLEAN" or bool(_NUMBER.fullmatch(given)), "the classes "
+    if not fits:
+        classes = named(map(repr, signature.labels or ()), 8) if task == "classification" else ""
         raise FeatureType(
-            f"the target {target!r} is {given}, and model {name!r} answers {answer}{among}; {_cast(target)}"
+            f"the target {target!r} is {given}, and model {name!r} answers {what}{classes}; give another column, or a "
+            f"query in place of the rows, such as SELECT * REPLACE ({target}::… AS {target}) FROM …"
         )
-
-
-def _cast(target: str) -> str:
-    return (
-        f"give another column, or a query in place of the rows, such as SELECT * REPLACE ({target}::… AS {target}) "
-        "FROM …"
-    )
 
 
 def _class(stored: StoredModel, positive: Label) -> Label:

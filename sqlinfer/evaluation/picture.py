@@ -87,6 +87,8 @@ def _classifier(evaluation: Evaluation, axes: Any) -> None:
     roc.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=(0, (4, 3)))
     calibration.plot([0, 1], [0, 1], color=GREY, lw=1.2, ls=(0, (4, 3)))
     about = f" of {series[0][1]['class']}" if len({curves["class"] for _, curves, _, _ in series}) == 1 else ""
+    if len(series) < len(evaluation.classes) and not evaluation.groups and len(series) > 1:
+        about = f", {len(series)} of {len(evaluation.classes)} classes"
     roc.set(title=f"ROC{about}", xlabel="false positive rate", ylabel="true positive rate")
     precision.set(title=f"Precision and recall{about}", xlabel="recall", ylabel="precision")
     calibration.set(title=f"Calibration{about}", xlabel="predicted probability", ylabel="how often it was so")
@@ -199,4 +201,4 @@ def _name(value: Any) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 7]}…{name[-6:]}"

@@ -26,12 +26,13 @@ _SAMPLE = 2000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """``rows``: SQL; ``classes``: the labels of a classifier, ``words`` those for false and true where the target is a
-    BOOLEAN; ``curves``: whether it asks for what a picture needs."""
+    """``rows``: SQL, and ``alias`` a name for one of them; ``classes``: the labels of a classifier, and ``words`` those
+    for false and true where the target is a BOOLEAN; ``curves``: whether it asks for what a picture needs."""
 
     model: str
     task: str
     rows: str
+    alias: str
     target: str
     words: tuple[str, str] | None
     by: tuple[str, ...]
@@ -60,14 +61,14 @@ class Question:
         model = text_literal(self.model)
         columns = [
             f"{self._actual()} AS actual",
-            f"predict({model}, sqlinfer_rows) AS predicted",
-            *([f"predict_proba({model}, sqlinfer_rows) AS probabilities"] if self.probabilities else []),
-            *(f"sqlinfer_rows.{quoted(column)} AS group_{i}" for i, column in enumerate(self.by)),
+            f"predict({model}, {self.alias}) AS predicted",
+            *([f"predict_proba({model}, {self.alias}) AS probabilities"] if self.probabilities else []),
+            *(f"{self.alias}.{quoted(column)} AS group_{i}" for i, column in enumerate(self.by)),
         ]
-        return f"SELECT {', '.join(columns)} FROM (\n{self.rows}\n) sqlinfer_rows"
+        return f"SELECT {', '.join(columns)} FROM (\n{self.rows}\n) {self.alias}"
 
     def _actual(self) -> str:
-        column = f"sqlinfer_rows.{quoted(self.target)}"
+        column = f"{self.alias}.{quoted(self.target)}"
         if self.words is None:
             return column
         no, yes = map(text_literal, self.words)

@@ -16,6 +16,9 @@ from sqlinfer.tables import table_lines
 __all__ = ["Evaluation"]
 
 _MOST_ACROSS = 6
+# Of more classes, the commonest mistakes are shown.
+_MOST_CLASSES = 12
+_MOST_MISTAKES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,8 @@ class Evaluation:
             notes.append(
                 "precision, recall and F1 are means over the classes; of one class, say --positive (positive=…)"
             )
+        if len(self.classes) > _MOST_CLASSES:
+            notes.append(f"of {len(self.classes)} classes, the commonest mistakes are shown")
         return notes
 
     def __str__(self) -> str:
@@ -153,10 +158,19 @@ class Evaluation:
         ]
 
     def _crossed(self) -> tuple[list[str], list[list[str]]]:
+        if len(self.classes) > _MOST_CLASSES:
+            return ["actual", "predicted", "count"], self._mistakes()
         counts = [[f"{count:,}" for count in row] for row in self.confusion_matrix.tolist()]
         return ["actual", *(f"predicted {name}" for name in self.classes)], [
             [name, *row] for name, row in zip(self.classes, counts, strict=True)
         ]
+
+    def _mistakes(self) -> list[list[str]]:
+        """The commonest, of many classes."""
+        wrong = self.confusion_matrix * (1 - np.eye(len(self.classes), dtype=np.int64))
+        order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_MISTAKES]
+        places = [divmod(int(place), len(self.classes)) for place in order]
+        return [[self.classes[i], self.classes[j], f"{wrong[i, j]:,}"] for i, j in places if wrong[i, j]]
 
 
 def _one(question: Question, row: Mapping[str, Any], groups: Mapping[Any, Evaluation] | None = None) -> Evaluation:

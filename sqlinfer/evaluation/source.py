@@ -22,7 +22,7 @@ __all__ = ["Source", "described", "rows_as_sql"]
 
 _QUERY = re.compile(r"\s*(\(|(--|/\*|(SELECT|FROM|WITH|VALUES|TABLE|PIVOT|UNPIVOT|SUMMARIZE)\s))", re.IGNORECASE)
 _NAME = re.compile(r"\w+(\.\w+)*")
-_PLACE = re.compile(r"FROM (\w+(\.\w+)*|'[^']*')( UNION ALL BY NAME FROM .*)?")
+_PLACE = re.compile(r"\(?FROM (\w+(\.\w+)*|'[^']*')(\n\).*)?", re.DOTALL)
 _NO_TABLE = re.compile(r"Table with name (.+) does not exist")
 _FILE = re.compile(r"\.(parquet|csv|tsv|txt|json|jsonl|ndjson|xlsx|duckdb|db)(\.(gz|zst))?$", re.IGNORECASE)
 
@@ -33,6 +33,14 @@ class Source:
 
     sql: str
     types: Mapping[str, str]
+
+    @property
+    def alias(self) -> str:
+        """A name for a row, which no column has."""
+        alias = "sqlinfer_rows"
+        while any(alias == column.lower() for column in self.types):
+            alias += "_"
+        return alias
 
     def column(self, name: str, what: str) -> str:
         """Its name as the rows have it. Raises CallError."""
@@ -47,10 +55,10 @@ def rows_as_sql(con: Connection, data: Any) -> Iterator[str]:
     """SQL that gives the rows of ``data``, as long as this is open. Raises CallError."""
     if isinstance(data, (str, os.PathLike)):
         yield _text_of(data)
-    elif isinstance(data, Sequence):
+    elif isinstance(data, Sequence) and all(isinstance(one, (str, os.PathLike)) for one in data):
         if not data:
             raise CallError("there is no file to read rows from")
-        yield " UNION ALL BY NAME ".join(_text_of(one) for one in data)
+        yield " UNION ALL BY NAME ".join(f"({_text_of(one)}\n)" for one in data)
     else:
         name = f"sqlinfer_rows_{uuid4().hex[:12]}"
         try:

@@ -83,7 +83,11 @@ WRONG = [
     (["churn", "gone.parquet"], 1, "gone.parquet"),
     (["churn", "damaged.parquet"], 1, "damaged.parquet"),
     (["churn", "rows.parquet", "--target", "left"], 1, "columns: age, region, churned, spent"),
-    (["churn", "rows.parquet", "--target", "age"], 1, "'age' is BIGINT, and model 'churn' answers VARCHAR"),
+    (
+        ["churn", "rows.parquet", "--target", "age"],
+        1,
+        "'age' is BIGINT, and model 'churn' answers the classes 'no', 'yes'",
+    ),
     (["churn", "rows.parquet", "--positive", "ja"], 1, "classes: no, yes"),
     (["churn", "FROM 'rows.parquet' WHERE age > 100"], 1, "no rows"),
     (["spent", "rows.parquet"], 1, "--target COLUMN\n"),

@@ -123,6 +123,39 @@ def test_every_form_of_rows(models, people, tmp_path):
         assert con.execute("SELECT 1").fetchall() == [(1,)]
 
 
+def test_columns_of_any_name(models, people):
+    """Those of the query that is asked are not mixed up with those of the rows."""
+    names = ["actual", "predicted", "probabilities", "sqlinfer_rows", "group_0", "whole", 'it\'s "it"']
+    odd = people.assign(**dict.fromkeys(names, "x"))
+    expected = sqlinfer.evaluate("late", people, registry=models).metrics
+    for name in names:
+        found = sqlinfer.evaluate("late", odd, by=name, registry=models)
+        assert found.metrics == expected and found.groups["x"].metrics == expected
+
+
+TARGETS = [
+    ("late", "late::ENUM('no', 'yes')", 600),
+    ("late", "late = 'yes'", 600),  # as DuckDB reads a CSV file of no and yes
+    ("cost", "cost::DECIMAL(10, 3)", 600),
+    ("flag", "(a > 0)::INTEGER", 600),
+    ("late", "NULL", "600 have no 'y'"),
+    ("cost", "[cost]", "DOUBLE\\[\\], and model 'cost' answers numbers"),
+    ("cost", "DATE '2026-01-01'", "is DATE, and model 'cost' answers numbers"),
+    ("cost", "'infinity'::DOUBLE", "the target 'y': a value is infinity"),
+    ("flag", "late", "is VARCHAR, and model 'flag' answers the classes"),
+]
+
+
+@pytest.mark.parametrize(("reference", "target", "expected"), TARGETS)
+def test_types_of_targets(models, people, reference, target, expected):
+    sql = f"SELECT a, b, {target} AS y FROM people"
+    if isinstance(expected, str):
+        with pytest.raises(errors.SqlinferError, match=expected):
+            sqlinfer.evaluate(reference, sql, target="y", registry=models)
+    else:
+        assert sqlinfer.evaluate(reference, sql, target="y", registry=models).row_count == expected
+
+
 def test_rows_without_an_answer_are_counted(models, people):
     holes = people.copy()
     holes.loc[:9, "late"] = None
@@ -162,11 +195,25 @@ def test_a_curve_is_the_whole_curve(models, people):
     assert metrics.auc(line.get_xdata(), line.get_ydata()) == pytest.approx(area, abs=0.002)
 
 
+def test_many_classes(people, tmp_path):
+    """Of more than a page can hold, the commonest mistakes are shown."""
+    many = people.assign(bin=[f"bin {value}" for value in (people.a * 6).round().astype(int).clip(-9, 9)])
+    model = LogisticRegression(max_iter=300).fit(many[["a", "b"]], many.bin)
+    sqlinfer.register("bin", model, sample=many[["a", "b"]], registry=tmp_path)
+    found = sqlinfer.evaluate("bin", many, target="bin", registry=tmp_path)
+    shown = str(found).split("actual")[1].splitlines()[2:]
+    counts = [int(line.split()[-1]) for line in shown]
+    wrong = found.confusion_matrix - np.diag(found.confusion_matrix.diagonal())
+    assert len(found.classes) == 19 and counts == sorted(wrong[wrong > 0], reverse=True)[:20]
+    titles = [axes.get_title("left") for axes in found.plot(tmp_path / "bins.png").axes]
+    assert titles[0] == "ROC, 8 of 19 classes"
+
+
 BAD = [
     ("gone", {}, errors.ModelNotFound, "no model named 'gone'"),
     ("late", {"target": "lat"}, errors.CallError, "did you mean 'late'"),
     ("late", {"by": "nowhere"}, errors.CallError, "the group 'nowhere' is no column"),
-    ("late", {"target": "a"}, errors.FeatureType, "'a' is DOUBLE, and model 'late' answers VARCHAR"),
+    ("late", {"target": "a"}, errors.FeatureType, "'a' is DOUBLE, and model 'late' answers the classes 'no', 'yes'"),
     ("late", {"positive": "ja"}, errors.CallError, "classes: no, yes"),
     ("late", {"positive": 1}, errors.CallError, "classes: no, yes"),
     ("late", {"target": "region"}, errors.CallError, "the target 'region': the label 'north' is no class"),
@@ -193,6 +240,8 @@ NO_ROWS = [
     ("nothing.parquet", "nothing.parquet"),
     ([], "no file"),
     (7, "a int holds no rows"),
+    ([{"a": 1}], "a list holds no rows"),
+    (["people", "nobody"], "there is no table or file 'nobody'"),
 ]
 
 
