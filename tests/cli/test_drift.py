@@ -14,6 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 import sqlinfer
+from tests.engines import native_problem
+
+pytestmark = pytest.mark.skipif(native_problem() is not None, reason="the aggregates are the native extension's")
 
 
 @pytest.fixture

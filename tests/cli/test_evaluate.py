@@ -11,6 +11,9 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 import sqlinfer
+from tests.engines import native_problem
+
+pytestmark = pytest.mark.skipif(native_problem() is not None, reason="the aggregates are the native extension's")
 
 
 @pytest.fixture

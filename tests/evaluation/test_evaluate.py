@@ -12,6 +12,9 @@ from sklearn.svm import SVC
 
 import sqlinfer
 from sqlinfer import errors
+from tests.engines import native_problem
+
+pytestmark = pytest.mark.skipif(native_problem() is not None, reason="the aggregates are the native extension's")
 
 
 @pytest.fixture(scope="module")
