@@ -121,7 +121,7 @@ def test_every_form_of_rows(models, people, tmp_path):
         forms += ["SELECT * FROM people -- all\n;", "(FROM people)", [tmp_path / "people.parquet"]]
         for form in forms:
             assert sqlinfer.evaluate("late", form, con=con).metrics == pytest.approx(expected), form
-        twice = [tmp_path / "people.parquet", tmp_path / "people.csv"]
+        twice = [tmp_path / "people.parquet", str(tmp_path / "*.parquet")]
         assert sqlinfer.evaluate("late", twice, con=con).row_count == 1200
         assert con.execute("SELECT 1").fetchall() == [(1,)]
 
@@ -141,7 +141,7 @@ TARGETS = [
     ("late", "late = 'yes'", 600),  # as DuckDB reads a CSV file of no and yes
     ("cost", "cost::DECIMAL(10, 3)", 600),
     ("flag", "(a > 0)::INTEGER", 600),
-    ("late", "NULL", "600 have no 'y'"),
+    ("late", "NULL::VARCHAR", "600 have no 'y'"),
     ("cost", "[cost]", "DOUBLE\\[\\], and model 'cost' answers numbers"),
     ("cost", "DATE '2026-01-01'", "is DATE, and model 'cost' answers numbers"),
     ("cost", "'infinity'::DOUBLE", "the target 'y': a value is infinity"),
