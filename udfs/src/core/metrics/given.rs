@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::classes::{Kind, Label, Labels, doubles};
-use super::skew::Features;
+use super::subjects::Features;
 use crate::core::column::{Column, Data, Rows};
 use crate::core::error::{Code, Error, Result};
 use crate::core::literals::shown;

@@ -18,6 +18,7 @@ mod ranking;
 mod regression;
 mod samples;
 pub mod skew;
+pub mod subjects;
 mod sum;
 
 pub use cell::Cell;

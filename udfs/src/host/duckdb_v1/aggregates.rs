@@ -9,7 +9,8 @@ use libduckdb_sys::*;
 use crate::core::column::{Column, Rows};
 use crate::core::error::{Code, Error, Result};
 use crate::core::metrics::given::{Argument, Given, Reads, read};
-use crate::core::metrics::skew::{self, Subjects};
+use crate::core::metrics::skew;
+use crate::core::metrics::subjects::{Features, Subjects};
 use crate::core::metrics::{AGGREGATES, Accumulator, Aggregate, Cell};
 use crate::core::sqltype::{ArgType, SqlType};
 use crate::host::duckdb::connection::{Connection, registered};
@@ -189,7 +190,7 @@ fn add(function: &Registered, columns: &[(ArgType, Column)], count: usize, state
 }
 
 /// DuckDB shows an aggregate no settings: models are where another function has found them, or where they are by default.
-fn features<'a>(function: &Registered, arguments: &'a [Argument<'a>], count: usize) -> Result<skew::Features<'a>> {
+fn features<'a>(function: &Registered, arguments: &'a [Argument<'a>], count: usize) -> Result<Features<'a>> {
     let (registry, is_taken) = function.instance.registry();
     skew::read(&function.subjects, &registry, arguments, count, !is_duckdb_1()).map_err(|error| {
         if is_taken || error.code != Code::ModelNotFound {
