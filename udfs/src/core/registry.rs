@@ -30,15 +30,23 @@ pub struct Registry {
 type Known = HashMap<PathBuf, (FileState, Arc<Manifest>)>;
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
+fn variable(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
 impl Registry {
     /// The folder given, else `$SQLINFER_HOME`, else `~/.sqlinfer`.
     pub fn open(home: Option<&str>) -> Registry {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let given = home.filter(|text| !text.is_empty()).map(expanded);
         let home = given
             .or_else(|| variable("SQLINFER_HOME").map(PathBuf::from))
             .or_else(|| variable("HOME").map(|user| PathBuf::from(user).join(".sqlinfer")));
         Registry { home: home.unwrap_or_else(|| PathBuf::from(".sqlinfer")) }
+    }
+
+    /// Whether the environment says which folder it is where nobody else does.
+    pub fn is_in_environment() -> bool {
+        variable("SQLINFER_HOME").is_some()
     }
 
     /// The models that have a version; one whose folder cannot be read says so when it is asked for.

@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn what_does_not_repeat_is_kept_in_blocks() {
         let mut all = Multiset::default();
-        (0..3_000_000).for_each(|i| all.add(f64::from(i * 7919 % 3_000_017)));
+        (0..3_000_000u32).for_each(|i| all.add(f64::from((u64::from(i) * 7919 % 3_000_017) as u32)));
         assert!(all.counted.is_empty() && all.blocks.len() == 2);
         let sorted = all.sorted();
         assert!(sorted.keys.is_sorted() && sorted.total() == 3_000_000);

@@ -12,6 +12,7 @@ use crate::core::metrics::given::{Argument, Given, Reads, read};
 use crate::core::metrics::skew;
 use crate::core::metrics::subjects::{Features, Subjects};
 use crate::core::metrics::{AGGREGATES, Accumulator, Aggregate, Cell};
+use crate::core::registry::Registry;
 use crate::core::sqltype::{ArgType, SqlType};
 use crate::host::duckdb::connection::{Connection, registered};
 use crate::host::duckdb::errors::report;
@@ -85,12 +86,15 @@ unsafe extern "C" fn drop_registered(data: *mut c_void) {
 }
 
 unsafe extern "C" fn state_size(_: duckdb_function_info) -> idx_t {
-    size_of::<State>() as idx_t
+    guard(|| Ok(size_of::<State>() as idx_t)).unwrap_or_default()
 }
 
 unsafe extern "C" fn start(_: duckdb_function_info, state: duckdb_aggregate_state) {
-    // SAFETY: DuckDB gives room for a state.
-    unsafe { state.cast::<State>().write(null_mut()) };
+    let _ = guard(|| {
+        // SAFETY: DuckDB gives room for a state.
+        unsafe { state.cast::<State>().write(null_mut()) };
+        Ok(())
+    });
 }
 
 /// # Safety
@@ -189,16 +193,18 @@ fn add(function: &Registered, columns: &[(ArgType, Column)], count: usize, state
     Ok(())
 }
 
-/// DuckDB shows an aggregate no settings: models are where another function has found them, or where they are by default.
+/// DuckDB shows an aggregate no settings: models are where another function has found them, or where the environment says.
 fn features<'a>(function: &Registered, arguments: &'a [Argument<'a>], count: usize) -> Result<Features<'a>> {
     let (registry, is_taken) = function.instance.registry();
+    let hint = "ask for sqlinfer_version() once, because DuckDB shows an aggregate no settings";
+    if !is_taken && !Registry::is_in_environment() {
+        return Err(Error::of(Code::Registry, format!("where the models are is not known yet: {hint}")));
+    }
     skew::read(&function.subjects, &registry, arguments, count, !is_duckdb_1()).map_err(|error| {
         if is_taken || error.code != Code::ModelNotFound {
             return error;
         }
-        let hint =
-            "after SET sqlinfer_home, ask for sqlinfer_version() once, because DuckDB shows an aggregate no settings";
-        Error::of(error.code, format!("{error}; {hint}"))
+        Error::of(error.code, format!("{error}; after SET sqlinfer_home, {hint}"))
     })
 }
 
