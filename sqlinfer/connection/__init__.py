@@ -257,6 +257,10 @@ class Connection:
             with self._locating(query, statement, found):
                 if statement.command is None:
                     self._try(self._con.execute, [statement.text], at_once=True)
+                    if (complete := getattr(self._con, "complete", None)) is not None:
+                        self._translating(
+                            complete
+                        )()  # DuckDB 2 does nothing else before the rows of a SELECT are fetched, or given up
                 else:
                     self._performed(statement, query, None)
         with self._locating(query, last, found):

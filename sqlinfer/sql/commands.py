@@ -183,9 +183,26 @@ def commands_in(sql: str) -> list[tuple[int, int, Command | None]]:
     tokens = tokens_of(sql)
     found: list[tuple[int, int, Command | None]] = []
     for start, end in split_statements(sql):
-        inside = [token for token in tokens if start <= token.start < end]
+        inside = _with_backquotes(sql, [token for token in tokens if start <= token.start < end])
         found.append((start, end, _command(sql, inside)))
     return found if any(command is not None for _, _, command in found) else []
+
+
+def _with_backquotes(sql: str, tokens: Sequence[Token]) -> list[Token]:
+    """BigQuery's `project.dataset.churn` is one name, of which the last part is ours."""
+    read: list[Token] = []
+    opening: Token | None = None
+    for token in tokens:
+        is_quote = token.token_type == TokenType.UNKNOWN and token.text == "`"
+        if is_quote and opening is not None:
+            name = sql[opening.end + 1 : token.start].rpartition(".")[2]
+            read.append(Token(TokenType.IDENTIFIER, name, opening.line, opening.col, opening.start, token.end))
+            opening = None
+        elif is_quote:
+            opening = token
+        elif opening is None:
+            read.append(token)
+    return read if opening is None else list(tokens)
 
 
 def _command(sql: str, tokens: Sequence[Token]) -> Command | None:

@@ -174,6 +174,14 @@ def test_a_change_leaves_no_result_in_the_way(con):
     assert con.sql("SELECT predict('m@a', 1, 1)").fetchall() == [(2,)]
 
 
+def test_queries_may_stand_before_statements_in_a_script(con):
+    script = "SELECT range FROM range(10_000); CREATE MODEL m FROM 'sum.onnx'; SELECT predict('m', 1, 2); SHOW MODELS"
+    assert [row[0] for row in answer(con, script)] == ["m"]
+    with pytest.raises(duckdb.Error, match=r"Could not convert string 'x'(.|\n)*LINE 2"):
+        con.execute("SHOW MODELS;\nSELECT CAST(x AS INT) FROM (VALUES ('x')) t(x); DESCRIBE MODEL m")
+    assert answer(con, "SHOW MODELS LIKE 'n%'") == []
+
+
 def test_a_table_may_be_called_as_a_statement_is(con):
     con.execute("CREATE TABLE models (i INT); CREATE TABLE model (j INT)")
     assert [row[0] for row in answer(con, "SHOW models")] == ["i"]

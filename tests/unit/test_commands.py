@@ -58,6 +58,8 @@ def test_the_options_are_those_of_register():
         'CREATE MODEL churn OPTIONS (MODEL_TYPE = "ONNX", MODEL_PATH = "f.onnx")',
         'CREATE MODEL churn FROM "f.onnx"',
         "CREATE MODEL churn FROM 'f.onnx' WITH (target = 'y')",
+        "CREATE MODEL `churn` OPTIONS (model_path = 'f.onnx', target = 'a`b')",
+        "CREATE MODEL `a-project.shop.churn` OPTIONS (model_path = 'f.onnx')",
     ],
 )
 def test_a_model_is_created_in_many_ways(sql):
@@ -202,7 +204,7 @@ def test_statements_stand_among_others():
         ("DROP MODEL a, b", "one statement drops one model", ","),
         ("DROP MODEL m CASCADE", "one statement drops one model", "CASCADE"),
         ("DROP MODEL m/x", "does not name a model", "m/x"),
-        ("DROP MODEL `m`", "other names are quoted", "`"),
+        ("DROP MODEL `m", "other names are quoted", "`"),
         ("DROP MODEL IF m", "EXISTS stands here", "m"),
         ("ALTER MODEL m", "goes on with SET ALIAS", "m"),
         ("ALTER MODEL m SET champion = 3", "what is set is SET ALIAS", "champion"),
