@@ -34,7 +34,7 @@ def test_extras_are_there():
     (listed,) = re.findall(r"other models take ([^.]+)\.", README)
     named = {"sklearn", *re.findall(r"`(\w+)`", listed)}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    inner = {"demo", "examples", "operators", "test", "dev"}  # of the repository itself, or for a few graphs
+    inner = {"demo", "examples", "shuttle", "operators", "test", "dev"}  # of the repository itself, or for a few graphs
     assert named == set(project["optional-dependencies"]) - inner
 
 
