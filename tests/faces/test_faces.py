@@ -172,8 +172,8 @@ def test_answers_of_one_model(face, sql, rows):
     ("sql", "says"),
     [
         ("SELECT predict('irs', 1)", "did you mean 'iris'"),
-        ("SELECT predict(x, 1) FROM (SELECT 'iris' AS x)", "constant"),
-        ("SELECT predict(NULL, 1)", "constant"),
+        ("SELECT infer(x, 1) FROM (SELECT 'iris' AS x)", "constant"),
+        ("SELECT infer(NULL, 1)", "constant"),
         ("SELECT predict('iris', 1, 2, 3)", "takes 4 features, 3 given"),
         ("SELECT predict('iris', 'a', 2, 3, 4)", "CAST"),
         ("SELECT predict('iris', {'sl': 1, 'sw': 1, 'pl': 1})", "needs the feature pw"),

@@ -69,6 +69,8 @@ def _said(read: Callable[[str], Any], model: str, home: str) -> str | None:
     try:
         read(model)
     except (sqlinfer.SqlinferError, duckdb.Error) as error:
+        if "/profile.json cannot be read (No such file" in str(error):
+            return None  # the manifest has been read
         said = str(error).removeprefix("Binder Error: ").partition("\n\nLINE 1")[0]
         return said.replace(f"{home}/models/{model}/", "")
     return None

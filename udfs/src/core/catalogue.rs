@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::calls;
@@ -146,16 +147,12 @@ pub fn functions(registry: &Registry, reference: &Reference) -> Result<Table> {
 }
 
 /// What model.json says for people, in its own words.
-#[derive(Deserialize)]
 struct Told {
-    #[serde(default)]
     format: i64,
-    #[serde(default)]
     source: Source,
     features: Vec<ToldFeature>,
     proof: ToldProof,
     /// What lies beside the model, with the sha256 of each.
-    #[serde(default)]
     files: HashMap<String, String>,
 }
 
@@ -244,17 +241,30 @@ impl Refusal {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct ToldProof {
     rows: Vec<Vec<Box<RawValue>>>,
+}
+
+/// A field of an object, of which the last counts that has the name.
+fn part<T: DeserializeOwned + Default>(fields: &HashMap<String, Box<RawValue>>, name: &str) -> serde_json::Result<T> {
+    fields.get(name).map_or_else(|| Ok(T::default()), |value| serde_json::from_str(value.get()))
 }
 
 impl Told {
     fn of(model: &Manifest) -> Result<Told> {
         let path = model.folder.join("model.json");
         let content = read_plain(&path, MOST_BYTES).map_err(|e| unreadable(&path, &e))?;
-        serde_json::from_slice(&content)
-            .map_err(|e| Error::of(Code::Registry, format!("{} cannot be read ({e})", path.display())))
+        let told = serde_json::from_slice(&content).and_then(|fields| {
+            Ok(Told {
+                format: part(&fields, "format")?,
+                source: part(&fields, "source")?,
+                features: part(&fields, "features")?,
+                proof: part(&fields, "proof")?,
+                files: part(&fields, "files")?,
+            })
+        });
+        told.map_err(|e| Error::of(Code::Registry, format!("{} cannot be read ({e})", path.display())))
     }
 
     /// A row of the sample as a STRUCT, one without NULLs if there is one.
