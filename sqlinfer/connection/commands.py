@@ -220,6 +220,12 @@ def _drop(command: DropModel, sql: str, store: Registry) -> str:
     if command.if_exists and not set(versions) & set(store.versions(asked.name)):
         return _table(_DROPPED, [])
     with _at(sql, command.model):
+        if "@" in sql[command.model.start : command.model.end]:  # `default`, too: its name alone means all versions
+            version = f"{asked.name}/{(versions or [3])[-1]}"
+            raise BadReference(
+                f"{asked.name}@{asked.alias} is an alias: DROP MODEL {version} drops a version, "
+                f"ALTER MODEL {asked.name} DROP ALIAS {asked.alias} the alias"
+            )
         store.remove(asked)
     return _table(_DROPPED, [(asked.name, version) for version in versions])
 

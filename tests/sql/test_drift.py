@@ -402,3 +402,12 @@ def test_both_tables_of_aggregates_say_the_same(con):
     listed = "SELECT function_name FROM duckdb_functions() WHERE function_type = 'aggregate'"
     ours, duckdbs = (set(each.execute(listed).fetchall()) for each in (con, duckdb))
     assert sorted(name for (name,) in ours - duckdbs) == sorted(AGGREGATES)
+
+
+@pytest.mark.parametrize("function", ["kolmogorov_smirnov", "wasserstein", "population_stability_index"])
+def test_integers_that_a_double_cannot_tell_apart_are_refused(function):
+    with sqlinfer.connect(engine="native") as con:
+        rows = "FROM (SELECT (range % 7 + 9007199254740992)::BIGINT AS x, range % 3 = 0 AS b FROM range(40))"
+        with pytest.raises(errors.CallError, match=r"BIGINT beyond 2\^53"):
+            con.execute(f"SELECT {function}(x, b) {rows}")
+        assert con.execute(f"SELECT {function}(x::DOUBLE, b).value IS NOT NULL {rows}").fetchall() == [(True,)]

@@ -256,6 +256,7 @@ def test_an_attached_connection_has_them(folder, engine):
         ("ALTER MODEL known RENAME TO other", RegistryError, "already", "other"),
         ("DROP MODEL known/1", RegistryError, "ALTER MODEL known SET DEFAULT = VERSION", "known/1"),
         ("DROP MODEL known@best", SqlinferError, "is an alias", "known@best"),
+        ("DROP MODEL known@default", SqlinferError, "is an alias: DROP MODEL known/2 drops", "known@default"),
         ("DESCRIBE MODEL knwon", ModelNotFound, "did you mean 'known'", "knwon"),
         ("EXPORT MODEL known/9 TO 'x'", ModelNotFound, "no version 9", "known/9"),
         ("EXPORT MODEL known TO 'no/where'", RegistryError, "cannot be exported", "'no/where'"),

@@ -163,6 +163,10 @@ def test_the_confusion_matrix(con, ask, shop):
     assert names(con) == ["expected_label", "no", "yes"]
     known = confusion_matrix(rows.churned, churn.predict(rows[["age", "income", "city"]]))
     assert [row[1:] for row in con.fetchall()] == [tuple(row) for row in known]
+    con.execute("SELECT * FROM ML.CONFUSION_MATRIX(MODEL churn, TABLE customers, STRUCT(0.7 AS threshold))")
+    likely = churn.predict_proba(rows[["age", "income", "city"]])[:, 1] >= 0.7
+    known = confusion_matrix(rows.churned == "yes", likely)
+    assert [row[1:] for row in con.fetchall()] == [tuple(row) for row in known]
     con.execute("SELECT * FROM ML.CONFUSION_MATRIX(MODEL digit, (SELECT age, age // 20 AS d FROM customers LIMIT 0))")
     assert names(con) == ["expected_label", "_1", "_2", "_3"]
     assert con.fetchall() == [(1, 0, 0, 0), (2, 0, 0, 0), (3, 0, 0, 0)]

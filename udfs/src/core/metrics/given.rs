@@ -95,7 +95,7 @@ pub fn read<'a>(reads: Reads, arguments: &[Argument<'a>], rows: Rows) -> Result<
     }
     if matches!(reads, Reads::Samples | Reads::NumberSamples) {
         let values =
-            if reads == Reads::Samples { actual.values(rows) } else { actual.doubles(rows).map(Values::Numbers) };
+            if reads == Reads::Samples { actual.values(rows) } else { actual.told_apart(rows).map(Values::Numbers) };
         return Ok(Given::Samples(values?, predicted.flags(rows)?));
     }
     let positive = options.first().map(|option| option.constant(rows)).transpose()?.flatten();
@@ -137,7 +137,7 @@ pub fn read<'a>(reads: Reads, arguments: &[Argument<'a>], rows: Rows) -> Result<
             table.scores_of(&actual, positive.as_ref(), rows, kind).map(Given::Scores)
         }
         (_, None) => {
-            let scores = predicted.doubles(rows)?;
+            let scores = predicted.told_apart(rows)?;
             if reads == Reads::Probabilities {
                 require_within(&scores, 1, rows)?;
             }
@@ -162,13 +162,28 @@ impl<'a> Argument<'a> {
         }
     }
 
+    /// Numbers whose order counts: integers that are not alike must not become so.
+    fn told_apart(&self, rows: Rows) -> Result<Cow<'a, [f64]>> {
+        const WHOLE: f64 = 9_007_199_254_740_992.0; // 2^53
+        let values = self.doubles(rows)?;
+        if let ArgType::Number(Number::Integer(name)) = self.given
+            && let Some(row) = rows.iter().find(|row| values[*row].abs() >= WHOLE)
+        {
+            return Err(wrong(format!(
+                "{} is a {name} beyond 2^53, where DOUBLE does not tell integers apart; take a number from it, such as x - min(x), or cast it to DOUBLE",
+                values[row]
+            )));
+        }
+        Ok(values)
+    }
+
     /// Numbers, or categories.
     fn values(&self, rows: Rows) -> Result<Values<'a>> {
         match self.given {
             ArgType::Text | ArgType::Enum(_) | ArgType::Number(Number::Boolean) => {
                 Labels::read(self.given, self.column, self.count, rows).map(Values::Categories)
             }
-            ArgType::Number(_) | ArgType::Null => self.doubles(rows).map(Values::Numbers),
+            ArgType::Number(_) | ArgType::Null => self.told_apart(rows).map(Values::Numbers),
             other => {
                 Err(wrong(format!("numbers or categories (VARCHAR, ENUM, BOOLEAN) are compared, and not {other}")))
             }
