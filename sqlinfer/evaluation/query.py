@@ -7,18 +7,8 @@ from dataclasses import dataclass
 from sqlinfer.models.signature import Label, quoted
 from sqlinfer.sql.literals import literal, text_literal
 
-__all__ = ["LABEL_METRICS", "Question"]
+__all__ = ["Question"]
 
-# Of what predict() answers; the others are of predict_proba(), whose likeliest class may be another.
-LABEL_METRICS = (
-    "accuracy_score",
-    "balanced_accuracy_score",
-    "precision_score",
-    "recall_score",
-    "f1_score",
-    "matthews_corrcoef",
-    "cohen_kappa_score",
-)
 _MOST_CURVES = 8
 _POINTS = 400
 _SAMPLE = 2000

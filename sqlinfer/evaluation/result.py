@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sqlinfer.evaluation.query import LABEL_METRICS, Question
+from sqlinfer.evaluation.query import Question
+from sqlinfer.models.calls import LABEL_METRICS
 from sqlinfer.tables import table_lines
 
 __all__ = ["Evaluation"]

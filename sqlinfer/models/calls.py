@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AGGREGATES", "CALLS", "SKEW", "CallKind"]
+__all__ = ["AGGREGATES", "CALLS", "LABEL_METRICS", "SKEW", "CallKind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,8 @@ CALLS = {
 
 # The aggregate that is given a model, and its features.
 SKEW = "skew"
-AGGREGATES = (
+# Of labels alone; the others of a classifier want probabilities.
+LABEL_METRICS = (
     "accuracy_score",
     "balanced_accuracy_score",
     "precision_score",
@@ -52,6 +53,9 @@ AGGREGATES = (
     "f1_score",
     "matthews_corrcoef",
     "cohen_kappa_score",
+)
+AGGREGATES = (
+    *LABEL_METRICS,
     "confusion_matrix",
     "roc_auc_score",
     "average_precision_score",
