@@ -26,7 +26,9 @@ _BEFORE_A_VALUE |= {"CASE", "WHEN", "THEN", "ELSE", "IN", "LIKE", "ILIKE", "BETW
 
 
 _NAMES = {TokenType.VAR, TokenType.IDENTIFIER}
+_SET_OPERATIONS = {"UNION", "INTERSECT", "EXCEPT"}
 _AFTER_TABLES = {"SELECT", "WHERE", "GROUP", "HAVING", "WINDOW", "QUALIFY", "ORDER", "LIMIT", "OFFSET", "USING", ")"}
+_AFTER_TABLES |= _SET_OPERATIONS
 
 
 def may_mean_another(sql: str, start: int, end: int, names: Collection[str]) -> bool:
@@ -45,6 +47,9 @@ def only_table(sql: str, start: int) -> str | None:
     first, last = _level(tokens, place)
     said = [*words(tokens), ")"]
     depths = _depths(tokens)
+    ends = [i for i in range(first, last) if said[i] in _SET_OPERATIONS and depths[i] == depths[first]]
+    first = max((i + 1 for i in ends if i < place), default=first)
+    last = min((i for i in ends if i > place), default=last)
     froms = [i for i in range(first, last) if said[i] == "FROM" and depths[i] == depths[first]]
     if len(froms) != 1 or froms[0] + 1 >= last:
         return None

@@ -313,3 +313,7 @@ SELECT skew('iris', {"sl": a, "sw": b, "pl": c, "pw": system.main.predict_width(
 SELECT skew('iris', {'sl': a}), skew(a), skew FROM t
 -->
 SELECT skew('iris', {'sl': a}), skew(a), skew FROM t
+-----
+SELECT (predict('width', t.*) > 1) AS p FROM t UNION ALL SELECT true AS p
+-->
+SELECT (system.main.predict_width(t."pl") > 1) AS p FROM t UNION ALL SELECT true AS p

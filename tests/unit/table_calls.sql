@@ -50,7 +50,7 @@ SELECT * FROM (SELECT m.mean_absolute_error AS "mean_absolute_error", m.mean_squ
 -----
 SELECT * FROM ML.CONFUSION_MATRIX(MODEL digit, TABLE t)
 -->
-SELECT * FROM (SELECT expected_label, count(*) FILTER (predicted = 0) AS "_0", count(*) FILTER (predicted = 1) AS "_1", count(*) FILTER (predicted = 2) AS "_2" FROM (SELECT * FROM (SELECT __input."digit" AS expected_label, predict('digit', __input.*) AS predicted FROM t AS __input) UNION ALL SELECT unnest([0, 1, 2])::BIGINT AS expected_label, NULL AS predicted) WHERE expected_label IS NOT NULL GROUP BY expected_label ORDER BY expected_label)
+SELECT * FROM (SELECT expected_label, count(*) FILTER (predicted = 0) AS "_0", count(*) FILTER (predicted = 1) AS "_1", count(*) FILTER (predicted = 2) AS "_2" FROM (SELECT __input."digit" AS expected_label, predict('digit', __input.*) AS predicted FROM t AS __input UNION ALL SELECT unnest([0, 1, 2])::BIGINT AS expected_label, NULL AS predicted) WHERE expected_label IS NOT NULL GROUP BY expected_label ORDER BY expected_label)
 -----
 SELECT * FROM ML.ROC_CURVE(MODEL churn, TABLE t)
 -->

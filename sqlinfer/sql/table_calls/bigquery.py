@@ -114,7 +114,7 @@ def confusion_matrix(reader: Reader, parts: Sequence[Part]) -> Answer:
     seen = f"SELECT {_actual(model)} AS expected_label, {predicted} AS predicted FROM {rows}"
     every = f"SELECT unnest([{listed}])::{model.signature.label_type} AS expected_label, NULL AS predicted"
     return (
-        f"(SELECT expected_label, {counts} FROM (SELECT * FROM ({seen}) UNION ALL {every}) "
+        f"(SELECT expected_label, {counts} FROM ({seen} UNION ALL {every}) "
         "WHERE expected_label IS NOT NULL GROUP BY expected_label ORDER BY expected_label)",
         model.target,
     )
