@@ -166,12 +166,14 @@ fn integers(number: Number, column: &Column, count: usize, rows: Rows) -> Result
     }
 }
 
+/// 2^53: up to it a double tells each integer from the next one.
+pub const TOLD_APART: f64 = 9_007_199_254_740_992.0;
+
 fn whole(values: &[f64], rows: Rows) -> Result<Vec<i64>> {
-    const MOST: f64 = 9_007_199_254_740_992.0;
     let mut integers = vec![0; values.len()];
     for row in rows.iter() {
         let value = values[row];
-        if value.fract() != 0.0 || value.abs() > MOST {
+        if value.fract() != 0.0 || value.abs() > TOLD_APART {
             let value = shown(value);
             return Err(Error::of(
                 Code::Call,
@@ -315,6 +317,22 @@ pub fn require_alike(kind: Kind, named: &Label) -> Result<()> {
 
 pub fn require_same(kind: Kind, other: Kind) -> Result<()> {
     common(kind, other).map(|_| ())
+}
+
+pub fn not_constant() -> Error {
+    Error::of(Code::Call, "the positive class must be a constant, such as 'yes'")
+}
+
+/// The positive class, as it was named before or is named now.
+pub fn name(positive: &mut Option<Label>, named: Option<&Label>) -> Result<()> {
+    match (&positive, named) {
+        (Some(own), Some(other)) if own != other => Err(not_constant()),
+        (None, Some(named)) => {
+            *positive = Some(named.clone());
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 pub fn no_positive(positive: &Label, known: &[String]) -> Error {

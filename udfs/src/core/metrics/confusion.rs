@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::cell::Cell;
-use super::classes::{Classes, Key, Label, no_positive};
+use super::classes::{Classes, Key, Label, name, no_positive, require_alike};
 use super::given::{Given, Predictions};
 use super::{Accumulator, unlike};
 use crate::core::column::Rows;
@@ -66,17 +66,10 @@ impl Confusion {
     }
 
     fn name_positive(&mut self, positive: Option<&Label>) -> Result<()> {
-        match (&self.positive, positive) {
-            (Some(own), Some(other)) if own != other => {
-                Err(Error::of(Code::Call, "the positive class must be a constant, such as 'yes'"))
-            }
-            (None, Some(positive)) => {
-                super::classes::require_alike(self.classes.kind(), positive)?;
-                self.positive = Some(positive.clone());
-                Ok(())
-            }
-            _ => Ok(()),
+        if let (None, Some(positive)) = (&self.positive, positive) {
+            require_alike(self.classes.kind(), positive)?;
         }
+        name(&mut self.positive, positive)
     }
 
     pub fn merge_counts(&mut self, other: &Confusion) -> Result<()> {
@@ -98,10 +91,11 @@ impl Confusion {
             right: vec![0; rank.len()],
             actual: vec![0; rank.len()],
             predicted: vec![0; rank.len()],
+            rank,
             rows: 0,
         };
         for ((actual, predicted), count) in self.counts.pairs() {
-            let (actual, predicted) = (rank[actual as usize], rank[predicted as usize]);
+            let (actual, predicted) = (table.rank[actual as usize], table.rank[predicted as usize]);
             table.actual[actual] += count;
             table.predicted[predicted] += count;
             table.rows += count;
@@ -116,7 +110,9 @@ impl Confusion {
 /// The counts of each class, in the order of the classes.
 pub struct Table<'a> {
     confusion: &'a Confusion,
+    /// Which class stands where, and where each stands.
     order: Vec<u32>,
+    rank: Vec<usize>,
     right: Vec<u64>,
     actual: Vec<u64>,
     predicted: Vec<u64>,
@@ -226,11 +222,9 @@ impl Table<'_> {
                 ),
             ));
         }
-        let mut rank = vec![0; count];
-        self.order.iter().enumerate().for_each(|(place, id)| rank[*id as usize] = place);
         let mut counts = vec![0; count * count];
         for ((actual, predicted), rows) in self.confusion.counts.pairs() {
-            counts[rank[actual as usize] * count + rank[predicted as usize]] += rows;
+            counts[self.rank[actual as usize] * count + self.rank[predicted as usize]] += rows;
         }
         let name = |place: usize| Cell::Text(classes.labels()[self.order[place] as usize].key().text(classes.kind()));
         let pair = |(place, rows): (usize, &u64)| {

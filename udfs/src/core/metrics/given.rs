@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::classes::{Kind, Label, Labels, doubles};
+use super::classes::{Kind, Label, Labels, TOLD_APART, doubles, not_constant, require_alike, require_same};
 use super::subjects::Features;
 use crate::core::column::{Column, Data, Rows};
 use crate::core::error::{Code, Error, Result};
@@ -109,18 +109,15 @@ pub fn read<'a>(reads: Reads, arguments: &[Argument<'a>], rows: Rows) -> Result<
         (Reads::Labels, Some(_)) => {
             Err(wrong("a predicted label is needed, and this is a MAP of probabilities; write predict('model', …)"))
         }
-        (Reads::Predictions, None) => match predicted.given {
-            ArgType::Number(Number::Float | Number::Double) => {
-                let predicted = labels(predicted).map_err(|error| {
+        (Reads::Predictions, None) => {
+            let predicted = labels(predicted).map_err(|error| match predicted.given {
+                ArgType::Number(Number::Float | Number::Double) => {
                     wrong(format!("{error}; a probability is judged as the MAP that predict_proba() answers"))
-                })?;
-                Ok(Given::Predictions(Predictions { actual, predicted, positive, scores: None }))
-            }
-            _ => {
-                let predicted = labels(predicted)?;
-                Ok(Given::Predictions(Predictions { actual, predicted, positive, scores: None }))
-            }
-        },
+                }
+                _ => error,
+            })?;
+            Ok(Given::Predictions(Predictions { actual, predicted, positive, scores: None }))
+        }
         (Reads::Predictions, Some(map)) => {
             let table = map.table(predicted.count, rows)?;
             require_probabilities(&table.scores, table.classes.len(), rows)?;
@@ -164,10 +161,9 @@ impl<'a> Argument<'a> {
 
     /// Numbers whose order counts: integers that are not alike must not become so.
     fn told_apart(&self, rows: Rows) -> Result<Cow<'a, [f64]>> {
-        const WHOLE: f64 = 9_007_199_254_740_992.0; // 2^53
         let values = self.doubles(rows)?;
         if let ArgType::Number(Number::Integer(name)) = self.given
-            && let Some(row) = rows.iter().find(|row| values[*row].abs() >= WHOLE)
+            && let Some(row) = rows.iter().find(|row| values[*row].abs() >= TOLD_APART)
         {
             return Err(wrong(format!(
                 "{} is a {name} beyond 2^53, where DOUBLE does not tell integers apart; take a number from it, such as x - min(x), or cast it to DOUBLE",
@@ -218,7 +214,7 @@ impl<'a> Argument<'a> {
         let labels = Labels::read(self.given, self.column, self.count, rows)?;
         let key = labels.get(first);
         if rows.iter().any(|row| !self.column.is_valid(row) || labels.get(row) != key) {
-            return Err(wrong("the positive class must be a constant, such as 'yes'"));
+            return Err(not_constant());
         }
         Ok(Some(key.label()))
     }
@@ -250,7 +246,7 @@ fn positives(actual: &Labels, positive: Option<&Label>, count: usize, rows: Rows
     let mut is_positive = vec![false; count];
     match (positive, actual.integers()) {
         (Some(positive), _) => {
-            super::classes::require_alike(actual.kind, positive)?;
+            require_alike(actual.kind, positive)?;
             let key = positive.key();
             rows.iter().for_each(|row| is_positive[row] = actual.get(row) == key);
         }
@@ -404,7 +400,7 @@ impl Table {
         let mut ids = vec![0u32; count];
         for row in rows.iter() {
             let key = actual.get(row);
-            super::classes::require_same(actual.kind, kind)?;
+            require_same(actual.kind, kind)?;
             let Some(class) = self.classes.iter().position(|class| class.key() == key) else {
                 let known: Vec<String> = self.classes.iter().map(|class| class.key().to_string()).collect();
                 return Err(wrong(format!("the label {key} is no class of the MAP, which has {}", known.join(", "))));

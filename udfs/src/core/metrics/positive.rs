@@ -1,6 +1,6 @@
 //! The positive class of binary labels, and whether it is one of them.
 
-use super::classes::{Key, Label, no_positive};
+use super::classes::{Key, Label, name, no_positive};
 use super::given::Binary;
 use crate::core::column::Rows;
 use crate::core::error::{Code, Error, Result};
@@ -18,12 +18,7 @@ pub struct Met {
 impl Met {
     pub fn see(&mut self, given: &Binary, rows: Rows) -> Result<()> {
         let Some(labels) = &given.labels else { return Ok(()) };
-        if let (Some(own), Some(other)) = (&self.positive, &given.positive)
-            && own != other
-        {
-            return Err(Error::of(Code::Call, "the positive class must be a constant, such as 'yes'"));
-        }
-        self.positive = self.positive.take().or_else(|| given.positive.clone());
+        name(&mut self.positive, given.positive.as_ref())?;
         for row in rows.iter() {
             if self.positive.is_some() && (self.is_met || self.others.len() == 2) {
                 return Ok(());
@@ -50,12 +45,7 @@ impl Met {
     }
 
     pub fn merge(&mut self, other: &Met) -> Result<()> {
-        if let (Some(own), Some(other)) = (&self.positive, &other.positive)
-            && own != other
-        {
-            return Err(Error::of(Code::Call, "the positive class must be a constant, such as 'yes'"));
-        }
-        self.positive = self.positive.take().or_else(|| other.positive.clone());
+        name(&mut self.positive, other.positive.as_ref())?;
         self.is_met |= other.is_met;
         other.others.iter().try_for_each(|label| self.meet(label.key()))
     }

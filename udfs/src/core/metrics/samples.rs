@@ -71,6 +71,11 @@ impl Categories {
 
     fn count(&mut self, key: super::classes::Key) -> &mut [u64; 2] {
         let id = self.classes.id(key) as usize;
+        self.counts_of(id)
+    }
+
+    /// Of a class that may have been met just now.
+    fn counts_of(&mut self, id: usize) -> &mut [u64; 2] {
         if id == self.counts.len() {
             self.counts.push([0; 2]);
         }
@@ -79,12 +84,9 @@ impl Categories {
 
     fn merge(&mut self, other: &Categories) -> Result<()> {
         for (id, counts) in self.classes.merge(&other.classes)?.into_iter().zip(&other.counts) {
-            let id = id as usize;
-            if id == self.counts.len() {
-                self.counts.push([0; 2]);
-            }
-            self.counts[id][0] += counts[0];
-            self.counts[id][1] += counts[1];
+            let own = self.counts_of(id as usize);
+            own[0] += counts[0];
+            own[1] += counts[1];
         }
         Ok(())
     }

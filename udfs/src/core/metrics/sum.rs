@@ -22,17 +22,12 @@ impl Sum {
         self.high = sum;
     }
 
-    /// The exact square of `value`, by Dekker's product.
+    /// The exact square of `value`.
     #[inline(always)]
     pub fn add_square(&mut self, value: f64) {
-        const SPLIT: f64 = 134_217_729.0; // 2^27 + 1
-        let square = value * value;
-        let scaled = SPLIT * value;
-        let upper = scaled - (scaled - value);
-        let lower = value - upper;
-        let lost = ((upper * upper - square) + 2.0 * upper * lower) + lower * lower;
-        self.add(square);
-        self.low += lost;
+        let square = product(value, value);
+        self.add(square.high);
+        self.low += square.low;
     }
 
     pub fn merge(&mut self, other: &Sum) {
@@ -45,7 +40,7 @@ impl Sum {
         if self.high.is_finite() { self.high + self.low } else { self.high }
     }
 
-    /// `self - other / count`, as exactly.
+    /// `self - other`, in twice the precision until then.
     pub fn less(&self, other: Sum) -> f64 {
         let mut difference = *self;
         difference.merge(&Sum { high: -other.high, low: -other.low });
@@ -67,9 +62,10 @@ impl Sum {
     }
 }
 
-/// Dekker's product of two doubles.
+/// Dekker's product of two doubles: what is lost of it is kept.
+#[inline(always)]
 fn product(a: f64, b: f64) -> Sum {
-    const SPLIT: f64 = 134_217_729.0;
+    const SPLIT: f64 = 134_217_729.0; // 2^27 + 1
     let split = |value: f64| {
         let scaled = SPLIT * value;
         let upper = scaled - (scaled - value);
