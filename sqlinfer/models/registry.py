@@ -301,9 +301,10 @@ class Registry:
     def remove(self, reference: Reference | str) -> None:
         """Remove one version (``churn/3``), or a model with all its versions (``churn``)."""
         asked = Reference.parse(reference) if isinstance(reference, str) else reference
-        if asked.version is None and asked.alias != DEFAULT:
+        # `churn@default`, too, is no name of all versions
+        if asked.version is None and (asked.alias != DEFAULT or "@" in str(reference)):
             raise BadReference(
-                f"{str(asked)!r} is an alias: remove the version (churn/3), or the alias with 'sqlinfer alias --drop'"
+                f"'{reference}' is an alias: remove the version (churn/3), or the alias with 'sqlinfer alias --drop'"
             )
         self._require(asked.name)
         folder = self._models / asked.name

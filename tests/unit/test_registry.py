@@ -107,6 +107,8 @@ def test_an_alias_is_not_a_version_to_remove(store):
     store.alias("m", "champion", 2)
     with pytest.raises(BadReference, match="is an alias"):
         store.remove("m@champion")
+    with pytest.raises(BadReference, match="'m@default' is an alias"):
+        store.remove("m@default")
     assert store.versions("m") == [1, 2, 3]
 
 
