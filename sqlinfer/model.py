@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
 from sqlinfer.engines.files import rows_of
-from sqlinfer.errors import MissingFeature, named
+from sqlinfer.errors import named
 from sqlinfer.models.profile import Profile
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
-from sqlinfer.models.sample import columns_of, to_table
+from sqlinfer.models.sample import to_table
 from sqlinfer.models.signature import Label
-from sqlinfer.runtime.core import Core, CoreModel, core, in_core_form
-from sqlinfer.runtime.predictor import ROWS_PER_BATCH, open_predictor
+from sqlinfer.runtime.scorer import Scorer
 
 __all__ = ["Model", "load", "models"]
 
@@ -39,7 +38,7 @@ class Model:
         self._stored = stored
         self._registry = registry
         self.manifest = stored.manifest
-        self._core: CoreModel | None = None
+        self._scorers: dict[str, Scorer] = {}
 
     @property
     def name(self) -> str:
@@ -109,14 +108,7 @@ class Model:
             return dict(answer.as_py()) if pa.types.is_map(answer.type) and answer.is_valid else answer.as_py()
         data = rows_of(data)
         table = to_table(data, names if not hasattr(data, "columns") and hasattr(data, "ndim") else None)
-        found = columns_of(table, names)
-        missing = [name for name, column in zip(names, found, strict=True) if column is None]
-        if missing:
-            raise MissingFeature.of(self.name, missing, names)
-        columns = [column for column in found if column is not None]
-        answers = self._by_core(call, columns)
-        if answers is None:
-            answers = self._by_reference(call, columns)
+        answers = self._scorer(call)(table)
         if type(data).__module__.startswith("pandas"):
             series = answers.to_pandas()
             series.index = data.index
@@ -124,27 +116,10 @@ class Model:
             return series
         return answers
 
-    def _by_core(self, call: str, columns: Sequence[pa.ChunkedArray]) -> pa.Array | None:
-        """None where there is no core, or where it does not read such columns."""
-        library = core()
-        forms = [in_core_form(column) for column in columns]
-        if library is None or any(form is None for form in forms):
-            return None
-        model = self._opened(library)
-        rows = pa.table(dict(zip(self.manifest.signature.feature_names, forms, strict=True))).combine_chunks()
-        batches = rows.to_batches() or [pa.RecordBatch.from_pylist([], rows.schema)]
-        parts = [model.answers(call, batch) for batch in batches]
-        return parts[0] if len(parts) == 1 else pa.concat_arrays(parts)
-
-    def _opened(self, library: Core) -> CoreModel:
-        if self._core is None:
-            self._core = library.open(self._registry.home, f"{self.name}/{self.version}", self.name)
-        return self._core
-
-    def _by_reference(self, call: str, columns: Sequence[pa.ChunkedArray]) -> pa.Array:
-        predict = open_predictor(self.name, self._stored, call)
-        starts = range(0, len(columns[0]), ROWS_PER_BATCH) or [0]
-        return pa.concat_arrays([predict(*(c.slice(start, ROWS_PER_BATCH) for c in columns)) for start in starts])
+    def _scorer(self, call: str) -> Scorer:
+        if call not in self._scorers:
+            self._scorers[call] = Scorer(self._registry, self._stored, call)
+        return self._scorers[call]
 
     def __repr__(self) -> str:
         return f"<sqlinfer.Model {self.name}/{self.version} {self._sql()}>"

@@ -170,7 +170,7 @@ def is_list(arrow: pa.DataType) -> bool:
     return bool(pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow))
 
 
-def without_views(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def without_views(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
     """Views and runs as plain values: pyarrow takes few of them apart, and casts of list views lead out of their
     buffers (26.0)."""
     form = without_view(column.type)
@@ -178,7 +178,8 @@ def without_views(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
     if is_text(column.type) or is_bytes(column.type):
         return column.cast(form)
-    return pa.chunked_array([pa.array(column.to_pylist(), form)])
+    plain = pa.array(column.to_pylist(), form)
+    return plain if isinstance(column, pa.Array) else pa.chunked_array([plain])
 
 
 def without_view(arrow: pa.DataType) -> pa.DataType:

@@ -158,14 +158,14 @@ def _without_views(table: pa.Table) -> pa.Table:
     return table
 
 
-def columns_of(table: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray | None]:
+def columns_of(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[pa.ChunkedArray | None]:
     """By name, whatever the case; None where there is none. Raises UnknownFeature where there are several."""
     places: dict[str, list[int]] = {}
-    for i, name in enumerate(table.column_names):
+    for i, name in enumerate(table.schema.names):
         places.setdefault(name.lower(), []).append(i)
     for name in names:
         if len(places.get(name.lower(), ())) > 1:
-            raise UnknownFeature.several(name, [table.column_names[i] for i in places[name.lower()]])
+            raise UnknownFeature.several(name, [table.schema.names[i] for i in places[name.lower()]])
     return [table.column(places[name.lower()][0]) if name.lower() in places else None for name in names]
 
 

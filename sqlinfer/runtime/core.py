@@ -10,7 +10,7 @@ import json
 import threading
 import weakref
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -149,13 +149,14 @@ def core() -> Core | None:
     return Core(library) if tell is not None and tell() == _VERSION else None
 
 
-def in_core_form(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+def in_core_form(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array | None:
     """A column as the core reads it; None of a type that it does not read."""
     column = types.without_views(column)
     form = _core_form(column.type)
     return form if form is None else column if form == column.type else column.cast(form)
 
 
+@lru_cache(maxsize=512)
 def _core_form(type: pa.DataType) -> pa.DataType | None:
     if pa.types.is_dictionary(type):
         return type if types.is_text(type.value_type) else _core_form(type.value_type)
