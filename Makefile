@@ -14,9 +14,9 @@ OLDEST := tests/estimators tests/cli tests/faces tests/unit/test_convert.py \
 # cargo compiles while pip downloads and installs
 MAKEFLAGS += --jobs=2
 # The tests' processes have all cores already: threads that wait for one another double the time of small models.
-test test-fast floors pythons: export OMP_NUM_THREADS := 1
+test test-fast floors pythons compiled tools: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-fast check floors wheel pythons native bench clean
+.PHONY: demo test test-fast check floors wheel pythons compiled tools native bench clean
 
 # with the native extension where it is built; it takes longer to build than all the rest
 demo: $(VENV)/demo
@@ -41,12 +41,20 @@ floors: $(FLOORS)/ready $(NATIVE)
 	$(FLOORS)/bin/python $(PYTEST) tests/test_readme.py tests/unit/test_foreign_files.py -W ignore::DeprecationWarning -W ignore::FutureWarning
 
 # dist/: what a user installs, with the extension inside
-wheel:
+wheel: $(NATIVE)
 	.ci/wheel
 
 # a bare environment of each with the wheel
 pythons: wheel
 	.ci/pythons 3.11 3.12 3.13
+
+# with sqlglot's compiled parser
+compiled: $(VENV)/ready $(NATIVE)
+	.ci/compiled
+
+# dbt, SQLMesh, JupySQL, … as docs/tools.md shows them
+tools: $(VENV)/ready $(NATIVE)
+	.ci/tools
 
 native:
 	$(PYTHON) udfs/build.py
