@@ -13,6 +13,7 @@ writer takes it away.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import operator
 import os
@@ -89,6 +90,13 @@ class StoredModel:
         """The content of one of the files: what it was when it was proven. Raises RegistryError."""
         path = self.folder / name
         return read_intact(path, self.files[path])
+
+    def contents(self) -> dict[str, bytes]:
+        """All of its files by name, model.json among them. Raises RegistryError where one is not what it was when it
+        was proven."""
+        own = {path.name: sha256 for path, sha256 in self.files.items()} | self.manifest.files
+        own[MANIFEST_FILE] = self.manifest.digest
+        return {name: read_intact(self.folder / name, sha256) for name, sha256 in own.items()}
 
     def require_intact(self) -> None:
         """Read all of the files. Raises RegistryError where one is not what it was when it was proven."""
@@ -252,9 +260,10 @@ class Registry:
                 version = self._next_version(name)
                 place = folder / str(version)
                 manifest = describe(version)
+                described = manifest.to_json().encode()
                 draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder))
                 try:
-                    for file, content in {**files, MANIFEST_FILE: manifest.to_json().encode()}.items():
+                    for file, content in {**files, MANIFEST_FILE: described}.items():
                         _write(draft / file, content)
                     draft.chmod(0o755)
                     draft.rename(place)
@@ -274,7 +283,7 @@ class Registry:
             raise RegistryError(
                 f"the model {name!r} cannot be stored in {self.home}: {error}; nothing was changed"
             ) from error
-        return StoredModel(place, manifest)
+        return StoredModel(place, replace(manifest, digest=hashlib.sha256(described).hexdigest()))
 
     def alias(self, name: str, alias: str, version: int) -> None:
         """Let ``name@alias`` mean ``version`` from now on; the alias ``default`` is what the bare name means."""
@@ -352,23 +361,17 @@ class Registry:
     def export(self, reference: Reference | str, folder: str | os.PathLike[str]) -> StoredModel:
         """Copy a version into a ``folder`` that is not there yet, or empty; it is there whole, or not at all."""
         model, folder = self.get(reference), Path(folder).expanduser()
-        model.require_intact()
+        contents = model.contents()
         taken = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
         if taken or folder.is_symlink():
             raise RegistryError(f"{folder} is there already, and is not overwritten: name a folder that is not")
-        manifest = read_intact(model.folder / MANIFEST_FILE, model.manifest.digest)
         draft = folder.absolute().with_name(f".sqlinfer-{uuid.uuid4().hex}")
         try:
             draft.mkdir()
-            for path in model.files:
-                _write(draft / path.name, model.file(path.name))
-            for name, sha256 in model.manifest.files.items():
-                _write(draft / name, read_intact(model.folder / name, sha256))
-            _write(draft / MANIFEST_FILE, manifest)
+            for name, content in contents.items():
+                _write(draft / name, content)
             draft.rename(folder)
         except OSError as error:
-            if isinstance(error, RegistryError):
-                raise
             raise RegistryError(f"the model cannot be exported to {folder}: {error}") from error
         finally:
             shutil.rmtree(draft, ignore_errors=True)
