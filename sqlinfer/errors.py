@@ -18,6 +18,7 @@
     ├── ProofFailed         (ValueError)       SQL does not answer what the model answered
     ├── RegistryError       (OSError)          the folder of models cannot be read or written
     ├── ModelFailed         (RuntimeError)     ONNX Runtime refused the rows
+    ├── ScoringFailed       (RuntimeError)     a job of many files cannot be begun, or one of its files not be scored
     ├── EngineError         (RuntimeError)     the engine that was asked for is not available
     │   └── OtherRegistry                      the database already answers from another folder of models
     └── MissingExtra        (ImportError)      an optional package is not installed
@@ -53,6 +54,7 @@ __all__ = [
     "OtherRegistry",
     "ProofFailed",
     "RegistryError",
+    "ScoringFailed",
     "SqlinferError",
     "StatementError",
     "UnknownFeature",
@@ -423,6 +425,34 @@ class ModelFailed(SqlinferError, RuntimeError):
         return cls(
             f"the answers of a batch hold {values:,} values in lists, and a column of Arrow {most:,} at most; ask "
             "fewer rows at once, or the native engine"
+        )
+
+
+class ScoringFailed(SqlinferError, RuntimeError):
+    @classmethod
+    def taken(cls, name: str, columns: Iterable[str]) -> ScoringFailed:
+        taken = {column.lower() for column in columns}
+        free = next(f"{name}_{i}" for i in range(2, len(taken) + 3) if f"{name}_{i}".lower() not in taken)
+        return cls(f"the rows have a column {name!r} already; call the answers otherwise: --as {free}")
+
+    @classmethod
+    def other_job(cls, place: object, model: str, other: str, differences: Iterable[str]) -> ScoringFailed:
+        return cls(
+            f"{place} has answers of another job, by {other} ({'; '.join(differences)}): name another folder with -o, "
+            f"go on as that job did, or replace them by those of {model} with --overwrite"
+        )
+
+    @classmethod
+    def outputs(cls, count: int, first: object) -> ScoringFailed:
+        what = "an output is there already" if count == 1 else f"{count} outputs are there already"
+        return cls(f"{what}, as {first}; leave out what is done with --resume, or write all anew with --overwrite")
+
+    @classmethod
+    def foreign(cls, count: int, first: object) -> ScoringFailed:
+        what = "a file is" if count == 1 else f"{count} files are"
+        return cls(
+            f"{what} in the place of outputs, as {first}, that no job has written: move them away, name another "
+            "folder with -o, or replace them with --overwrite"
         )
 
 

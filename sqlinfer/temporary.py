@@ -22,10 +22,12 @@ _A_DAY = 86_400
 
 
 @contextmanager
-def temporary_folder() -> Iterator[Path]:
-    """A folder of this process, with a file in it that is locked as long as the process lives."""
-    _sweep(Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as name:
+def temporary_folder(place: Path | None = None, prefix: str = _PREFIX) -> Iterator[Path]:
+    """A folder of this process, with a file in it that is locked as long as the process lives. ``place``: where it is,
+    if not among the system's temporary files."""
+    place = place or Path(tempfile.gettempdir())
+    _sweep(place, prefix)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=place) as name:
         folder = Path(name)
         with (folder / f"{_LOCK}-new").open("wb") as lock:
             if fcntl is not None:
@@ -34,10 +36,10 @@ def temporary_folder() -> Iterator[Path]:
             yield folder
 
 
-def _sweep(place: Path) -> None:
+def _sweep(place: Path, prefix: str) -> None:
     if fcntl is None:
         return
-    for folder in place.glob(f"{_PREFIX}*"):
+    for folder in place.glob(f"{prefix}*"):
         with suppress(OSError):  # it is another user's, or being made or taken away right now
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue

@@ -16,6 +16,7 @@ from sqlinfer.cli.extension import extension_path, install_extension
 from sqlinfer.cli.help import completion, help_, other_words
 from sqlinfer.cli.models import alias, list_, register, remove, show, verify
 from sqlinfer.cli.query import query
+from sqlinfer.cli.score import score
 from sqlinfer.cli.shell import shell
 from sqlinfer.cli.words import for_the_terminal
 from sqlinfer.errors import SqlinferError, suggest
@@ -72,6 +73,7 @@ for command in (
     evaluate,
     drift,
     query,
+    score,
     shell,
     doctor,
     help_,

@@ -29,7 +29,7 @@ _ELSEWHERE = {
     "unregister": "remove {}",
     "test": "verify {}",
     "check": "verify {}",
-    "score": "evaluate {}",
+    "batch": "score {}",
     "eval": "evaluate {}",
     "skew": "drift {}",
     "monitor": "drift {}",

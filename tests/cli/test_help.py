@@ -20,6 +20,7 @@ COMMANDS = [
     "evaluate",
     "drift",
     "query",
+    "score",
     "shell",
     "doctor",
     "help",

@@ -44,6 +44,7 @@ BUILTIN = {
     "ConversionFailed": ValueError,
     "ProofFailed": ValueError,
     "RegistryError": OSError,
+    "ScoringFailed": RuntimeError,
     "ModelFailed": RuntimeError,
     "EngineError": RuntimeError,
     "MissingExtra": ImportError,

@@ -25,16 +25,16 @@ LAYERS = [
     ("trials", "model"),
     ("registration",),
     ("connection",),
-    ("evaluation",),
+    ("evaluation", "scoring"),
     ("cli", "notebook", "__init__"),
 ]
 # Within a line, these do not know of one another.
-STRANGERS = {("graphs", "sql"), ("convert", "runtime"), ("trials", "model")}
+STRANGERS = {("graphs", "sql"), ("convert", "runtime"), ("trials", "model"), ("evaluation", "scoring")}
 
 HOMES = {
     "sqlglot": ("sql/",),
     "onnxruntime": ("runtime/", "trials/", "engines/catalogue.py"),
-    "duckdb": ("engines/", "connection/", "evaluation/source.py", "cli/"),
+    "duckdb": ("engines/", "connection/", "evaluation/source.py", "scoring/", "cli/"),
     "click": ("cli/",),
     "onnx": ("graphs/", "convert/"),
     "IPython": ("notebook.py",),
