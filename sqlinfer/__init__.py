@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlinfer.connection import Connection, attach, connect
     from sqlinfer.engines.native import extension_path
     from sqlinfer.evaluation import evaluate
+    from sqlinfer.function import udf
     from sqlinfer.model import Model, load, models
     from sqlinfer.models.registry import Registry
     from sqlinfer.registration.register import register, verify
@@ -33,6 +34,7 @@ __all__ = [
     "load",
     "models",
     "register",
+    "udf",
     "verify",
 ]
 
@@ -47,6 +49,7 @@ _HOMES = {
     "extension_path": "sqlinfer.engines.native",
     "load": "sqlinfer.model",
     "register": "sqlinfer.registration.register",
+    "udf": "sqlinfer.function",
     "verify": "sqlinfer.registration.register",
 }
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from sqlinfer.errors import ConversionFailed, named
-from sqlinfer.models.signature import Label
+from sqlinfer.errors import CallError, ConversionFailed, named
+from sqlinfer.models.signature import Label, label_texts
 
-__all__ = ["label_type_of", "labels_of"]
+__all__ = ["label_of", "label_type_of", "labels_of"]
 
 _SHOWN = 6
 
@@ -30,6 +30,17 @@ def labels_of(classes: Any) -> tuple[tuple[Label, ...], str | None]:
             "texts or booleans; train it on such, for example on the classes as texts"
         )
     return labels, label_type_of(labels)
+
+
+def label_of(model: str, labels: tuple[Label, ...], call: str, class_: Label) -> Label:
+    """The class that is meant, which may be given as text, of the answer to a call. Raises CallError."""
+    if call != "predict_proba":
+        raise CallError(f"a class is for predict_proba(), which has a probability of each: {call}() has none")
+    texts = label_texts(labels)
+    (asked,) = label_texts((class_,))
+    if asked not in texts:
+        raise CallError.no_class(model, asked, texts)
+    return labels[texts.index(asked)]
 
 
 def _is_bigint(label: Any) -> bool:

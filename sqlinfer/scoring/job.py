@@ -12,7 +12,8 @@ from typing import Any
 import duckdb
 
 from sqlinfer.connection import connect
-from sqlinfer.errors import ModelNotFound, RegistryError, ScoringFailed, SqlinferError, named, suggest
+from sqlinfer.errors import RegistryError, ScoringFailed, SqlinferError, named, suggest
+from sqlinfer.models.labels import label_of
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.signature import Label, quoted
 from sqlinfer.scoring.files import InputFile
@@ -53,10 +54,11 @@ class Job:
 
     @classmethod
     def of(cls, model: StoredModel, call: str, class_: str | None, **how: Any) -> Job:
-        """Raises ModelNotFound where the model has no such answer, or class, ScoringFailed for what cannot be asked."""
+        """Raises ModelNotFound where the model has no such answer, CallError where it has no such class, ScoringFailed
+        for what cannot be asked."""
         manifest = model.manifest
         model.call(call)
-        label = None if class_ is None else _label(model, call, class_)
+        label = None if class_ is None else label_of(manifest.name, manifest.signature.labels, call, class_)
         job = cls(f"{manifest.name}/{manifest.version}", manifest.sha256, manifest.digest, call, label, **how)
         if job.columns is not None and job.column.lower() not in {name.lower() for name in job.columns}:
             raise ScoringFailed(
@@ -225,16 +227,3 @@ def said(error: Exception) -> str:
     """What happened, in a line; where it is in the SQL is nothing that the user has written."""
     text = str(error).partition("\n\n")[0].strip()
     return "; ".join(_KIND.sub("", text).splitlines())
-
-
-def _label(model: StoredModel, call: str, text: str) -> Label:
-    if call != "predict_proba":
-        raise ScoringFailed(f"--class is for --call predict_proba: {call}() answers no classes")
-    labels = {str(label).lower() if isinstance(label, bool) else str(label): label for label in _labels(model)}
-    if text not in labels:
-        raise ModelNotFound(f"model {model.manifest.name!r} has no class {text!r}; {suggest(text, labels, 'classes')}")
-    return labels[text]
-
-
-def _labels(model: StoredModel) -> tuple[Label, ...]:
-    return tuple(model.manifest.signature.labels or ())

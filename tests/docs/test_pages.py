@@ -14,15 +14,16 @@ from tests.docs.blocks import Block, Page, blocks_of, differs
 from tests.docs.conftest import DOCS
 from tests.engines import native_problem
 
-# docs/tools.md is about other programs, and run by tests/tools
-PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md")) if path.name != "tools.md"}
-BLOCKS = {name: blocks_of(name, markdown) for name, markdown in PAGES.items()}
+PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
+# about other programs, and run by tests/tools
+ELSEWHERE = {"tools.md", "engines.md"}
+BLOCKS = {name: blocks_of(name, markdown) for name, markdown in PAGES.items() if name not in ELSEWHERE}
 ALONE = [block for blocks in BLOCKS.values() for block in blocks if block.needs]
 WITHOUT_CODE = {"differences.md"}
 
 
 @pytest.mark.skipif(native_problem() is not None, reason="the pages tell of the native engine")
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", BLOCKS)
 @pytest.mark.slow
 def test_a_page(name, page):
     blocks = [block for block in BLOCKS[name] if not block.needs]

@@ -24,6 +24,12 @@ PACKAGES = {
     "polars": "polars",
     "ADBC": "adbc-driver-manager",
     "FastAPI": "fastapi",
+    # docs/engines.md
+    "Polars": "polars",
+    "Ray Data": "ray",
+    "Daft": "daft",
+    "DataFusion": "datafusion",
+    "Dask": "dask",
 }
 
 
@@ -61,5 +67,6 @@ def _environment(home: Path) -> dict[str, str]:
     # the command and the package of this environment, and of these sources; no tool reports that it was used
     paths = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     quiet = {"DBT_SEND_ANONYMOUS_USAGE_STATS": "0", "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "1", "DO_NOT_TRACK": "1"}
+    quiet |= {"RAY_USAGE_STATS_ENABLED": "0", "DAFT_ANALYTICS_ENABLED": "0"}
     settings = {"HOME": str(home), "SQLINFER_HOME": str(home / "models"), "PYTHONIOENCODING": "utf-8"}
     return {**os.environ, **paths, **quiet, **settings}

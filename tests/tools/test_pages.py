@@ -1,4 +1,5 @@
-"""Everything that docs/tools.md shows is true: written, run with the real tool, and printed as it stands there."""
+"""Everything that docs/tools.md and docs/engines.md show is true: written, run with the real tool, and printed as it
+stands there."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from tests.tools.pages import ROOT, pages
 
 pytestmark = pytest.mark.slow
 
-PAGES = pages((ROOT / "docs" / "tools.md").read_text(encoding="utf-8"))
+TEXTS = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("tools.md", "engines.md")]
+PAGES = {name: page for text in TEXTS for name, page in pages(text).items()}
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -23,6 +23,7 @@ PUBLIC = [
     "load",
     "models",
     "register",
+    "udf",
     "verify",
 ]
 

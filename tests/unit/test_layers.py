@@ -22,14 +22,16 @@ LAYERS = [
     ("graphs", "sql"),
     ("convert", "runtime"),
     ("engines",),
-    ("trials", "model"),
+    ("trials", "model", "function"),
     ("registration",),
     ("connection",),
     ("evaluation", "scoring"),
     ("cli", "notebook", "__init__"),
 ]
 # Within a line, these do not know of one another.
-STRANGERS = {("graphs", "sql"), ("convert", "runtime"), ("trials", "model"), ("evaluation", "scoring")}
+STRANGERS = {("graphs", "sql"), ("convert", "runtime"), ("trials", "model"), ("trials", "function")} | {
+    ("evaluation", "scoring")
+}
 
 HOMES = {
     "sqlglot": ("sql/",),
