@@ -37,3 +37,9 @@ def test_a_smoke_run_of_metrics():
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ran.stdout.count("x as long |") >= 8
     assert "| roc_auc_score(is_bad, score) | median(score) |" in ran.stdout
+
+
+def test_a_smoke_run_of_many_files():
+    command = [sys.executable, str(BENCHMARKS / "score.py"), "--quick"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("32,000 rows in 16 files") and "| sqlinfer score |" in ran.stdout
