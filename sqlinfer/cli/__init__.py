@@ -17,6 +17,7 @@ from sqlinfer.cli.help import completion, help_, other_words
 from sqlinfer.cli.models import alias, list_, register, remove, show, verify
 from sqlinfer.cli.query import query
 from sqlinfer.cli.score import score
+from sqlinfer.cli.serve import serve
 from sqlinfer.cli.shell import shell
 from sqlinfer.cli.words import for_the_terminal
 from sqlinfer.errors import SqlinferError, suggest
@@ -75,6 +76,7 @@ for command in (
     query,
     score,
     shell,
+    serve,
     doctor,
     help_,
     completion,

@@ -25,7 +25,7 @@ LAYERS = [
     ("trials", "model", "function"),
     ("registration",),
     ("connection",),
-    ("evaluation", "scoring"),
+    ("evaluation", "scoring", "serve"),
     ("cli", "notebook", "__init__"),
 ]
 # Within a line, these do not know of one another.
@@ -51,6 +51,10 @@ HOMES = {
     "tokenizers": ("runtime/texts.py",),
     "safetensors": ("graphs/preprocess/sentence.py",),
     "matplotlib": ("evaluation/picture.py",),
+    "starlette": ("serve/",),
+    "uvicorn": ("serve/",),
+    "orjson": ("serve/",),
+    "prometheus_client": ("serve/metrics.py",),
     "PIL": ("runtime/images.py", "trials/odd_images.py", "runtime/pixels.py"),
 }
 # Optional packages are not imported before they are needed.

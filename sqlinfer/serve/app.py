@@ -1,0 +1,334 @@
+"""The server as an ASGI application: from a path to what answers it, and from an error to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import Message, Receive, Scope, Send
+
+from sqlinfer.errors import SqlinferError
+from sqlinfer.serve import mlflow, oip
+from sqlinfer.serve.answers import dumps
+from sqlinfer.serve.bodies import media_type, read_body
+from sqlinfer.serve.errors import Refused, refused
+from sqlinfer.serve.guard import Guard
+from sqlinfer.serve.lanes import Lane
+from sqlinfer.serve.metrics import CONTENT_TYPE, Metrics
+from sqlinfer.serve.models import Served, Version
+from sqlinfer.serve.streams import ARROW_STREAM, batches_of, stream_of
+from sqlinfer.version import __version__
+
+__all__ = ["App", "Limits"]
+
+T = TypeVar("T")
+_log = logging.getLogger("sqlinfer.serve")
+# A smaller body is read, and a smaller answer written, before another thread would have begun.
+_SMALL = 1 << 16
+_JSON = ("application/json", "application/octet-stream", "")
+_CLIENT_WENT_AWAY = 499
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """``queue``: requests at a time, ``size``: bytes of one, ``seconds``: until its answer."""
+
+    queue: int = 1024
+    size: int = 64 << 20
+    seconds: float = 30.0
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What the request is found to be about; it goes into the headers of the answer and into the metrics."""
+
+    version: Version | None = None
+    rows: int = 0
+    code: int = 0
+
+
+class App:
+    def __init__(
+        self, served: Served, metrics: Metrics, pool: ThreadPoolExecutor, limits: Limits, token: str | None
+    ) -> None:
+        self.served = served
+        self.limits = limits
+        self.needs_token = token is not None
+        self._guard = Guard(token)
+        self._metrics = metrics
+        self._pool = pool
+        self._router = Router(self._routes(), redirect_slashes=False)
+        self.running = 0
+        self._bytes = 0
+
+    def _routes(self) -> list[BaseRoute]:
+        def get(path: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+            return Route(path, answer, methods=["GET"])
+
+        def post(path: str, answer: Callable[[Request], Awaitable[Response]]) -> Route:
+            return Route(path, answer, methods=["POST"])
+
+        return [
+            post("/v2/models/{name}/infer", self._infer),
+            post("/v2/models/{name}/versions/{version}/infer", self._infer),
+            post("/invocations", self._invocations),
+            post("/models/{name}/invocations", self._invocations),
+            post("/models/{name}/versions/{version}/invocations", self._invocations),
+            get("/v2", self._server),
+            get("/v2/health/live", self._live),
+            get("/v2/health/ready", self._ready),
+            get("/v2/models/{name}", self._model),
+            get("/v2/models/{name}/versions/{version}", self._model),
+            get("/v2/models/{name}/ready", self._model_ready),
+            get("/v2/models/{name}/versions/{version}/ready", self._model_ready),
+            post("/v2/repository/index", self._index),
+            get("/ping", self._ping),
+            get("/health", self._ping),
+            get("/version", self._version),
+            get("/metrics", self._metrics_text),
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        started, asked = time.perf_counter(), _Asked()
+        scope["sqlinfer"] = asked
+        scope["app"] = self  # so that the router raises what it finds no route for
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                asked.code = message["status"]
+                if asked.version is not None:
+                    message["headers"] = [*message["headers"], *asked.version.headers]
+            await send(message)
+
+        request = Request(scope, receive)
+        try:
+            self._guard.require(request)
+            await self._router(scope, receive, tell)
+        except ClientDisconnect:
+            asked.code = _CLIENT_WENT_AWAY
+        except Exception as error:
+            if asked.code:  # the answer has begun: nothing but its end can say that it is not whole
+                raise
+            await self._refuse(request, error)(scope, receive, tell)
+        finally:
+            model, number = ("", "") if asked.version is None else (asked.version.name, asked.version.version)
+            self._metrics.request(model, number, asked.code, time.perf_counter() - started, asked.rows)
+
+    def _refuse(self, request: Request, error: Exception) -> Response:
+        found = self._as_refused(request, error)
+        if _is_mlflows(request.url.path):
+            body = {"error_code": found.mlflow_code, "message": str(found)}
+        else:
+            body = {"error": str(found)}
+        return Response(dumps(body), found.status, found.headers, "application/json")
+
+    def _as_refused(self, request: Request, error: Exception) -> Refused:
+        if isinstance(error, HTTPException):
+            if error.status_code == 405:
+                allowed = (error.headers or {}).get("Allow", "")
+                return Refused(405, f"{request.url.path[:80]} takes {allowed}", error.headers)
+            return Refused(404, f"there is nothing at {request.url.path[:80]!r}; /v2 and /invocations are", None)
+        if isinstance(error, SqlinferError):
+            found = refused(error)
+        else:
+            found = Refused(500, "the server failed; its log says how")
+        if found.status >= 500 and not isinstance(error, Refused):
+            _log.error("%s %s: %s", request.method, request.url.path, error, exc_info=_unexpected(error))
+        return found
+
+    # what is asked of models
+
+    async def _infer(self, request: Request) -> Response:
+        with self._admitted(request):
+            kind = media_type(request)
+            if kind != ARROW_STREAM and kind not in _JSON:
+                raise Refused.media_type(kind, ("application/json", ARROW_STREAM))
+            body = await self._body(request)
+            async with self._within_time():
+                version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
+                if kind == ARROW_STREAM:
+                    return await self._arrow(request, version, request.query_params.get("call", "predict"), body)
+                header_length = request.headers.get(oip.HEADER_LENGTH)
+                inference = await self._work(len(body), oip.read_inference, version, body, header_length)
+                request.scope["sqlinfer"].rows = inference.rows.num_rows
+                answers = {call: await self._answers(version, call, inference.rows) for call in inference.calls}
+                size = sum(array.nbytes for array in answers.values())
+                content, headers = await self._work(size, oip.written, version, inference, answers)
+                return Response(content, headers=headers)
+
+    async def _invocations(self, request: Request) -> Response:
+        with self._admitted(request):
+            kind = media_type(request)
+            if kind not in ("application/json", "text/csv", ARROW_STREAM):
+                raise Refused.media_type(kind, ("application/json", "text/csv", ARROW_STREAM))
+            body = await self._body(request)
+            async with self._within_time():
+                document, parameters = None, dict[str, str]()
+                if kind == "application/json":
+                    document = await self._work(len(body), mlflow.read_document, body)
+                    parameters = mlflow.parameters_of(document)
+                given = {**request.query_params, **parameters, **request.path_params}
+                name = request.path_params.get("name") or given.get("model") or await self.served.only()
+                version = await self._found(request, name, given.get("version"))
+                call = given.get("call", "predict")
+                if kind == ARROW_STREAM:
+                    return await self._arrow(request, version, call, body)
+                if document is not None:
+                    rows = await self._work(len(body), mlflow.rows_of, version, document)
+                else:
+                    rows = _one_batch(await self._work(len(body), mlflow.read_csv, version, body))
+                request.scope["sqlinfer"].rows = rows.num_rows
+                answers = await self._answers(version, call, rows)
+                return Response(
+                    await self._work(answers.nbytes, mlflow.written, answers), media_type="application/json"
+                )
+
+    async def _arrow(self, request: Request, version: Version, call: str, body: bytes) -> Response:
+        """All rows are scored before the first answer leaves: an error has a status of its own."""
+        batches = await self._work(len(body), batches_of, version, body)
+        request.scope["sqlinfer"].rows = sum(batch.num_rows for batch in batches)
+        answers = [await self._answers(version, call, batch) for batch in batches]
+        stream = stream_of(version, call, answers, answers[0].type)
+        return StreamingResponse(_async(stream), media_type=ARROW_STREAM)
+
+    async def _found(self, request: Request, name: str, number: str | None) -> Version:
+        version: Version = await self.served.find(name, number)
+        request.scope["sqlinfer"].version = version
+        return version
+
+    async def _answers(self, version: Version, call: str, rows: pa.RecordBatch) -> pa.Array:
+        lane: Lane = await version.lane(call)
+        return await lane.answers(rows)
+
+    async def _body(self, request: Request) -> bytes:
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await read_body(request, self.limits.size)
+        except TimeoutError:
+            raise Refused.slow_client(self.limits.seconds) from None
+
+    def _within_time(self) -> _InTime:
+        return _InTime(self.limits.seconds)
+
+    @contextmanager
+    def _admitted(self, request: Request) -> Iterator[None]:
+        """Raises Refused where too many are at it already, or what they sent takes too much memory."""
+        length = request.headers.get("content-length", "")
+        size = int(length) if length.isdigit() else _SMALL
+        if size > self.limits.size:
+            raise Refused.too_large(self.limits.size)
+        if self.running >= self.limits.queue or (self._bytes and self._bytes + size > 4 * self.limits.size):
+            raise Refused.busy()
+        self.running += 1
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self.running -= 1
+            self._bytes -= size
+
+    async def _work(self, size: int, function: Callable[..., T], *args: Any) -> T:
+        """What takes long is done on another thread, so that others are heard meanwhile."""
+        if size < _SMALL:
+            return function(*args)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+
+    # what is asked of the server
+
+    async def _server(self, request: Request) -> Response:
+        return _json(oip.server_metadata())
+
+    async def _live(self, request: Request) -> Response:
+        return _json({"live": True})
+
+    async def _ready(self, request: Request) -> Response:
+        return _json({"ready": True})
+
+    async def _model(self, request: Request) -> Response:
+        version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
+        versions = await asyncio.to_thread(self.served.versions, version.name)
+        return _json(oip.metadata(version, versions))
+
+    async def _model_ready(self, request: Request) -> Response:
+        version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
+        await version.lane("predict")
+        return _json({"name": version.name, "version": version.version, "ready": True})
+
+    async def _index(self, request: Request) -> Response:
+        return _json(await asyncio.to_thread(partial(_index, self.served)))
+
+    async def _ping(self, request: Request) -> Response:
+        return Response("\n", media_type="application/json")
+
+    async def _version(self, request: Request) -> Response:
+        return Response(__version__, media_type="text/plain")
+
+    async def _metrics_text(self, request: Request) -> Response:
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE)
+
+
+class _InTime:
+    """`asyncio.timeout`, whose end is an answer."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, *error: Any) -> None:
+        try:
+            await self._timeout.__aexit__(*error)
+        except TimeoutError:
+            raise Refused.late(self._seconds) from None
+
+
+def _index(served: Served) -> list[dict[str, str]]:
+    """Every version that is served, as Triton's repository index has them."""
+    return [
+        {"name": name, "version": str(number), "state": "READY", "reason": ""}
+        for name in served.names()
+        for number in served.versions(name)
+    ]
+
+
+def _is_mlflows(path: str) -> bool:
+    return path.startswith("/models/") or path == "/invocations"
+
+
+def _unexpected(error: Exception) -> Exception | None:
+    """What has a trace in the log: an error of ours says all in its words."""
+    return None if isinstance(error, SqlinferError) else error
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return (
+        batches[0]
+        if batches
+        else pa.RecordBatch.from_arrays([pa.array([], t) for t in table.schema.types], schema=table.schema)
+    )
+
+
+async def _async(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+def _json(value: Mapping[str, Any] | list[Any]) -> Response:
+    return Response(dumps(value), media_type="application/json")

@@ -1,0 +1,105 @@
+"""The bodies of requests: read within limits, unpacked, and parsed."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+
+from sqlinfer.serve.errors import Refused
+
+__all__ = ["media_type", "read_body", "read_json"]
+
+# orjson makes a double of what no 64 bits hold, and takes no NaN.
+_LONG_INTEGER = re.compile(rb"(?<![\d.eE+])\d{19,}(?![\d.eE])")
+_NOT_FINITE = re.compile(rb"[\[,:\s-](?:NaN|Infinity)\b")
+# As orjson has it.
+_MOST_LEVELS = 1024
+_WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
+
+
+def media_type(request: Request) -> str:
+    """The type that a request's body has, without its parameters. Raises Refused for another charset than UTF-8."""
+    given = request.headers.get("content-type", "")
+    kind, _, parameters = given.partition(";")
+    charset = re.search(r"charset\s*=\s*\"?([^\s;\"]+)", parameters, re.IGNORECASE)
+    if charset is not None and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise Refused(415, f"the charset {charset[1][:40]!r} is not read here; send UTF-8")
+    return kind.strip().lower()
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """Raises Refused for one of more than ``most`` bytes, also unpacked."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > most:
+        raise Refused.too_large(most)
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity" and encoding not in _WINDOWS:
+        raise Refused(415, f"the Content-Encoding {encoding[:40]!r} is not read here; send gzip, or no other")
+    chunks, size = list[bytes](), 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise Refused.too_large(most)
+        chunks.append(chunk)
+    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    return body if encoding == "identity" else _unpacked(body, encoding, most)
+
+
+def read_json(body: bytes | memoryview) -> Any:
+    """Integers have all their digits; NaN and Infinity are read, as MLflow and Triton read them. Raises Refused, which
+    says where."""
+    content = bytes(body)
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        if not _NOT_FINITE.search(content):
+            raise _no_json(error) from None
+        return _slowly(content)
+    return _slowly(content) if _LONG_INTEGER.search(content) else value
+
+
+def _slowly(content: bytes) -> Any:
+    try:
+        value = json.loads(content.decode(), parse_float=_finite)
+        _require_text(content, value)
+    except json.JSONDecodeError as error:
+        raise _no_json(error) from None
+    except RecursionError:
+        raise Refused.malformed(f"the body is nested more than {_MOST_LEVELS} levels deep") from None
+    except ValueError as error:
+        raise Refused.malformed(f"the body is no JSON: {str(error)[:200]}") from None
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text[:40]} is no number that a double holds")
+    return value
+
+
+def _require_text(content: bytes, value: Any) -> None:
+    if b"\\u" in content:
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+
+
+def _no_json(error: json.JSONDecodeError) -> Refused:
+    return Refused.malformed(f"the body is no JSON: {error.msg}, at line {error.lineno}, column {error.colno}")
+
+
+def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    unpacker = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        content = unpacker.decompress(body, most + 1)
+    except zlib.error as error:
+        raise Refused.malformed(f"the body is not {encoding}: {error}") from error
+    if len(content) > most:
+        raise Refused.too_large(most)
+    if not unpacker.eof or unpacker.unused_data:
+        raise Refused.malformed(f"the body is not one whole {encoding}")
+    return content

@@ -1,0 +1,208 @@
+"""What is served: references, what they mean now, and what answers for each version.
+
+What a reference means is looked up again when the file that decides it is another one, which one look at its state
+tells: a request sees each promotion that was before it. A version that no reference means any more is let go when its
+last request has its answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlinfer.errors import BadReference, ModelNotFound
+from sqlinfer.models.files import FileState, state_of
+from sqlinfer.models.reference import DEFAULT, Reference
+from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.runtime.scorer import Scorer
+from sqlinfer.serve.errors import Refused
+from sqlinfer.serve.lanes import Batching, Lane
+from sqlinfer.serve.outputs import offered_by
+
+__all__ = ["Served", "Version"]
+
+T = TypeVar("T")
+# A version that was asked for by its number, and is not any more.
+_FORGOTTEN_AFTER = 600.0
+
+
+class Version:
+    """One version of a model: a lane for each of its calls, opened when it is first asked."""
+
+    def __init__(self, registry: Registry, model: StoredModel, batching: Batching) -> None:
+        self.model = model
+        self.name = model.manifest.name
+        self.version = str(model.manifest.version)
+        self.sha256 = model.manifest.sha256
+        self.signature = model.manifest.signature
+        self.outputs = offered_by(self.signature)
+        self.headers = [
+            (b"x-model-name", self.name.encode()),
+            (b"x-model-version", self.version.encode()),
+            (b"x-model-sha256", self.sha256.encode()),
+        ]
+        self._registry = registry
+        self._batching = batching
+        self._lanes: dict[str, Lane] = {}
+        self._opening = asyncio.Lock()
+
+    async def lane(self, call: str) -> Lane:
+        """Raises ModelNotFound where the model has no such answer, RegistryError, EngineError."""
+        known = self._lanes.get(call)
+        if known is not None:
+            return known
+        self.model.call(call)
+        async with self._opening:
+            if call not in self._lanes:
+                loop = asyncio.get_running_loop()
+                scorer = await loop.run_in_executor(self._batching.pool, Scorer, self._registry, self.model, call)
+                alone = self.signature.batch.neighbours > 0
+                self._lanes[call] = Lane(scorer, self._batching, alone=alone)
+        return self._lanes[call]
+
+
+@dataclass(slots=True)
+class _Known:
+    state: FileState | None
+    version: Version
+    asked: float
+
+
+class Served:
+    """``named``: the references that are served; none of them: all of the registry. A plain name serves every version
+    of that model, `name/3` and `name@alias` that version."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        named: Sequence[str],
+        pool: Executor,
+        *,
+        most: int,
+        wait: float,
+        seen: Callable[[str, int], None],
+    ) -> None:
+        """Raises BadReference."""
+        self.registry = registry
+        self._named: dict[str, list[Reference]] = {}
+        for text in named:
+            reference = Reference.parse(text)
+            self._named.setdefault(reference.name, []).append(reference)
+        self._pool = pool
+        self._most, self._wait, self._seen = most, wait, seen
+        self._known: dict[Reference, _Known] = {}
+        self._versions: weakref.WeakValueDictionary[tuple[str, str], Version] = weakref.WeakValueDictionary()
+        self._looking = asyncio.Lock()
+
+    def names(self) -> list[str]:
+        """The models, as paths name them."""
+        return sorted(self._named) if self._named else self.registry.names()
+
+    def references(self) -> list[Reference]:
+        if not self._named:
+            return [Reference(name) for name in self.registry.names()]
+        return [reference for references in self._named.values() for reference in references]
+
+    def versions(self, name: str) -> list[int]:
+        """Those of a model that may be asked for by their number."""
+        if self._is_whole(name):
+            return self.registry.versions(name)
+        return sorted({self.registry.resolve(one).version or 0 for one in self._named.get(name, ())})
+
+    async def only(self) -> str:
+        """The name of the one model that is served. Raises Refused where there are several."""
+        names = await self._off_loop(self.names)
+        if len(names) != 1:
+            raise Refused.which_model(names)
+        return names[0]
+
+    async def find(self, name: str, version: str | None = None) -> Version:
+        """What a name in a path means now, ``churn`` or ``churn@champion``. Raises Refused."""
+        reference = await self._reference(name, version)
+        known = self._known.get(reference)
+        loop = asyncio.get_running_loop()
+        if known is not None and known.state == self._state(reference):
+            known.asked = loop.time()
+            return known.version
+        async with self._looking:
+            state = self._state(reference)
+            known = self._known.get(reference)
+            if known is None or known.state != state:
+                found = await self._off_loop(self._look, reference)
+                if found is None:
+                    self._known.pop(reference, None)
+                    raise await self._not_found(name, version)
+                known = self._known[reference] = _Known(state, self._version(found), loop.time())
+            return known.version
+
+    def sweep(self, now: float) -> None:
+        """Forget what references do not mean any more, and versions by number that nobody asks for."""
+        for reference, known in list(self._known.items()):
+            idle = reference.version is not None and now - known.asked > _FORGOTTEN_AFTER
+            if idle or known.state != self._state(reference):
+                del self._known[reference]
+
+    async def _reference(self, name: str, version: str | None) -> Reference:
+        try:
+            asked = Reference.parse(name if version is None else f"{name.partition('@')[0]}/{version}")
+        except BadReference:
+            raise await self._not_found(name, version) from None
+        if asked.version is not None and version is None:  # a slash in a name is none of a path
+            raise await self._not_found(name, version)
+        if not self._named or self._is_whole(asked.name):
+            return asked
+        served = self._named.get(asked.name, [])
+        if asked in served:
+            return asked
+        if asked.version is None and asked.alias == DEFAULT and len(served) == 1:
+            return served[0]
+        if asked.version is not None:
+            for one in served:
+                if await self._off_loop(self._number, one) == asked.version:
+                    return asked
+        raise await self._not_found(name, version)
+
+    async def _not_found(self, name: str, version: str | None) -> Refused:
+        lower = name.lower()
+        names = await self._off_loop(self.names)
+        if lower in names and version is not None:
+            return Refused.no_version(lower, version, map(str, await self._off_loop(self.versions, lower)))
+        return Refused.no_model(name, map(str, await self._off_loop(self.references)))
+
+    def _is_whole(self, name: str) -> bool:
+        return not self._named or Reference(name) in self._named.get(name, ())
+
+    def _number(self, reference: Reference) -> int | None:
+        try:
+            return self.registry.resolve(reference).version
+        except ModelNotFound:
+            return None
+
+    def _look(self, reference: Reference) -> StoredModel | None:
+        try:
+            # one that keeps no manifests of versions that nobody means any more
+            return Registry(self.registry.home).get(reference)
+        except ModelNotFound:
+            return None
+
+    def _version(self, model: StoredModel) -> Version:
+        key = str(model.folder), model.manifest.digest
+        found = self._versions.get(key)
+        if found is None:
+            batching = Batching(self._pool, self._most, self._wait, partial(self._seen, model.manifest.name))
+            found = self._versions[key] = Version(self.registry, model, batching)
+        return found
+
+    def _state(self, reference: Reference) -> FileState | None:
+        try:
+            return state_of(self.registry.deciding(reference))
+        except OSError:
+            return None
+
+    async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
