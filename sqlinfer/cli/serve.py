@@ -83,11 +83,13 @@ def serve(
     try:
         from sqlinfer.serve.app import Limits
         from sqlinfer.serve.guard import is_loopback
-        from sqlinfer.serve.server import Settings, application, bound, failure_to_bind, run
+        from sqlinfer.serve.quick import look_for_pandas
+        from sqlinfer.serve.server import Settings, application, bound, run
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         raise MissingExtra.of(package.replace("_", "-"), "serve", "sqlinfer serve") from error
 
+    look_for_pandas()
     store = existing_registry(registry)
     for model in models:
         store.get(model)
@@ -97,12 +99,14 @@ def serve(
     try:
         listening = bound(host, port)
     except OSError as error:
-        raise failure_to_bind(host, port, error) from error
+        raise SqlinferError(
+            f"{host}:{port} cannot be listened at ({error.strerror or error}); choose a --port that is free"
+        ) from error
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
-    run(app, pool, listening, lambda: _introduce(store, models, address, token, is_new=token_file is None))
+    run(app, pool, listening, lambda: _introduce(store, models, address, None if token_file else token))
 
 
-def _introduce(store: Registry, models: tuple[str, ...], address: str, token: str | None, *, is_new: bool) -> None:
+def _introduce(store: Registry, models: tuple[str, ...], address: str, token: str | None) -> None:
     """What somebody wants to know who has just started it."""
     click.echo(f"sqlinfer {__version__} answers at {address}", err=True)
     names = list(models) or store.names()
@@ -117,7 +121,7 @@ def _introduce(store: Registry, models: tuple[str, ...], address: str, token: st
         click.echo(f"  … and {len(names) - _MOST_SHOWN} more", err=True)
     if not names:
         click.echo(f"  no models yet; they are seen when they are registered in {store.home}", err=True)
-    if token is not None and is_new:
+    if token is not None:
         click.echo(f"The token, which requests must have (Authorization: Bearer …): {token}", err=True)
     click.echo(
         f"Ask it by Open Inference Protocol ({address}/v2) or as MLflow's ({address}/invocations). Ctrl-C ends it.",

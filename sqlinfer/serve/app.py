@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -25,7 +24,6 @@ from sqlinfer.serve.answers import dumps
 from sqlinfer.serve.bodies import media_type, read_body
 from sqlinfer.serve.errors import Refused, refused
 from sqlinfer.serve.guard import Guard
-from sqlinfer.serve.lanes import Lane
 from sqlinfer.serve.metrics import CONTENT_TYPE, Metrics
 from sqlinfer.serve.models import Served, Version
 from sqlinfer.serve.streams import ARROW_STREAM, batches_of, stream_of
@@ -37,7 +35,8 @@ T = TypeVar("T")
 _log = logging.getLogger("sqlinfer.serve")
 # A smaller body is read, and a smaller answer written, before another thread would have begun.
 _SMALL = 1 << 16
-_JSON = ("application/json", "application/octet-stream", "")
+# Bodies of the largest size that are in memory at a time.
+_BODIES = 4
 _CLIENT_WENT_AWAY = 499
 
 
@@ -153,49 +152,39 @@ class App:
     # what is asked of models
 
     async def _infer(self, request: Request) -> Response:
-        with self._admitted(request):
-            kind = media_type(request)
-            if kind != ARROW_STREAM and kind not in _JSON:
-                raise Refused.media_type(kind, ("application/json", ARROW_STREAM))
-            body = await self._body(request)
-            async with self._within_time():
-                version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
-                if kind == ARROW_STREAM:
-                    return await self._arrow(request, version, request.query_params.get("call", "predict"), body)
-                header_length = request.headers.get(oip.HEADER_LENGTH)
-                inference = await self._work(len(body), oip.read_inference, version, body, header_length)
-                request.scope["sqlinfer"].rows = inference.rows.num_rows
-                answers = {call: await self._answers(version, call, inference.rows) for call in inference.calls}
-                size = sum(array.nbytes for array in answers.values())
-                content, headers = await self._work(size, oip.written, version, inference, answers)
-                return Response(content, headers=headers)
+        async with self._taken(request, ("application/json", ARROW_STREAM), also=("", "application/octet-stream")) as (
+            kind,
+            body,
+        ):
+            version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
+            if kind == ARROW_STREAM:
+                return await self._arrow(request, version, request.query_params.get("call", "predict"), body)
+            header_length = request.headers.get(oip.HEADER_LENGTH)
+            inference = await self._work(len(body), oip.read_inference, version, body, header_length)
+            request.scope["sqlinfer"].rows = inference.rows.num_rows
+            answers = {call: await self._answers(version, call, inference.rows) for call in inference.calls}
+            size = sum(array.nbytes for array in answers.values())
+            content, headers = await self._work(size, oip.written, version, inference, answers)
+            return Response(content, headers=headers)
 
     async def _invocations(self, request: Request) -> Response:
-        with self._admitted(request):
-            kind = media_type(request)
-            if kind not in ("application/json", "text/csv", ARROW_STREAM):
-                raise Refused.media_type(kind, ("application/json", "text/csv", ARROW_STREAM))
-            body = await self._body(request)
-            async with self._within_time():
-                document, parameters = None, dict[str, str]()
-                if kind == "application/json":
-                    document = await self._work(len(body), mlflow.read_document, body)
-                    parameters = mlflow.parameters_of(document)
-                given = {**request.query_params, **parameters, **request.path_params}
-                name = request.path_params.get("name") or given.get("model") or await self.served.only()
-                version = await self._found(request, name, given.get("version"))
-                call = given.get("call", "predict")
-                if kind == ARROW_STREAM:
-                    return await self._arrow(request, version, call, body)
-                if document is not None:
-                    rows = await self._work(len(body), mlflow.rows_of, version, document)
-                else:
-                    rows = _one_batch(await self._work(len(body), mlflow.read_csv, version, body))
-                request.scope["sqlinfer"].rows = rows.num_rows
-                answers = await self._answers(version, call, rows)
-                return Response(
-                    await self._work(answers.nbytes, mlflow.written, answers), media_type="application/json"
-                )
+        async with self._taken(request, ("application/json", "text/csv", ARROW_STREAM)) as (kind, body):
+            document, given = None, {**request.query_params, **request.path_params}
+            if kind == "application/json":
+                document = await self._work(len(body), mlflow.read_document, body)
+                given = {**request.query_params, **mlflow.parameters_of(document), **request.path_params}
+            version = await self._found(request, given.get("name") or given.get("model"), given.get("version"))
+            call = given.get("call", "predict")
+            if kind == ARROW_STREAM:
+                return await self._arrow(request, version, call, body)
+            if document is not None:
+                rows = await self._work(len(body), mlflow.rows_of, version, document)
+            else:
+                rows = await self._work(len(body), mlflow.read_csv, version, body)
+            request.scope["sqlinfer"].rows = rows.num_rows
+            answers = await self._answers(version, call, rows)
+            content = await self._work(answers.nbytes, mlflow.written, answers)
+            return Response(content, media_type="application/json")
 
     async def _arrow(self, request: Request, version: Version, call: str, body: bytes) -> Response:
         """All rows are scored before the first answer leaves: an error has a status of its own."""
@@ -205,38 +194,39 @@ class App:
         stream = stream_of(version, call, answers, answers[0].type)
         return StreamingResponse(_async(stream), media_type=ARROW_STREAM)
 
-    async def _found(self, request: Request, name: str, number: str | None) -> Version:
-        version: Version = await self.served.find(name, number)
+    async def _found(self, request: Request, name: str | None, number: str | None) -> Version:
+        version = await self.served.find(name or await self.served.only(), number)
         request.scope["sqlinfer"].version = version
         return version
 
     async def _answers(self, version: Version, call: str, rows: pa.RecordBatch) -> pa.Array:
-        lane: Lane = await version.lane(call)
-        return await lane.answers(rows)
+        return await version.lane(call).answers(rows)
 
-    async def _body(self, request: Request) -> bytes:
-        try:
-            async with asyncio.timeout(self.limits.seconds):
-                return await read_body(request, self.limits.size)
-        except TimeoutError:
-            raise Refused.slow_client(self.limits.seconds) from None
-
-    def _within_time(self) -> _InTime:
-        return _InTime(self.limits.seconds)
-
-    @contextmanager
-    def _admitted(self, request: Request) -> Iterator[None]:
-        """Raises Refused where too many are at it already, or what they sent takes too much memory."""
+    @asynccontextmanager
+    async def _taken(
+        self, request: Request, kinds: Sequence[str], also: Sequence[str] = ()
+    ) -> AsyncIterator[tuple[str, bytes]]:
+        """What kind of body a request has, and the body, while it is one of those that are at it. Raises Refused where
+        too many are, or where the time is up."""
+        kind = media_type(request)
+        if kind not in kinds and kind not in also:
+            raise Refused.media_type(kind, kinds)
         length = request.headers.get("content-length", "")
         size = int(length) if length.isdigit() else _SMALL
         if size > self.limits.size:
             raise Refused.too_large(self.limits.size)
-        if self.running >= self.limits.queue or (self._bytes and self._bytes + size > 4 * self.limits.size):
+        if self.running >= self.limits.queue or (self._bytes and self._bytes + size > _BODIES * self.limits.size):
             raise Refused.busy()
+        late = Refused.slow_client(self.limits.seconds)
         self.running += 1
         self._bytes += size
         try:
-            yield
+            async with asyncio.timeout(self.limits.seconds):
+                body = await read_body(request, self.limits.size)
+                late = Refused.late(self.limits.seconds)
+                yield kind, body
+        except TimeoutError:
+            raise late from None
         finally:
             self.running -= 1
             self._bytes -= size
@@ -256,7 +246,7 @@ class App:
         return _json({"live": True})
 
     async def _ready(self, request: Request) -> Response:
-        return _json({"ready": True})
+        return _json({"ready": self.served.is_ready}, 200 if self.served.is_ready else 503)
 
     async def _model(self, request: Request) -> Response:
         version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
@@ -265,11 +255,10 @@ class App:
 
     async def _model_ready(self, request: Request) -> Response:
         version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
-        await version.lane("predict")
         return _json({"name": version.name, "version": version.version, "ready": True})
 
     async def _index(self, request: Request) -> Response:
-        return _json(await asyncio.to_thread(partial(_index, self.served)))
+        return _json(await asyncio.to_thread(_index, self.served))
 
     async def _ping(self, request: Request) -> Response:
         return Response("\n", media_type="application/json")
@@ -279,23 +268,6 @@ class App:
 
     async def _metrics_text(self, request: Request) -> Response:
         return Response(self._metrics.text(), media_type=CONTENT_TYPE)
-
-
-class _InTime:
-    """`asyncio.timeout`, whose end is an answer."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> None:
-        await self._timeout.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> None:
-        try:
-            await self._timeout.__aexit__(*error)
-        except TimeoutError:
-            raise Refused.late(self._seconds) from None
 
 
 def _index(served: Served) -> list[dict[str, str]]:
@@ -316,19 +288,10 @@ def _unexpected(error: Exception) -> Exception | None:
     return None if isinstance(error, SqlinferError) else error
 
 
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.combine_chunks().to_batches()
-    return (
-        batches[0]
-        if batches
-        else pa.RecordBatch.from_arrays([pa.array([], t) for t in table.schema.types], schema=table.schema)
-    )
-
-
 async def _async(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     for chunk in chunks:
         yield chunk
 
 
-def _json(value: Mapping[str, Any] | list[Any]) -> Response:
-    return Response(dumps(value), media_type="application/json")
+def _json(value: Mapping[str, Any] | list[Any], status: int = 200) -> Response:
+    return Response(dumps(value), status, media_type="application/json")

@@ -20,7 +20,7 @@ from sqlinfer.errors import FeatureCount, FeatureError, MissingFeature, UnknownF
 from sqlinfer.models.signature import Feature, Signature
 from sqlinfer.serve.errors import Refused
 
-__all__ = ["column", "from_base64", "of_columns", "of_positions", "of_records", "of_rows", "values_of"]
+__all__ = ["column", "from_base64", "of_columns", "of_positions", "of_records", "of_rows", "one_batch", "values_of"]
 
 # Integers beyond are not all doubles.
 _EXACT = 2**53
@@ -88,6 +88,11 @@ def of_positions(model: str, signature: Signature, rows: list[Any]) -> pa.Record
     if rows and all(_levels(row) == levels + 1 and len(row) == 1 for row in rows):
         rows = [row[0] for row in rows]
     return _batch(features, [rows])
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    columns = [column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, names=table.column_names)
 
 
 def column(feature: Feature, values: Sequence[Any]) -> pa.Array:

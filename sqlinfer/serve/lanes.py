@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from itertools import accumulate
 
 import pyarrow as pa
 
@@ -41,12 +42,14 @@ class _Asked:
 
 
 class Lane:
-    """``alone``: requests are never put together, as for a model whose answers change with the rows beside."""
+    """``alone``: requests are scored one behind the other, as those of a model whose answers change with the rows
+    beside, in any bit."""
 
     def __init__(self, score: Score, batching: Batching, *, alone: bool = False) -> None:
         self._score = score
         self._batching = batching
-        self._most = 0 if alone else batching.most
+        self._most = batching.most
+        self._run = _score_apart if alone else _score_together
         self._waiting: deque[_Asked] = deque()
         self._running = False
         self._timer: asyncio.TimerHandle | None = None
@@ -88,7 +91,7 @@ class Lane:
         self._running = True
         self._batching.seen(sum(asked.rows.num_rows for asked in batch))
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._batching.pool, _score_all, self._score, [asked.rows for asked in batch])
+        work = loop.run_in_executor(self._batching.pool, self._run, self._score, [asked.rows for asked in batch])
         work.add_done_callback(lambda done: self._finish(batch, done))
 
     def _next(self) -> list[_Asked]:
@@ -124,19 +127,19 @@ class Lane:
                 asked.answer.set_result(outcome)
 
 
-def _score_all(score: Score, batches: Sequence[pa.RecordBatch]) -> list[pa.Array | Exception]:
-    """On a thread of the pool."""
+def _score_together(score: Score, batches: Sequence[pa.RecordBatch]) -> list[pa.Array | Exception]:
+    """On a thread of the pool. What fails in company finds out alone whether it is its own rows."""
     if len(batches) > 1:
         try:
             answers = score(pa.concat_batches(batches))
         except SqlinferError:
-            pass  # of one of them: each finds out alone
-        else:
-            parts, start = [], 0
-            for batch in batches:
-                parts.append(answers.slice(start, batch.num_rows))
-                start += batch.num_rows
-            return parts
+            return _score_apart(score, batches)
+        starts = accumulate((batch.num_rows for batch in batches), initial=0)
+        return [answers.slice(start, batch.num_rows) for start, batch in zip(starts, batches, strict=False)]
+    return _score_apart(score, batches)
+
+
+def _score_apart(score: Score, batches: Sequence[pa.RecordBatch]) -> list[pa.Array | Exception]:
     return [_one(score, batch) for batch in batches]
 
 

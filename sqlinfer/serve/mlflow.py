@@ -16,7 +16,7 @@ from sqlinfer.errors import FeatureError, named
 from sqlinfer.models.signature import Feature
 from sqlinfer.serve.answers import dumps, is_finite, values
 from sqlinfer.serve.bodies import read_json
-from sqlinfer.serve.columns import from_base64, of_columns, of_positions, of_records, of_rows
+from sqlinfer.serve.columns import from_base64, of_columns, of_positions, of_records, of_rows, one_batch
 from sqlinfer.serve.errors import Refused
 from sqlinfer.serve.models import Version
 
@@ -74,7 +74,7 @@ def rows_of(version: Version, document: dict[str, Any]) -> pa.RecordBatch:
     return of_positions(model, signature, data)
 
 
-def read_csv(version: Version, body: bytes) -> pa.Table:
+def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
     """Rows under a line of names. A feature's type says how its column is read; an empty field is a NULL. Raises
     Refused, FeatureError."""
     features = {feature.name.lower(): feature for feature in version.signature.features}
@@ -97,7 +97,7 @@ def read_csv(version: Version, body: bytes) -> pa.Table:
         if feature is not None and feature.type == "BLOB":
             column = from_base64(feature.name, table.column(place).to_pylist())
             table = table.set_column(place, name, column)
-    return table
+    return one_batch(table)
 
 
 _PARSING = pa.csv.ParseOptions(newlines_in_values=True)

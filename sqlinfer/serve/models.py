@@ -13,12 +13,16 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlinfer.errors import BadReference, ModelNotFound
+import pyarrow as pa
+
+from sqlinfer.errors import BadReference, ModelNotFound, SqlinferError
 from sqlinfer.models.files import FileState, state_of
 from sqlinfer.models.reference import DEFAULT, Reference
 from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.sample import table_of_rows
 from sqlinfer.runtime.scorer import Scorer
 from sqlinfer.serve.errors import Refused
 from sqlinfer.serve.lanes import Batching, Lane
@@ -29,10 +33,12 @@ __all__ = ["Served", "Version"]
 T = TypeVar("T")
 # A version that was asked for by its number, and is not any more.
 _FORGOTTEN_AFTER = 600.0
+# Of the rows that a model was proven with, those that are scored alone and together when it is opened.
+_ROWS_TRIED = 32
 
 
 class Version:
-    """One version of a model: a lane for each of its calls, opened when it is first asked."""
+    """One version of a model: a lane for each of its calls."""
 
     def __init__(self, registry: Registry, model: StoredModel, batching: Batching) -> None:
         self.model = model
@@ -48,29 +54,54 @@ class Version:
         ]
         self._registry = registry
         self._batching = batching
+        self.is_batched = False
         self._lanes: dict[str, Lane] = {}
         self._opening = asyncio.Lock()
 
-    async def lane(self, call: str) -> Lane:
-        """Raises ModelNotFound where the model has no such answer, RegistryError, EngineError."""
-        known = self._lanes.get(call)
-        if known is not None:
-            return known
-        self.model.call(call)
+    async def open(self) -> None:
+        """From now on it answers, also when its files are removed. Raises RegistryError, ModelNotFound, EngineError,
+        InvalidModel, ModelFailed."""
+        if self._lanes:
+            return
         async with self._opening:
-            if call not in self._lanes:
-                loop = asyncio.get_running_loop()
-                scorer = await loop.run_in_executor(self._batching.pool, Scorer, self._registry, self.model, call)
-                alone = self.signature.batch.neighbours > 0
-                self._lanes[call] = Lane(scorer, self._batching, alone=alone)
+            if not self._lanes:
+                scorers, alone = await asyncio.get_running_loop().run_in_executor(self._batching.pool, self._opened)
+                self.is_batched = not alone
+                self._lanes = {call: Lane(score, self._batching, alone=alone) for call, score in scorers.items()}
+
+    def lane(self, call: str) -> Lane:
+        """Of one that is open. Raises ModelNotFound where the model has no such answer."""
+        self.model.call(call)
         return self._lanes[call]
+
+    def _opened(self) -> tuple[dict[str, Scorer], bool]:
+        """What answers each call, and whether requests are scored apart."""
+        scorers = {call: Scorer(self._registry, self.model, call) for call in self.signature.calls}
+        proof = self.model.manifest.proof.rows[:_ROWS_TRIED]
+        if not proof:
+            return scorers, True
+        rows = table_of_rows(self.signature.features, proof)  # the graph is loaded for them
+        return scorers, self.signature.batch.neighbours > 0 or _differs_in_company(scorers["infer"], rows)
+
+
+def _differs_in_company(score: Scorer, rows: pa.Table) -> bool:
+    """Whether rows have other answers together than alone, in any bit: kernels may sum in another order."""
+    together = score(rows).to_pylist()
+    alone = [score(rows.slice(i, 1)).to_pylist()[0] for i in range(len(rows))]
+    return repr(together) != repr(alone)
 
 
 @dataclass(slots=True)
 class _Known:
+    """``decides``: the file that is another one, of another ``state``, when the reference means another version."""
+
+    decides: Path
     state: FileState | None
     version: Version
     asked: float
+
+    def is_current(self) -> bool:
+        return self.state == _state(self.decides)
 
 
 class Served:
@@ -98,6 +129,8 @@ class Served:
         self._known: dict[Reference, _Known] = {}
         self._versions: weakref.WeakValueDictionary[tuple[str, str], Version] = weakref.WeakValueDictionary()
         self._looking = asyncio.Lock()
+        self._first = [one for references in self._named.values() for one in references]
+        self.is_ready = not self._first
 
     def names(self) -> list[str]:
         """The models, as paths name them."""
@@ -122,29 +155,35 @@ class Served:
         return names[0]
 
     async def find(self, name: str, version: str | None = None) -> Version:
-        """What a name in a path means now, ``churn`` or ``churn@champion``. Raises Refused."""
+        """What a name in a path means now, ``churn`` or ``churn@champion``, opened. Raises Refused, and what `open`
+        raises."""
         reference = await self._reference(name, version)
-        known = self._known.get(reference)
-        loop = asyncio.get_running_loop()
-        if known is not None and known.state == self._state(reference):
-            known.asked = loop.time()
-            return known.version
-        async with self._looking:
-            state = self._state(reference)
+        while True:
             known = self._known.get(reference)
-            if known is None or known.state != state:
-                found = await self._off_loop(self._look, reference)
-                if found is None:
-                    self._known.pop(reference, None)
-                    raise await self._not_found(name, version)
-                known = self._known[reference] = _Known(state, self._version(found), loop.time())
-            return known.version
+            if known is None or not known.is_current():
+                known = await self._look(reference)
+            if known is None:
+                raise await self._not_found(name, version)
+            known.asked = asyncio.get_running_loop().time()
+            try:
+                await known.version.open()
+            except SqlinferError:
+                if known.is_current():
+                    raise
+            else:
+                return known.version
+
+    async def prepare(self) -> None:
+        """Open what was named, so that its first request need not wait. Raises what `find` raises."""
+        for reference in self._first:
+            await self.find(reference.name if reference.version else str(reference), _number_of(reference))
+        self.is_ready = True
 
     def sweep(self, now: float) -> None:
         """Forget what references do not mean any more, and versions by number that nobody asks for."""
         for reference, known in list(self._known.items()):
             idle = reference.version is not None and now - known.asked > _FORGOTTEN_AFTER
-            if idle or known.state != self._state(reference):
+            if idle or not known.is_current():
                 del self._known[reference]
 
     async def _reference(self, name: str, version: str | None) -> Reference:
@@ -183,12 +222,22 @@ class Served:
         except ModelNotFound:
             return None
 
-    def _look(self, reference: Reference) -> StoredModel | None:
-        try:
-            # one that keeps no manifests of versions that nobody means any more
-            return Registry(self.registry.home).get(reference)
-        except ModelNotFound:
-            return None
+    async def _look(self, reference: Reference) -> _Known | None:
+        async with self._looking:
+            known = self._known.get(reference)
+            if known is not None and known.is_current():  # somebody else has looked meanwhile
+                return known
+            decides = self.registry.deciding(reference)
+            state = _state(decides)
+            try:
+                # a registry of its own: it keeps no manifests of versions that nobody means any more
+                found = await self._off_loop(Registry(self.registry.home).get, reference)
+            except ModelNotFound:
+                self._known.pop(reference, None)
+                return None
+            known = _Known(decides, state, self._version(found), asyncio.get_running_loop().time())
+            self._known[reference] = known
+            return known
 
     def _version(self, model: StoredModel) -> Version:
         key = str(model.folder), model.manifest.digest
@@ -198,11 +247,16 @@ class Served:
             found = self._versions[key] = Version(self.registry, model, batching)
         return found
 
-    def _state(self, reference: Reference) -> FileState | None:
-        try:
-            return state_of(self.registry.deciding(reference))
-        except OSError:
-            return None
-
     async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
+
+
+def _state(path: Path) -> FileState | None:
+    try:
+        return state_of(path)
+    except OSError:
+        return None
+
+
+def _number_of(reference: Reference) -> str | None:
+    return None if reference.version is None else str(reference.version)

@@ -80,6 +80,7 @@ def metadata(version: Version, versions: Sequence[int]) -> dict[str, Any]:
             "framework": manifest.source.framework,
             "created": manifest.created,
             "target": manifest.target,
+            "batched": version.is_batched,
             "calls": {name: call.type for name, call in signature.calls.items()},
             "classes": list(signature.labels),
             "more_outputs": [one.to_json() for one in offered if not one.usual],

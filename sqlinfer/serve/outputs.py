@@ -44,10 +44,7 @@ def offered_by(signature: Signature) -> dict[str, Offered]:
 def _all(signature: Signature) -> Iterator[Offered]:
     predict = signature.calls["predict"]
     if predict.decode in ("struct", "labelled"):
-        if predict.decode == "labelled":
-            yield _of("label", "predict", "label", signature.label_type or "VARCHAR")
-        for output in (signature.output(name) for name in predict.outputs):
-            yield _of(output.name, "predict", output.name, output.type)
+        yield from _fields(signature, "predict")
     else:
         yield _of("predict", "predict", None, predict.type)
     if "predict_proba" in signature.calls:
@@ -55,8 +52,15 @@ def _all(signature: Signature) -> Iterator[Offered]:
         classes = tuple(label_texts(signature.labels))
         datatype, _ = datatype_of(proba.type.removesuffix(")").rpartition(", ")[2])
         yield Offered("predict_proba", "predict_proba", None, datatype, (-1, len(classes)), classes)
-    for name in signature.calls["infer"].outputs:
-        yield _of(name, "infer", name, signature.output(name).type, usual=False)
+    yield from _fields(signature, "infer", usual=False)
+
+
+def _fields(signature: Signature, call: str, *, usual: bool = True) -> Iterator[Offered]:
+    """Of a call that answers with a STRUCT."""
+    if signature.calls[call].decode == "labelled":
+        yield _of("label", call, "label", signature.label_type or "VARCHAR", usual=usual)
+    for name in signature.calls[call].outputs:
+        yield _of(name, call, name, signature.output(name).type, usual=usual)
 
 
 def _of(name: str, call: str, field: str | None, sql: str, *, usual: bool = True) -> Offered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from sqlinfer.serve.models import Served
 
 __all__ = ["Settings", "bound", "run"]
 
+_log = logging.getLogger("sqlinfer.serve")
 # A connection that sends no head of a request for so long is closed.
 _SECONDS_FOR_A_HEAD = 30.0
 _SECONDS_BETWEEN_SWEEPS = 1.0
@@ -117,9 +119,15 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def _sweep(self) -> None:
+        served = self._app.served
         while True:
+            if not served.is_ready:
+                try:
+                    await served.prepare()
+                except SqlinferError as error:
+                    _log.error("%s", error)
             await asyncio.sleep(_SECONDS_BETWEEN_SWEEPS)
-            self._app.served.sweep(asyncio.get_running_loop().time())
+            served.sweep(asyncio.get_running_loop().time())
 
 
 class _Protocol(HttpToolsProtocol):
@@ -155,7 +163,3 @@ class _Protocol(HttpToolsProtocol):
     def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
-
-
-def failure_to_bind(host: str, port: int, error: OSError) -> SqlinferError:
-    return SqlinferError(f"{host}:{port} cannot be listened at ({error.strerror or error}); choose another --port")
