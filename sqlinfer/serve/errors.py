@@ -9,9 +9,16 @@ from sqlinfer.errors import CallError, FeatureError, ModelFailed, ModelNotFound,
 
 __all__ = ["Refused", "refused"]
 
-# What messages name for those who have the command or Python before them.
-_OPTIONS = re.compile(r"\s*\((?:--[a-z][a-z-]*|[a-z_]+=)[^()]*(?:\([^()]*\)[^()]*)*\)")
-_IN_SQL = re.compile(r", or write TRY\(predict\(…\)\) for NULL in its place|; write TRY\(predict\(…\)\)[^;]*")
+# What the library's words say to whoever writes SQL, or has the command before them, and what a request can do.
+_IN_SQL = (
+    (r"(?:[,;:]\s*)?(?:or\s+)?write TRY\(predict\(…\)\) for NULL(?: in (?:its|their) place| in place of [a-z ]+)?", ""),
+    (r"write CAST\(round\(.*?\) AS (\w+)\) if that is what you mean", r"send whole numbers that \1 holds"),
+    (r"write CAST\(.*? AS ([^()]+)\)", r"send it as \1"),
+    (r"filter with WHERE .*? IS NOT NULL, or register with another policy", "send a value"),
+    (r"write the texts that the model knows, such as CASE WHEN .*? END", "send the texts that the model knows"),
+    (r", such as content of read_blob\('[^']*'\)", ""),
+    (r"\s*\([^()]*--[a-z][^()]*\)", ""),
+)
 # MLflow's names for what went wrong, by status.
 _MLFLOW_CODES = {
     400: "BAD_REQUEST",
@@ -84,6 +91,12 @@ def refused(error: SqlinferError) -> Refused:
     if isinstance(error, Refused):
         return error
     if isinstance(error, (FeatureError, CallError, ModelFailed, ModelNotFound)):
-        return Refused(400, _IN_SQL.sub("", _OPTIONS.sub("", str(error))))
+        return Refused(400, in_a_request(str(error)))
     # paths of this machine are for its owner: the log has them
     return Refused(500, "the model cannot be read or run here; the log of the server says why")
+
+
+def in_a_request(message: str) -> str:
+    for words, instead in _IN_SQL:
+        message = re.sub(words, instead, message)
+    return message

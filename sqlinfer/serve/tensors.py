@@ -152,7 +152,7 @@ def _of_matrix(model: str, signature: Signature, tensor: Tensor) -> pa.RecordBat
 
 
 def _column(tensor: Tensor, feature: Feature) -> pa.Array:
-    is_bytes = feature.type == "BLOB" and tensor.datatype == "BYTES"
+    is_bytes = tensor.datatype == "BYTES" and (feature.type == "BLOB" or feature.type.startswith("UTINYINT["))
     flat = tensor.flat if is_bytes else _text_if_bytes(tensor)
     if is_bytes and pa.types.is_string(flat.type):
         raise FeatureError(
