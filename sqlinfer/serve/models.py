@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from sqlinfer.errors import BadReference, ModelNotFound, SqlinferError
 from sqlinfer.models.files import FileState, state_of
-from sqlinfer.models.reference import DEFAULT, Reference
+from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.sample import table_of_rows
 from sqlinfer.runtime.scorer import Scorer
@@ -198,7 +198,7 @@ class Served:
         served = self._named.get(asked.name, [])
         if asked in served:
             return asked
-        if asked.version is None and asked.alias == DEFAULT and len(served) == 1:
+        if "@" not in name and version is None and len(served) == 1:
             return served[0]
         if asked.version is not None:
             for one in served:

@@ -78,7 +78,7 @@ def stream(rows: pa.Table, **options: Any) -> bytes:
 def serving(registry: Registry | Path, *arguments: str, **environment: str) -> Iterator[Server]:
     """``sqlinfer serve`` on a port that is free."""
     home = registry.home if isinstance(registry, Registry) else registry
-    command = [sys.executable, "-m", "sqlinfer.cli", "serve", *arguments, "--registry", str(home), "--port", "0"]
+    command = [sys.executable, "-m", "sqlinfer.cli", "serve", "--registry", str(home), "--port", "0", *arguments]
     env = {**os.environ, **environment}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:

@@ -1,0 +1,209 @@
+"""The process: who may ask it, how much, and how it ends."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from tests.processes import HANG
+from tests.serve.serving import JSON, serving
+
+pytest.importorskip("uvicorn")
+
+ROWS = {"instances": [1.5]}
+HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+def raw(server, request: bytes) -> bytes:
+    """What it sends back until it closes the connection."""
+    with socket.create_connection((server.host, server.port), timeout=HANG) as connection:
+        connection.sendall(request)
+        found = b""
+        while part := connection.recv(65536):
+            found += part
+        return found
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:80"}, 200),
+        ({"Host": "[::1]:80"}, 200),
+        ({"Host": "rebound.example"}, 403),
+        ({"Host": "127.0.0.1.example:80"}, 403),
+        ({"Host": "localhost:80", "Origin": "http://localhost:80"}, 200),
+        ({"Host": "localhost:80", "Origin": "http://localhost:90"}, 403),
+        ({"Origin": "https://elsewhere.example"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_pages_of_other_sites_may_not_ask(server, headers, status):
+    assert server.get("/v2", headers).status == status
+    assert server.post("/models/width/invocations", ROWS, headers).status == status
+
+
+def test_a_token_is_asked_for(registry, tmp_path):
+    (tmp_path / "token").write_text("a secret\n")
+    with serving(registry, "width", "--token-file", str(tmp_path / "token")) as server:
+        assert "a secret" not in "".join(server.said)
+        for path in ("/v2/health/live", "/v2/health/ready", "/ping", "/health"):
+            assert server.get(path, {"Host": "any.example"}).status in (200, 503)
+        for given in ({}, {"Authorization": "Bearer another"}, {"Authorization": "Basic a secret"}):
+            for answer in (server.get("/v2/models/width", given), server.get("/metrics", given)):
+                assert answer.status == 401 and answer.headers["www-authenticate"] == "Bearer"
+                assert "Authorization: Bearer" in answer.json()["error"]
+            assert server.post("/invocations", ROWS, given).json()["error_code"] == "UNAUTHENTICATED"
+        assert server.post("/invocations", ROWS, {"Authorization": "bearer a secret"}).status == 200
+
+
+def test_a_token_is_made_up_where_others_can_ask(registry):
+    with serving(registry, "width", "--host", "0.0.0.0") as server:
+        server.host = "127.0.0.1"
+        token = re.search(r"Bearer …\): (\S{40,})", "\n".join(server.said))[1]
+        assert server.post("/invocations", ROWS).status == 401
+        assert server.post("/invocations", ROWS, {"Authorization": f"Bearer {token}"}).status == 200
+
+
+def test_limits(registry):
+    with serving(registry, "width", "--max-request-size", "1KB", "--timeout", "1") as server:
+        many = {"instances": [1.5] * 1000}
+        assert server.post("/invocations", many).status == 413
+        chunks = (b"%x\r\n%s\r\n" % (len(part), part) for part in [b" " * 512] * 3)
+        head = HEAD + b"Connection: close\r\n"
+        answer = raw(server, head + b"Transfer-Encoding: chunked\r\n\r\n" + b"".join(chunks) + b"0\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert raw(server, head + b"Content-Length: 99\r\n\r\n{").startswith(b"HTTP/1.1 408 ")
+        assert server.post("/invocations", ROWS).status == 200
+
+
+def test_too_many_are_told_to_come_again(registry):
+    with serving(registry, "width", "--max-queue", "1") as server:
+        with socket.create_connection((server.host, server.port), timeout=HANG) as slow:
+            slow.sendall(HEAD + b"Content-Length: 20\r\n\r\n")
+            while b"sqlinfer_queue_depth 1.0" not in server.get("/metrics").body:
+                time.sleep(0.01)
+            answer = server.post("/invocations", ROWS)
+            assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+            slow.sendall(b'{"instances": [1.5]}')
+            assert slow.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert server.post("/invocations", ROWS).status == 200
+
+
+def test_connections_are_kept_and_requests_may_come_before_answers(server):
+    body = json.dumps(ROWS).encode()
+    head = "POST /models/width/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    one = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    last = f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    found = raw(server, one * 4 + b"HEAD /ping HTTP/1.1\r\nHost: localhost\r\n\r\n" + last)
+    assert found.count(b"HTTP/1.1 200 OK") == 6 and found.count(b"predictions") == 5
+
+
+def test_a_client_that_goes_away_harms_nobody(server):
+    head = b"POST /models/width/invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    for body in (b"Content-Length: 100\r\n\r\n{", b"Content-Length: 20\r\n\r\n" + json.dumps(ROWS).encode()):
+        with socket.create_connection((server.host, server.port), timeout=HANG) as connection:
+            connection.sendall(head + body)
+    assert server.post("/models/width/invocations", ROWS).status == 200
+    while b"sqlinfer_queue_depth 0.0" not in server.get("/metrics").body:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_when_it_has_answered(registry, number):
+    with serving(registry, "width") as server:
+        body = json.dumps(ROWS).encode()
+        idle = http.client.HTTPConnection(server.host, server.port, timeout=HANG)
+        idle.request("GET", "/ping")
+        idle.getresponse().read()
+        with socket.create_connection((server.host, server.port), timeout=HANG) as slow:
+            slow.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body))
+            while b"sqlinfer_queue_depth 1.0" not in server.get("/metrics").body:
+                time.sleep(0.01)
+            server.process.send_signal(number)
+            while True:
+                try:
+                    socket.create_connection((server.host, server.port), timeout=HANG).close()
+                except ConnectionRefusedError:
+                    break
+                time.sleep(0.01)
+            slow.sendall(body)
+            assert slow.recv(65536).startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(HANG) == 0
+
+
+def test_the_second_signal_ends_it_at_once(registry):
+    with serving(registry, "width") as server, socket.create_connection((server.host, server.port)) as slow:
+        slow.sendall(HEAD + b"Content-Length: 100\r\n\r\n")
+        while b"sqlinfer_queue_depth 1.0" not in server.get("/metrics").body:
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        while True:
+            try:
+                socket.create_connection((server.host, server.port), timeout=HANG).close()
+            except ConnectionRefusedError:
+                break
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(HANG) == 128 + signal.SIGTERM
+
+
+def test_it_is_killed_and_comes_back_at_its_port(registry):
+    with serving(registry, "width") as first:
+        expected = first.post("/invocations", ROWS)
+        first.process.kill()
+        first.process.wait()
+        with serving(registry, "width", "--port", str(first.port)) as second:
+            assert second.port == first.port
+            assert second.post("/invocations", ROWS) == expected
+
+
+def test_many_clients_at_once(server):
+    """Each on a connection of its own, all open at a time."""
+    values = [float(i) for i in range(200)]
+    found: dict[float, object] = {}
+    everybody = threading.Barrier(len(values))
+
+    def ask(value: float) -> None:
+        connection = http.client.HTTPConnection(server.host, server.port, timeout=HANG)
+        connection.connect()
+        everybody.wait(HANG)
+        for _ in range(3):
+            connection.request("POST", "/models/same_double/invocations", json.dumps({"instances": [value]}), JSON)
+            found[value] = json.loads(connection.getresponse().read())["predictions"]
+        connection.close()
+
+    clients = [threading.Thread(target=ask, args=(value,)) for value in values]
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
+    assert found == {value: [value] for value in values}
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    asked = [sys.executable, "-m", "sqlinfer.cli", "serve", *arguments]
+    return subprocess.run(asked, capture_output=True, text=True, timeout=HANG)
+
+
+def test_what_cannot_be_served_is_said_at_the_start(registry, server, tmp_path):
+    home = str(registry.home)
+    (tmp_path / "empty").touch()
+    for arguments, code, says in (
+        (["iriss", "--registry", home], 1, "did you mean 'iris'?"),
+        (["--registry", str(tmp_path / "none")], 1, "there is no registry"),
+        (["--registry", home, "--port", str(server.port)], 1, "choose a --port that is free"),
+        (["--registry", home, "--token-file", str(tmp_path / "empty")], 1, "holds no token"),
+        (["--registry", home, "--max-request-size", "many"], 2, "is no size, such as 64MB"),
+    ):
+        ran = command(*arguments)
+        assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
+        assert says in ran.stderr
