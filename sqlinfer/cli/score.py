@@ -147,6 +147,8 @@ def score(
     from sqlinfer.scoring.folder import OutputFolder
     from sqlinfer.scoring.job import Job, Scoring
 
+    if class_ is not None and call != "predict_proba":
+        raise click.UsageError(f"--class is for --call predict_proba: {call} has no probabilities")
     store = existing_registry(registry)
     how = {"column": column, "columns": columns, "form": form, "tolerant": tolerant}
     job = Job.of(store.get(model), call, class_, **how)

@@ -22,6 +22,7 @@ COMMANDS = [
     "query",
     "score",
     "shell",
+    "serve",
     "doctor",
     "help",
     "completion",

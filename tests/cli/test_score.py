@@ -209,7 +209,7 @@ WRONG = [
     ),
     (["in/*", "-o", "out", "--columns", "id,ID,score"], 2, "write each column once"),
     (["in/*", "-o", "out", "--as", "City"], 1, "a column 'City' already"),
-    (["in/*", "-o", "out", "--class", "true"], 1, "--class is for --call predict_proba"),
+    (["in/*", "-o", "out", "--class", "true"], 2, "--class is for --call predict_proba"),
     (["in/*", "-o", "out", "--call", "predict_proba", "--class", "maybe"], 1, "no class 'maybe'"),
     (["in/*", "-o", "/proc/no"], 1, "cannot be written"),
 ]
