@@ -124,8 +124,7 @@ def _introduce(store: Registry, models: tuple[str, ...], address: str, token: st
     if token is not None:
         click.echo(f"The token, which requests must have (Authorization: Bearer …): {token}", err=True)
     click.echo(
-        f"Ask it by Open Inference Protocol ({address}/v2) or as MLflow's ({address}/invocations). Ctrl-C ends it.",
-        err=True,
+        f"Ask {address}/invocations as MLflow's, or {address}/v2 by Open Inference Protocol. Ctrl-C ends it.", err=True
     )
 
 
