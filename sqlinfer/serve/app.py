@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import Message, Receive, Scope, Send
 
 from sqlinfer.errors import SqlinferError
-from sqlinfer.serve import mlflow, oip
+from sqlinfer.serve import mlflow, oip, page
 from sqlinfer.serve.answers import dumps
 from sqlinfer.serve.bodies import media_type, read_body
 from sqlinfer.serve.errors import Refused, refused
@@ -97,6 +97,7 @@ class App:
             get("/health", self._ping),
             get("/version", self._version),
             get("/metrics", self._metrics_text),
+            *page.routes(self.served, needs_token=self.needs_token),
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
