@@ -17,7 +17,7 @@ from sqlinfer.serve.errors import Refused
 __all__ = ["Guard", "is_loopback"]
 
 # What says that the server is there, and nothing of its models; and the page, which asks for the token itself.
-OPEN = frozenset({"/", "/openapi.json", "/v2/health/live", "/v2/health/ready", "/ping", "/health", "/version"})
+OPEN = frozenset({"/", "/v2/health/live", "/v2/health/ready", "/ping", "/health", "/version"})
 
 
 def is_loopback(host: str) -> bool:
