@@ -65,8 +65,9 @@ def rows_of(version: Version, document: dict[str, Any]) -> pa.RecordBatch:
         if not isinstance(columns, list) or not isinstance(rows, list):
             raise Refused.malformed('dataframe_split is {"columns": [names], "data": [rows]}')
         return of_rows(model, signature, columns, rows)
-    if form == "inputs" and isinstance(data, dict):
-        return of_columns(model, signature, data)
+    if form in ("inputs", "instances") and isinstance(data, dict):
+        is_row = bool(data) and not any(isinstance(value, list) for value in data.values())
+        return of_records(model, signature, [data]) if is_row else of_columns(model, signature, data)
     if not isinstance(data, list):
         raise Refused.malformed(f"{form} is a list of rows")
     if form == "dataframe_records" or any(isinstance(row, dict) for row in data):
