@@ -14,9 +14,9 @@ OLDEST := tests/estimators tests/cli tests/faces tests/serve tests/unit/test_con
 # cargo compiles while pip downloads and installs
 MAKEFLAGS += --jobs=2
 # The tests' processes have all cores already: threads that wait for one another double the time of small models.
-test test-fast floors pythons compiled tools: export OMP_NUM_THREADS := 1
+test test-fast floors pythons compiled tools browser spark: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-fast check floors wheel pythons compiled tools native bench clean
+.PHONY: demo test test-fast check floors wheel pythons compiled tools browser spark native bench clean
 
 # with the native extension where it is built; it takes longer to build than all the rest
 demo: $(VENV)/demo
@@ -55,6 +55,14 @@ compiled: $(VENV)/ready $(NATIVE)
 # dbt, SQLMesh, JupySQL, … as docs/tools.md shows them
 tools: $(VENV)/ready $(NATIVE)
 	.ci/tools
+
+# the page of `sqlinfer serve` in a real browser
+browser: $(VENV)/ready $(NATIVE)
+	.ci/browser
+
+# a real Spark
+spark: $(VENV)/ready $(NATIVE)
+	.ci/spark
 
 native:
 	$(PYTHON) udfs/build.py

@@ -311,7 +311,7 @@ WRONG_ROWS = [
     ({"dataframe_records": [{"x": 1, "X": 2}]}, "several columns may be the feature 'x'"),
     ({"dataframe_records": [{"y": 1}]}, "needs the feature x, not given"),
     ({"dataframe_records": [1]}, "row 0 is no object"),
-    ({"inputs": {"x": "abc"}}, "is no list of values"),
+    ({"inputs": {"x": "abc"}}, "but the argument is VARCHAR; send it as DOUBLE"),
     ({"inputs": {"x": ["1.5"]}}, "but the argument is VARCHAR; send it as DOUBLE"),
     ({"inputs": {"x": [True, 1.5]}}, "values of several kinds: Booleans, numbers"),
     ({"inputs": {"x": [{"a": 1}]}}, "but the argument is STRUCT"),
