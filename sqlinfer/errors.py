@@ -173,6 +173,13 @@ class CallError(SqlinferError, ValueError):
         )
 
     @classmethod
+    def one_model(cls, call: str) -> CallError:
+        """Where no row can name its own model."""
+        if call == "predict_label":
+            return cls("predict_label() is of DuckDB: write CAST(predict('model', …) AS STRING)")
+        return cls(f"Spark needs a model that is a constant, as in {call}('churn', …): each has a type of its own")
+
+    @classmethod
     def no_text_for_model(cls, call: str, given: str) -> CallError:
         return cls(f"{call}: the model's name is a text, such as 'churn' or 'churn/3', and the argument is {given}")
 

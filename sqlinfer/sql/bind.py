@@ -6,15 +6,16 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature, named
+from sqlinfer.errors import BadReference, CallError, FeatureCount, MissingFeature, UnknownFeature, named
 from sqlinfer.models.calls import CALLS
 from sqlinfer.models.reference import Reference
-from sqlinfer.models.signature import Signature, label_texts, quoted
+from sqlinfer.models.signature import Signature, label_texts
 from sqlinfer.sql.calls import Argument, SqlCall
-from sqlinfer.sql.literals import text_literal
+from sqlinfer.sql.notation import DUCKDB, Notation
 from sqlinfer.sql.scope import may_mean_another, only_table
 from sqlinfer.sql.table_calls.pieces import Target
 
@@ -53,6 +54,18 @@ class Function:
             return cls(call, Reference.parse(reference))
         return cls("predict", Reference.parse(name.removeprefix("predict_")))
 
+    @classmethod
+    def called(cls, name: str, notation: Notation) -> Iterator[Function]:
+        """What a name may mean, the likeliest first. Spark has no macros, and there every call has a plain name:
+        ``predict_proba_churn``, of a model proba_churn or of a model churn."""
+        with suppress(BadReference):
+            if name.startswith(("predict_", *(f"{call}(" for call in CALLS))):
+                yield cls.parse(name)
+        for call in notation.plain_calls:
+            with suppress(BadReference):
+                if name.startswith(f"{call}_"):
+                    yield cls(call, Reference.parse(name.removeprefix(f"{call}_")))
+
 
 @lru_cache(maxsize=512)
 def _digest(names: tuple[str, ...]) -> str:
@@ -78,7 +91,14 @@ class TypedCall:
     target: Target | None = None
 
 
-def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_row: Callable[[str], bool]) -> TypedCall:
+def bind(
+    call: SqlCall,
+    function: Function,
+    signature: Signature,
+    sql: str,
+    is_row: Callable[[str], bool],
+    notation: Notation = DUCKDB,
+) -> TypedCall:
     """Raises CallError or FeatureError where the arguments cannot be those of the model.
 
     ``is_row(identifier)``: whether a lone identifier is a table of the statement. With the features a and b:
@@ -91,10 +111,11 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     """
     names = signature.feature_names
     takes_class = function.call in CALLS and CALLS[function.call].takes_class
-    if takes_class and _class_follows(call.arguments, sql, names, is_row):
+    if takes_class and _class_follows(call.arguments, sql, names, is_row, notation):
         *features, last = call.arguments
-        key = _class(sql[last.start : last.end], str(function.reference), signature.labels)
-        return replace(bind(replace(call, arguments=tuple(features)), function, signature, sql, is_row), key=key)
+        key = _class(sql[last.start : last.end], str(function.reference), signature.labels, notation)
+        call = replace(call, arguments=tuple(features))
+        return replace(bind(call, function, signature, sql, is_row, notation), key=key)
     arguments = call.arguments
     starred = [argument for argument in arguments if argument.kind in _STARS]
     if starred and (len(arguments) > 1 or starred[0].name):
@@ -106,19 +127,20 @@ def bind(call: SqlCall, function: Function, signature: Signature, sql: str, is_r
     if any(argument.name for argument in arguments):
         ordered = list(_in_order(call, function, signature))
         if ordered != list(arguments) and any("?" in sql[a.start : a.end] for a in arguments):
-            return TypedCall(function, call, sql, _as_struct(arguments))
+            return TypedCall(function, call, sql, _as_struct(arguments, notation))
         return TypedCall(function, call, sql, [("{}", argument) for argument in ordered], names=tuple(names))
     if len(arguments) == 1:
         (only,) = arguments
         text = sql[only.start : only.end]
-        row = f"({text})." if only.kind == "name" and len(names) > 1 and is_row(text.strip('"')) else None
+        is_table = only.kind == "name" and len(names) > 1 and is_row(notation.bare(text))
+        row = notation.of_table(text) if is_table else None
         if only.kind in ("star", "row"):
-            row = _row(text.removesuffix("*").rstrip(), call, sql, names)
+            row = _row(text.removesuffix("*").rstrip(), call, sql, names, notation)
         if row is not None:
-            columns: list[tuple[str, Argument | None]] = [(f"{row}{quoted(name)}", None) for name in names]
+            columns: list[tuple[str, Argument | None]] = [(f"{row}{notation.quoted(name)}", None) for name in names]
             return TypedCall(function, call, sql, columns, by_name=True, names=tuple(names))
         if only.kind in _STARS:
-            return TypedCall(function, call, sql, [_packed(only, names)], by_name=True, packed=True)
+            return TypedCall(function, call, sql, [_packed(only, names, notation)], by_name=True, packed=True)
     if len(arguments) != 1 and len(arguments) != len(names):
         raise FeatureCount.of(str(function.reference), len(arguments), names)
     return TypedCall(function, call, sql, [("{}", argument) for argument in arguments])
@@ -138,16 +160,20 @@ def arguments_of_rows(call: SqlCall, sql: str) -> list[tuple[str, Argument | Non
         raise CallError.name_every_argument(call.function)
     if starred:
         (star,) = starred
-        return [("struct_pack({})" if star.kind == "unpack" else "struct_pack(*COLUMNS({}))", star)]
+        return [(DUCKDB.unpacked if star.kind == "unpack" else DUCKDB.star, star)]
     if not any(argument.name for argument in arguments):
         return None
     if not all(argument.name for argument in arguments):
         raise CallError.name_every_argument(call.function)
-    return _as_struct(arguments)
+    return _as_struct(arguments, DUCKDB)
 
 
 def _class_follows(
-    arguments: Sequence[Argument], sql: str, names: Sequence[str], is_row: Callable[[str], bool]
+    arguments: Sequence[Argument],
+    sql: str,
+    names: Sequence[str],
+    is_row: Callable[[str], bool],
+    notation: Notation,
 ) -> bool:
     """Whether there is one argument more than the features are."""
     if len(arguments) < 2 or arguments[-1].name:
@@ -155,12 +181,13 @@ def _class_follows(
     if len(arguments) == len(names) + 1 or all(argument.name for argument in arguments[:-1]):
         return True
     first, last = (sql[argument.start : argument.end] for argument in arguments[:: len(arguments) - 1])
-    is_row_first = arguments[0].kind in _STARS or first.startswith("{") or is_row(first.strip('"'))
+    is_made = notation.makes_row.match(first) is not None
+    is_row_first = arguments[0].kind in _STARS or is_made or is_row(notation.bare(first))
     may_be_row = arguments[0].kind == "name" and len(names) != 2 and _CONSTANT.fullmatch(last) is not None
     return len(arguments) == 2 and (is_row_first or may_be_row)
 
 
-def _class(text: str, model: str, classes: Sequence[str | int | bool]) -> str:
+def _class(text: str, model: str, classes: Sequence[str | int | bool], notation: Notation) -> str:
     """The class that a constant names, as SQL has it among the keys."""
     texts = label_texts(classes)
     if not _CONSTANT.fullmatch(text):
@@ -168,35 +195,33 @@ def _class(text: str, model: str, classes: Sequence[str | int | bool]) -> str:
     asked = text[1:-1].replace("''", "'") if text.startswith("'") else text.lower()
     if asked not in texts:
         raise CallError.no_class(model, asked, texts)
-    return f"[{text_literal(asked)}]" if isinstance(classes[texts.index(asked)], str) else f"[{asked}]"
+    return f"[{notation.text(asked)}]" if isinstance(classes[texts.index(asked)], str) else f"[{asked}]"
 
 
-def _packed(star: Argument, names: Sequence[str]) -> tuple[str, Argument | None]:
+def _packed(star: Argument, names: Sequence[str], notation: Notation) -> tuple[str, Argument | None]:
     """A star as a struct of its columns; a plain one of those that are needed."""
     if star.kind == "unpack":
-        return "struct_pack({})", star
-    if star.kind != "star":
-        return "struct_pack(*COLUMNS({}))", star
-    listed = ", ".join(text_literal(name.lower()) for name in names)
+        return notation.unpacked, star
+    if star.kind != "star" or notation is not DUCKDB:
+        return notation.star, star
+    listed = ", ".join(notation.text(name.lower()) for name in names)
     return f"struct_pack(*COLUMNS(lambda name: lower(name) IN ({listed})))", None
 
 
-def _row(star: str, call: SqlCall, sql: str, names: Sequence[str]) -> str | None:
+def _row(star: str, call: SqlCall, sql: str, names: Sequence[str], notation: Notation) -> str | None:
     """What to write before a name, so that it is a column of ``*`` or ``t.*`` and nothing else; None if there is no
     such thing. ``star``: what stands before the ``*``."""
     table = star.removesuffix(".").rstrip()
-    meant = {table.strip('"').lower()} if table else {name.lower() for name in names}
-    if not may_mean_another(sql, call.start, call.end, meant):
+    meant = {notation.bare(table).lower()} if table else {name.lower() for name in names}
+    if not may_mean_another(sql, call.start, call.end, meant, notation):
         return star
-    only = only_table(sql, call.start)
-    return f"({only})." if only and table in ("", only) else None
+    only = only_table(sql, call.start, notation)
+    return notation.of_table(only) if only and table in ("", only) else None
 
 
-def _as_struct(arguments: Sequence[Argument]) -> list[tuple[str, Argument | None]]:
-    """In the user's order: DuckDB numbers each ``?`` by its place."""
-    fields: list[tuple[str, Argument | None]] = [(f"{quoted(str(a.name))}: {{}}", a) for a in arguments]
-    (first, argument), (last, end) = fields[0], fields[-1]
-    return [("{" + first, argument), *fields[1:-1], (last + "}", end)]
+def _as_struct(arguments: Sequence[Argument], notation: Notation) -> list[tuple[str, Argument | None]]:
+    """In the user's order: a database numbers each ``?`` by its place."""
+    return list(zip(notation.fields([str(a.name) for a in arguments]), arguments, strict=True))
 
 
 def _in_order(call: SqlCall, function: Function, signature: Signature) -> Iterator[Argument]:

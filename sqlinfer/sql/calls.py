@@ -10,13 +10,12 @@ from typing import Literal
 from sqlglot.tokens import Token, TokenType
 
 from sqlinfer.models.calls import CALLS, SKEW
+from sqlinfer.sql.notation import DUCKDB, Notation
 from sqlinfer.sql.tokens import matching, names_model, parts_of, remembering, tokens_of, words
 
 __all__ = ["AllVersions", "Argument", "SqlCall", "SqlText", "find_calls"]
 
 _WORTH_READING = re.compile(r"predict|infer|skew", re.IGNORECASE)
-# How the functions of single models are called: `Function.name`.
-_TYPED = ("predict_", *(f"{call}(" for call in CALLS))
 _ASSIGNS = {TokenType.COLON_EQ, TokenType.FARROW}
 _NAMES = {TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING}
 _CONSTANTS = {TokenType.STRING, TokenType.HEREDOC_STRING}
@@ -76,26 +75,28 @@ class AllVersions:
 
 
 @remembering
-def find_calls(sql: str) -> tuple[SqlCall | SqlText | AllVersions, ...]:
+def find_calls(sql: str, notation: Notation) -> tuple[SqlCall | SqlText | AllVersions, ...]:
     """The calls in ``sql`` in order; calls inside a call's arguments are in its ``inner``."""
     if not _WORTH_READING.search(sql):
         return ()
-    tokens = tokens_of(sql)
-    return tuple(_calls(tokens, 0, len(tokens)))
+    tokens = tokens_of(sql, notation)
+    return tuple(_calls(tokens, 0, len(tokens), notation))
 
 
-def _calls(tokens: Sequence[Token], first: int, last: int) -> Iterator[SqlCall | SqlText | AllVersions]:
+def _calls(
+    tokens: Sequence[Token], first: int, last: int, notation: Notation
+) -> Iterator[SqlCall | SqlText | AllVersions]:
     position = first
     while position < last:
         if words(tokens[position : position + 3]) == ["SQLINFER_VERSIONS", "(", ")"]:
             yield AllVersions(tokens[position + 1].end + 1, tokens[position + 2].start)
-        if _is_query(tokens, position):
+        if notation is DUCKDB and _is_query(tokens, position):
             constant = tokens[position + 2]
             yield SqlText(constant.start, constant.end + 1, constant.text)
-        if _may_be_call(tokens, position):
+        if _may_be_call(tokens, position, notation):
             close = matching(tokens, range(position + 1, last))
             if close is not None and not _is_named(tokens, position, close):
-                yield _call(tokens, position, close)
+                yield _call(tokens, position, close, notation)
                 position = close + 1
                 continue
         position += 1
@@ -108,7 +109,7 @@ def _is_query(tokens: Sequence[Token], i: int) -> bool:
     return is_table and tokens[i + 2].token_type in _CONSTANTS
 
 
-def _may_be_call(tokens: Sequence[Token], i: int) -> bool:
+def _may_be_call(tokens: Sequence[Token], i: int, notation: Notation) -> bool:
     token = tokens[i]
     if i + 1 >= len(tokens) or tokens[i + 1].token_type != TokenType.L_PAREN:
         return False
@@ -117,7 +118,7 @@ def _may_be_call(tokens: Sequence[Token], i: int) -> bool:
     name = token.text.lower()
     if name == SKEW:  # anybody may have a function of that name: ours is given a model
         return i + 2 < len(tokens) and tokens[i + 2].token_type == TokenType.STRING
-    return name in CALLS or name.startswith(_TYPED)
+    return name in CALLS or name.startswith(notation.functions)
 
 
 def _is_named(tokens: Sequence[Token], i: int, close: int) -> bool:
@@ -157,7 +158,7 @@ def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
     return tokens[i - 1].token_type in _NAMES and first > 0 and tokens[first - 1].token_type in _BEFORE_A_TABLE
 
 
-def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
+def _call(tokens: Sequence[Token], name: int, close: int, notation: Notation) -> SqlCall:
     parts = list(parts_of(tokens, name + 2, close))
     function = tokens[name].text.lower()
     text = span = None
@@ -177,7 +178,7 @@ def _call(tokens: Sequence[Token], name: int, close: int) -> SqlCall:
         text=text,
         text_span=span,
         arguments=tuple(_argument(tokens, first, last) for first, last in parts),
-        inner=tuple(_calls(tokens, name + 2, close)),
+        inner=tuple(_calls(tokens, name + 2, close, notation)),
         before=tokens[name - 2].text.lower() if name > 1 and tokens[name - 1].token_type == TokenType.DOT else "",
     )
 

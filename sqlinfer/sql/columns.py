@@ -7,20 +7,21 @@ from collections.abc import Iterator, Sequence
 
 from sqlglot.tokens import Token, TokenType
 
+from sqlinfer.sql.notation import Notation
 from sqlinfer.sql.tokens import CLOSING, OPENING, matching, remembering, tokens_of, words
 
 __all__ = ["nameless_columns"]
 
 _AFTER_A_LIST = {"FROM", "WHERE", "GROUP", "HAVING", "WINDOW", "QUALIFY", "USING", "ORDER", "LIMIT", "OFFSET", "FETCH"}
-_AFTER_A_LIST |= {"UNION", "INTERSECT", "EXCEPT", "ON", "RETURNING", "INTO", ";"}
+_AFTER_A_LIST |= {"UNION", "INTERSECT", "EXCEPT", "ON", "RETURNING", "INTO", ";", "|>"}
 _VALUES = {TokenType.NUMBER, TokenType.STRING, TokenType.PLACEHOLDER} | CLOSING
 _VALUE_WORDS = {"END", "NULL", "TRUE", "FALSE"}
 
 
 @remembering
-def nameless_columns(sql: str) -> tuple[tuple[int, int], ...]:
+def nameless_columns(sql: str, notation: Notation) -> tuple[tuple[int, int], ...]:
     """The places [start, end) in ``sql`` of the columns that certainly have no name, by where they end."""
-    tokens = tokens_of(sql)
+    tokens = tokens_of(sql, notation)
     columns = (tokens[first:last] for first, last in _columns(tokens))
     nameless = [column for column in map(_without_distinct, columns) if column and not _may_have_a_name(column)]
     return tuple(sorted(((c[0].start, c[-1].end + 1) for c in nameless), key=lambda place: place[1]))

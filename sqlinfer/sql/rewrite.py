@@ -15,11 +15,12 @@ from typing import Protocol
 from sqlinfer.errors import BadReference, CallError, SqlinferError
 from sqlinfer.models.calls import CALLS, SKEW
 from sqlinfer.models.reference import Reference
-from sqlinfer.models.signature import Signature, quoted
+from sqlinfer.models.signature import Signature
 from sqlinfer.sql.bind import Function, TypedCall, arguments_of_rows, bind, names_no_model
 from sqlinfer.sql.calls import AllVersions, Argument, SqlCall, SqlText, find_calls
 from sqlinfer.sql.columns import nameless_columns
 from sqlinfer.sql.literals import text_literal
+from sqlinfer.sql.notation import DUCKDB, Notation
 from sqlinfer.sql.statements import makes_index, relation_names
 from sqlinfer.sql.table_calls import Catalogue, Translation, translate
 
@@ -56,6 +57,7 @@ def rewrite(
     rows: frozenset[str] = frozenset(),
     spread_rows: bool = True,
     by_name: bool = False,
+    notation: Notation = DUCKDB,
 ) -> Rewritten:
     """Raises SqlinferError with the place underlined.
 
@@ -63,13 +65,13 @@ def rewrite(
     one where a row is given (``predict('m', t)``), not the whole row. ``by_name``: features that the user gave by name
     go to DuckDB by name, for a model that may be another version, with other features, when the text is bound.
     """
-    translation = translate(sql, models)
+    translation = translate(sql, models) if notation is DUCKDB else None
     if translation is not None:
         return _translated(translation, models, rows, spread_rows, by_name)
-    calls = find_calls(sql)
+    calls = find_calls(sql, notation)
     if not calls:
         return Rewritten(sql, [])
-    return _Rewriting(sql, models, rows, spread_rows, by_name).run(calls)
+    return _Rewriting(sql, models, rows, spread_rows, by_name, notation=notation).run(calls)
 
 
 def _translated(
@@ -104,6 +106,7 @@ class _Rewriting:
         spread_rows: bool,
         by_name: bool,
         translation: Translation | None = None,
+        notation: Notation = DUCKDB,
     ) -> None:
         self.sql = sql
         self.models = models
@@ -111,9 +114,10 @@ class _Rewriting:
         self.spread_rows = spread_rows
         self.by_name = by_name
         self.translation = translation
+        self.notation = notation
         self.typed: list[TypedCall] = []
         self.of_rows = False
-        self.nameless = nameless_columns(sql)
+        self.nameless = nameless_columns(sql, notation)
         self.changed = 0  # where the last call ends whose text has become another
 
     def run(self, calls: Sequence[SqlCall | SqlText | AllVersions]) -> Rewritten:
@@ -122,7 +126,7 @@ class _Rewriting:
 
     @cached_property
     def _relations(self) -> frozenset[str]:
-        return self.rows | relation_names(self.sql)
+        return self.rows | relation_names(self.sql, self.notation)
 
     def _splice(self, start: int, end: int, calls: Sequence[SqlCall | SqlText | AllVersions]) -> str:
         pieces, position = [], start
@@ -146,7 +150,7 @@ class _Rewriting:
                 break
             if first < self.changed:
                 name = " ".join(self._written(first, last).split())
-                pieces.append(f"{self.sql[start:last]} AS {quoted(name)}")
+                pieces.append(f"{self.sql[start:last]} AS {self.notation.quoted(name)}")
                 start = last
         return "".join([*pieces, self.sql[start:end]])
 
@@ -170,6 +174,9 @@ class _Rewriting:
 
     def _render(self, call: SqlCall) -> str:
         if names_no_model(call):
+            if not self.notation.names_in_rows:
+                start, end = call.text_span or (call.start, call.end)
+                raise CallError.one_model(call.function).at(self.sql, start, end)
             return self._render_of_rows(call)
         function = self._function(call)
         if function is not None and call.before not in ("", "main"):
@@ -183,7 +190,7 @@ class _Rewriting:
         except SqlinferError as error:
             raise error.at(self.sql, start, end) from error
         try:
-            typed = bind(call, function, signature, self.sql, self._is_row)
+            typed = bind(call, function, signature, self.sql, self._is_row, self.notation)
         except SqlinferError as error:
             raise error.at(self.sql, call.start, call.end) from error
         if makes_index(self.sql, call.start):
@@ -195,8 +202,8 @@ class _Rewriting:
         # what the user calls predict_churn() may be a macro of that name
         spelled = self.models.spelled(function, typed.names if call.function in CALLS else ())
         if self.by_name and typed.names and not spelled.names:
-            rendered = [_row(typed.names, rendered)]
-        text = f"{_spelled(call, spelled)}({', '.join(rendered)}){typed.key}"
+            rendered = [self._row(typed.names, rendered)]
+        text = f"{self._spelled(call, spelled)}({', '.join(rendered)}){typed.key}"
         if text != self.sql[call.start : call.end]:
             self.changed = call.end
         return text
@@ -232,7 +239,7 @@ class _Rewriting:
         if not names and len(call.arguments) > 1 and not any(argument.name for argument in call.arguments):
             names = tuple(signature.feature_names)
         start, end = call.text_span or (call.open, call.open)
-        row = _row(names, rendered) if names else ", ".join(rendered)
+        row = self._row(names, rendered) if names else ", ".join(rendered)
         text = f"{self.sql[call.start : call.open]}({self.sql[start:end]}, {row})"
         if text != self.sql[call.start : call.end]:
             self.changed = call.end
@@ -240,11 +247,8 @@ class _Rewriting:
 
     def _function(self, call: SqlCall) -> Function | None:
         if call.function not in CALLS and call.function != SKEW:
-            try:
-                function = Function.parse(call.function)
-            except BadReference:
-                return None
-            return function if self.models.has(function.reference.name) else None
+            found = Function.called(call.function, self.notation)
+            return next((function for function in found if self.models.has(function.reference.name)), None)
         start, end = call.text_span or (call.start, call.end)
         try:
             return Function(call.function, Reference.parse(str(call.text)))
@@ -264,13 +268,14 @@ class _Rewriting:
     def _is_row(self, identifier: str) -> bool:
         return self.spread_rows and identifier.lower() in self._relations
 
+    def _row(self, names: Sequence[str], values: Sequence[str]) -> str:
+        pieces = zip(self.notation.fields(names), values, strict=True)
+        return ", ".join(value.join(piece.rsplit("{}", 1)) for piece, value in pieces)
 
-def _row(names: Sequence[str], values: Sequence[str]) -> str:
-    return "{" + ", ".join(f"{quoted(name)}: {value}" for name, value in zip(names, values, strict=True)) + "}"
-
-
-def _spelled(call: SqlCall, function: Function) -> str:
-    """The function's name for DuckDB. What stands for ``predict('price', …)`` is looked for where functions are that no
-    user makes: a macro called predict_price, which may well be made of that very call, must not answer for it."""
-    name = function.name if function.name.isidentifier() and function.name.isascii() else quoted(function.name)
-    return f"system.main.{name}" if call.function in CALLS and not call.before else name
+    def _spelled(self, call: SqlCall, function: Function) -> str:
+        """The function's name for the database. What stands for ``predict('price', …)`` is looked for where functions
+        are that no user makes: a macro called predict_price, which may well be made of that very call, must not answer
+        for it."""
+        is_plain = function.name.isidentifier() and function.name.isascii()
+        name = function.name if is_plain else self.notation.quoted(function.name)
+        return f"{self.notation.place}{name}" if call.function in CALLS and not call.before else name

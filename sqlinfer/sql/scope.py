@@ -12,6 +12,7 @@ from itertools import accumulate
 
 from sqlglot.tokens import Token, TokenType
 
+from sqlinfer.sql.notation import DUCKDB, Notation
 from sqlinfer.sql.tokens import CLOSING, OPENING, matching, tokens_of, words
 
 __all__ = ["may_mean_another", "only_table"]
@@ -31,19 +32,19 @@ _AFTER_TABLES = {"SELECT", "WHERE", "GROUP", "HAVING", "WINDOW", "QUALIFY", "ORD
 _AFTER_TABLES |= _SET_OPERATIONS
 
 
-def may_mean_another(sql: str, start: int, end: int, names: Collection[str]) -> bool:
+def may_mean_another(sql: str, start: int, end: int, names: Collection[str], notation: Notation = DUCKDB) -> bool:
     """Whether one of the ``names`` (lower case) may mean something else in ``sql[start:end]``. It may where it cannot
     be told."""
-    tokens, place = _statement(sql, start)
+    tokens, place = _statement(sql, start, notation)
     first, last = _level(tokens, place)
     said = words(tokens)
     given = (i for i in range(first, last) if tokens[i].text.lower() in names and not start <= tokens[i].start < end)
     return _sees_outer_rows(tokens, place) or any(_names_something(tokens, said, i, place) for i in given)
 
 
-def only_table(sql: str, start: int) -> str | None:
+def only_table(sql: str, start: int, notation: Notation = DUCKDB) -> str | None:
     """What the one table of the query around a place is called, as it stands there; None for several, or no name."""
-    tokens, place = _statement(sql, start)
+    tokens, place = _statement(sql, start, notation)
     first, last = _level(tokens, place)
     said = [*words(tokens), ")"]
     depths = _depths(tokens)
@@ -95,9 +96,9 @@ def _sees_outer_rows(tokens: Sequence[Token], place: int) -> bool:
     return False
 
 
-def _statement(sql: str, start: int) -> tuple[Sequence[Token], int]:
+def _statement(sql: str, start: int, notation: Notation) -> tuple[Sequence[Token], int]:
     """The tokens of the statement around a place, and the number of the one that begins there."""
-    tokens = tokens_of(sql)
+    tokens = tokens_of(sql, notation)
     place = next(i for i, token in enumerate(tokens) if token.start >= start)
     ends = [i for i, token in enumerate(tokens) if token.token_type == TokenType.SEMICOLON]
     first = max((i + 1 for i in ends if i < place), default=0)

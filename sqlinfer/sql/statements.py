@@ -13,7 +13,8 @@ import sqlglot
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-from sqlinfer.sql.tokens import Dialect, matching, names_model, remembering, tokens_of, words
+from sqlinfer.sql.notation import DUCKDB, Notation
+from sqlinfer.sql.tokens import matching, names_model, remembering, tokens_of, words
 
 __all__ = ["is_stored", "makes_index", "relation_names", "split_statements"]
 
@@ -21,19 +22,19 @@ _ORDINARY = "predict__"
 _WORTH_READING = re.compile("index", re.IGNORECASE)
 
 
-def split_statements(sql: str) -> list[tuple[int, int]]:
+def split_statements(sql: str, notation: Notation = DUCKDB) -> list[tuple[int, int]]:
     """Where the statements of ``sql`` start and end, without their semicolons and the comments around them."""
-    return [(tokens[0].start, tokens[-1].end + 1) for tokens in _statements(tokens_of(sql)) if tokens]
+    return [(tokens[0].start, tokens[-1].end + 1) for tokens in _statements(tokens_of(sql, notation)) if tokens]
 
 
 @remembering
-def relation_names(sql: str) -> frozenset[str]:
+def relation_names(sql: str, notation: Notation) -> frozenset[str]:
     """The tables and aliases that the statements in ``sql`` name, lower case; none of one that sqlglot cannot parse."""
     relations = (sqlglot.exp.Table, sqlglot.exp.Subquery, sqlglot.exp.TableAlias)
     names = frozenset(
         node.alias_or_name.lower() if not isinstance(node, sqlglot.exp.TableAlias) else node.name.lower()
-        for statement in _statements(tokens_of(sql))
-        for tree in _trees(_body(statement), sql)
+        for statement in _statements(tokens_of(sql, notation))
+        for tree in _trees(_body(statement), sql, notation)
         if tree
         for node in tree.find_all(*relations)
     )
@@ -41,10 +42,10 @@ def relation_names(sql: str) -> frozenset[str]:
 
 
 @remembering
-def is_stored(sql: str) -> bool:
-    """Whether DuckDB keeps what a statement in ``sql`` says, to run it later: a view, a macro, an index, a generated
-    column, a prepared statement."""
-    return any(_is_stored(words(statement)) for statement in _statements(tokens_of(sql)))
+def is_stored(sql: str, notation: Notation) -> bool:
+    """Whether what a statement in ``sql`` says is kept, to be run later: a view, a macro, an index, a generated column,
+    a prepared statement."""
+    return any(_is_stored(words(statement)) for statement in _statements(tokens_of(sql, notation)))
 
 
 def _is_stored(said: Sequence[str]) -> bool:
@@ -74,10 +75,10 @@ def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
     yield tokens[start:]
 
 
-def _trees(tokens: Sequence[Token], sql: str) -> list[Any]:
+def _trees(tokens: Sequence[Token], sql: str, notation: Notation) -> list[Any]:
     try:
         with _unheard():
-            trees: list[Any] = Dialect().parser().parse(list(_ordinary(tokens)), sql)
+            trees: list[Any] = notation.dialect().parser().parse(list(_ordinary(tokens)), sql)
     except (SqlglotError, RecursionError):
         return []
     return trees

@@ -1,6 +1,6 @@
-"""DuckDB's SQL as tokens, each of which knows its place in the text.
+"""SQL as tokens, each of which knows its place in the text.
 
-Only tokens are read, so every statement that DuckDB knows can be, and strings, comments and quoted identifiers are
+Only tokens are read, so every statement that a database knows can be, and strings, comments and quoted identifiers are
 what they are.
 """
 
@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial, wraps
-from typing import ClassVar, TypeVar
+from typing import Protocol, TypeVar
 
 import sqlglot
-from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-__all__ = ["CLOSING", "OPENING", "Dialect", "matching", "names_model", "parts_of", "remembering", "tokens_of", "words"]
+from sqlinfer.sql.notation import DUCKDB, Notation
+
+__all__ = ["CLOSING", "OPENING", "matching", "names_model", "parts_of", "remembering", "tokens_of", "words"]
 
 OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE}
 CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE}
@@ -24,33 +25,30 @@ _PARAMETER = re.compile(r"(?<![\w$])\$(?=(\d+|[^\W\d]\w*)(?![\w$]))")
 _REMEMBERED = 256
 _LONG = 10_000
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
-class Dialect(DuckDB):
-    """DuckDB's dialect, where what follows EXPLAIN or EXECUTE is read like everything else. Its parser is DuckDB's own:
-    where the package sqlglotc is installed, that is compiled, and no class of ours can be made of it."""
-
-    class Tokenizer(DuckDB.Tokenizer):
-        COMMANDS: ClassVar[set[TokenType]] = set()
+class Reading(Protocol[T_co]):
+    def __call__(self, sql: str, notation: Notation = DUCKDB) -> T_co: ...
 
 
-def remembering(function: Callable[[str], T], most: int = _REMEMBERED) -> Callable[[str], T]:
+def remembering(function: Callable[[str, Notation], T], most: int = _REMEMBERED) -> Reading[T]:
     """One text is asked again and again, with other parameters; a long one holds values, and once is often enough."""
     remembered = lru_cache(most)(function)
 
     @wraps(function)
-    def read(sql: str) -> T:
-        return remembered(sql) if len(sql) <= _LONG else function(sql)
+    def read(sql: str, notation: Notation = DUCKDB) -> T:
+        return remembered(sql, notation) if len(sql) <= _LONG else function(sql, notation)
 
     return read
 
 
 @partial(remembering, most=1)  # calls, columns and tables are read one after the other from the same text
-def tokens_of(sql: str) -> Sequence[Token]:
-    """None of a text that cannot be tokenized: DuckDB says better what is wrong with it."""
+def tokens_of(sql: str, notation: Notation) -> Sequence[Token]:
+    """None of a text that cannot be tokenized: the database says better what is wrong with it."""
     try:
         # sqlglot takes $1,$2 for the opening of a $tag$ quotation; a parameter by another sign is as long.
-        tokens: list[Token] = sqlglot.tokenize(_PARAMETER.sub("@", sql), read=Dialect)
+        tokens: list[Token] = sqlglot.tokenize(_PARAMETER.sub("@", sql), read=notation.dialect)
     except SqlglotError:
         return []
     return tokens
