@@ -132,7 +132,9 @@ def bind(
     if len(arguments) == 1:
         (only,) = arguments
         text = sql[only.start : only.end]
-        is_table = only.kind == "name" and len(names) > 1 and is_row(notation.bare(text))
+        is_table = only.kind == "name" and is_row(notation.bare(text))
+        if is_table and len(names) == 1:
+            return TypedCall(function, call, sql, [(notation.whole, only)])
         row = notation.of_table(text) if is_table else None
         if only.kind in ("star", "row"):
             row = _row(text.removesuffix("*").rstrip(), call, sql, names, notation)

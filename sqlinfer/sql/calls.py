@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sqlglot.tokens import Token, TokenType
@@ -43,7 +43,8 @@ class Argument:
 @dataclass(frozen=True, slots=True)
 class SqlCall:
     """A call and its spans. ``text`` is the constant that names the model; None for ``predict_<model>(…)``.
-    ``before``: what stands before the function and a dot, lower case, or nothing."""
+    ``before``: what stands before the function and a dot, lower case, or nothing. ``tries``: the call is all that is
+    in a ``TRY(…)``, which belongs to it where the database has none."""
 
     function: str
     start: int
@@ -54,6 +55,7 @@ class SqlCall:
     arguments: tuple[Argument, ...]
     inner: tuple[SqlCall | SqlText | AllVersions, ...] = ()
     before: str = ""
+    tries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ def _calls(
         if _may_be_call(tokens, position, notation):
             close = matching(tokens, range(position + 1, last))
             if close is not None and not _is_named(tokens, position, close):
-                yield _call(tokens, position, close, notation)
+                call = _call(tokens, position, close, notation)
+                yield call if notation.has_try else _with_try(tokens, position, close, call)
                 position = close + 1
                 continue
         position += 1
@@ -181,6 +184,13 @@ def _call(tokens: Sequence[Token], name: int, close: int, notation: Notation) ->
         inner=tuple(_calls(tokens, name + 2, close, notation)),
         before=tokens[name - 2].text.lower() if name > 1 and tokens[name - 1].token_type == TokenType.DOT else "",
     )
+
+
+def _with_try(tokens: Sequence[Token], name: int, close: int, call: SqlCall) -> SqlCall:
+    around = [*words(tokens[max(0, name - 2) : name]), *words(tokens[close + 1 : close + 2])]
+    if around != ["TRY", "(", ")"]:
+        return call
+    return replace(call, start=tokens[name - 2].start, end=tokens[close + 1].end + 1, tries=True)
 
 
 def _argument(tokens: Sequence[Token], first: int, last: int) -> Argument:

@@ -32,11 +32,11 @@ class _Spark(Spark):
 @dataclass(frozen=True, slots=True)
 class Notation:
     """``functions``: how the functions of single models begin. ``plain_calls``: those beside predict that are such
-    functions' names. ``place``: where those are that no user makes.
-    ``star``, ``unpacked``: a row of the columns of a star, and of ``*COLUMNS(…)``. ``table``: what stands before a
-    column of a table. ``named_struct``: whether a row is made by that function, or in braces. ``escapes``: whether a
-    backslash in a text is more than itself. ``names_in_rows``: whether each row may name its model. ``makes_row``: what
-    begins an expression that is a row."""
+    functions' names. ``place``: where those are that no user makes. ``star``, ``unpacked``: a row of the columns of a
+    star, and of ``*COLUMNS(…)``. ``table``: what stands before a column of a table; ``whole``: a table as a row.
+    ``named_struct``: whether a row is made by that function, or in braces. ``escapes``: whether a backslash in a text
+    is more than itself. ``names_in_rows``: whether each row may name its model. ``has_try``: whether there is TRY().
+    ``makes_row``: what begins an expression that is a row."""
 
     dialect: type[Any] = field(repr=False)
     quote: str
@@ -46,9 +46,11 @@ class Notation:
     star: str
     unpacked: str
     table: str
+    whole: str
     named_struct: bool
     escapes: bool
     names_in_rows: bool
+    has_try: bool
     makes_row: re.Pattern[str]
 
     def quoted(self, identifier: str) -> str:
@@ -86,9 +88,11 @@ DUCKDB = Notation(
     star="struct_pack(*COLUMNS({}))",
     unpacked="struct_pack({})",
     table="({}).",
+    whole="{}",
     named_struct=False,
     escapes=False,
     names_in_rows=True,
+    has_try=True,
     makes_row=re.compile(r"\{"),
 )
 SPARK = Notation(
@@ -100,8 +104,10 @@ SPARK = Notation(
     star="struct({})",
     unpacked="struct({})",
     table="{}.",
+    whole="struct({}.*)",
     named_struct=True,
     escapes=True,
     names_in_rows=False,
+    has_try=False,
     makes_row=re.compile(r"(named_)?struct\s*\(", re.IGNORECASE),
 )

@@ -276,6 +276,7 @@ class _Rewriting:
         """The function's name for the database. What stands for ``predict('price', …)`` is looked for where functions
         are that no user makes: a macro called predict_price, which may well be made of that very call, must not answer
         for it."""
-        is_plain = function.name.isidentifier() and function.name.isascii()
-        name = function.name if is_plain else self.notation.quoted(function.name)
+        name = f"try_{function.name}" if call.tries else function.name
+        is_plain = name.isidentifier() and name.isascii()
+        name = name if is_plain else self.notation.quoted(name)
         return f"{self.notation.place}{name}" if call.function in CALLS and not call.before else name

@@ -26,7 +26,7 @@ LAYERS = [
     ("registration",),
     ("connection",),
     ("evaluation", "scoring", "serve"),
-    ("cli", "notebook", "__init__"),
+    ("cli", "notebook", "spark", "__init__"),
 ]
 # Within a line, these do not know of one another.
 STRANGERS = {("graphs", "sql"), ("convert", "runtime"), ("trials", "model"), ("trials", "function")} | {
@@ -47,6 +47,7 @@ HOMES = {
     "lightgbm": ("convert/",),
     "torch": ("convert/",),
     "skops": ("convert/",),
+    "pyspark": ("engines/spark/", "spark.py"),
     "yaml": ("registration/sources/mlflow.py",),
     "tokenizers": ("runtime/texts.py",),
     "safetensors": ("graphs/preprocess/sentence.py",),
@@ -65,6 +66,7 @@ OPTIONAL = {"sklearn", "skl2onnx", "catboost", "xgboost", "lightgbm", "torch", "
     "safetensors",
     "PIL",
     "matplotlib",
+    "pyspark",
 }
 
 
