@@ -16,7 +16,7 @@ from sqlglot.tokens import Token, TokenType
 from sqlinfer.sql.notation import DUCKDB, Notation
 from sqlinfer.sql.tokens import matching, names_model, remembering, tokens_of, words
 
-__all__ = ["is_stored", "makes_index", "relation_names", "split_statements"]
+__all__ = ["is_stored", "makes_index", "ordinary_trees", "relation_names", "split_statements"]
 
 _ORDINARY = "predict__"
 _WORTH_READING = re.compile("index", re.IGNORECASE)
@@ -46,6 +46,11 @@ def is_stored(sql: str, notation: Notation) -> bool:
     """Whether what a statement in ``sql`` says is kept, to be run later: a view, a macro, an index, a generated column,
     a prepared statement."""
     return any(_is_stored(words(statement)) for statement in _statements(tokens_of(sql, notation)))
+
+
+def ordinary_trees(sql: str, notation: Notation) -> list[Any]:
+    """The statements in ``sql`` as sqlglot's trees, with ``predict__`` for predict; none where it cannot parse them."""
+    return _trees(tokens_of(sql, notation), sql, notation)
 
 
 def _is_stored(said: Sequence[str]) -> bool:

@@ -101,7 +101,7 @@ def test_columns(spark):
 def test_null_policies(plain, tmp_path, onnx_file):
     registry = sqlinfer.Registry(tmp_path)
     file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Identity(x) }")
-    policies: list[tuple[str, Any]] = [
+    policies: dict[str, Any] = {"skips": "null", "misses": "nan", "refuses": "error", "fills": {"x": -1.0}}
         ("skips", "null"),
         ("misses", "nan"),
         ("refuses", "error"),
