@@ -79,10 +79,10 @@ def of_positions(model: str, signature: Signature, rows: list[Any]) -> pa.Record
     """The features of rows without names: lists in the order of the features, or the values of the only one."""
     features = signature.features
     if len(features) > 1:
-        wrong = next((row for row in rows if not isinstance(row, list) or len(row) != len(features)), None)
-        if wrong is not None:
-            given = len(wrong) if isinstance(wrong, list) else 1
-            raise FeatureCount.of(model, given, signature.feature_names)
+        for row in rows:
+            given = len(row) if isinstance(row, list) else 1
+            if given != len(features):
+                raise FeatureCount.of(model, given, signature.feature_names)
         return _batch(features, list(zip(*rows, strict=True)) if rows else [[] for _ in features])
     levels = features[0].type.count("[")
     if rows and all(_levels(row) == levels + 1 and len(row) == 1 for row in rows):

@@ -80,6 +80,7 @@ def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
     Refused, FeatureError."""
     features = {feature.name.lower(): feature for feature in version.signature.features}
     try:
+        body.decode()
         names = pa.csv.open_csv(io.BytesIO(body), parse_options=_PARSING).schema.names
         kinds = {name: _csv_type(features.get(name.lower())) for name in names}
         how = pa.csv.ConvertOptions(
@@ -91,7 +92,7 @@ def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
             false_values=["false", "False", "FALSE", "0"],
         )
         table = pa.csv.read_csv(io.BytesIO(body), parse_options=_PARSING, convert_options=how)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise FeatureError(f"the body is no CSV of rows that the model takes: {str(error)[:300]}") from error
     for place, name in enumerate(table.column_names):
         feature = features.get(name.lower())

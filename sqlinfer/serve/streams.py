@@ -24,8 +24,9 @@ def batches_of(version: Version, body: bytes) -> list[pa.RecordBatch]:
         _require_plain(body)
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
             schema, batches = reader.schema, list(reader)
-        for batch in batches:
+        for batch in (schema.empty_table(), *batches):
             batch.validate(full=True)  # what a stranger sent may point anywhere
+        str(schema.names)  # and need not be UTF-8
     except (pa.ArrowException, OSError, ValueError) as error:
         raise Refused.malformed(f"the body is no Arrow IPC stream: {str(error)[:200]}") from error
     rows = sum(batch.num_rows for batch in batches)

@@ -217,8 +217,9 @@ def test_rows_without_names(server):
     one = server.post("/models/width/invocations", {"instances": [1.5, 2]}).json()
     assert server.post("/models/width/invocations", {"inputs": [[1.5], [2]]}).json() == one
     assert server.post("/models/mean/invocations", {"instances": [[1, 3], [5]]}).json() == {"predictions": [2, 5]}
-    answer = server.post("/models/iris/invocations", {"instances": [[1, 2, 3]]})
-    assert answer.status == 400 and "takes 4 features, 3 given" in answer.json()["message"]
+    for row, given in (([1, 2, 3], 3), (None, 1)):
+        answer = server.post("/models/iris/invocations", {"instances": [row]})
+        assert answer.status == 400 and f"takes 4 features, {given} given" in answer.json()["message"]
     for form in ("instances", "inputs", "dataframe_records"):
         assert server.post("/models/iris/invocations", {form: []}).json() == {"predictions": []}
 
@@ -242,7 +243,7 @@ def test_arrow_streams(server):
 
 def test_arrow_streams_that_are_none(server):
     whole = stream(pa.table({"pl": [1.5, 2.5]}))
-    for body in (b"", b"no stream", whole[: len(whole) // 2], whole[8:]):
+    for body in (b"", b"no stream", whole[: len(whole) // 2], whole[8:], whole.replace(b"pl", b"p\xff")):
         answer = server.post("/models/width/invocations", body, ARROW)
         assert answer.status == 400 and "no Arrow IPC stream" in answer.json()["message"]
     texts = stream(pa.table({"x": ["abc", "def"]}))
@@ -311,6 +312,7 @@ WRONG_ROWS = [
     ({"dataframe_records": [{"x": 1, "X": 2}]}, "several columns may be the feature 'x'"),
     ({"dataframe_records": [{"y": 1}]}, "needs the feature x, not given"),
     ({"dataframe_records": [1]}, "row 0 is no object"),
+    ({"instances": [{"x": 1}, None]}, "row 1 is no object"),
     ({"inputs": {"x": "abc"}}, "but the argument is VARCHAR; send it as DOUBLE"),
     ({"inputs": {"x": ["1.5"]}}, "but the argument is VARCHAR; send it as DOUBLE"),
     ({"inputs": {"x": [True, 1.5]}}, "values of several kinds: Booleans, numbers"),
