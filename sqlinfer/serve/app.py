@@ -180,6 +180,7 @@ class App:
                 return await self._arrow(request, version, call, body)
             if document is not None:
                 rows = await self._work(len(body), mlflow.rows_of, version, document)
+                document = None  # it takes many times the room of its rows
             else:
                 rows = await self._work(len(body), mlflow.read_csv, version, body)
             request.scope["sqlinfer"].rows = rows.num_rows

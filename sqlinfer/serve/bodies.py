@@ -16,6 +16,7 @@ __all__ = ["media_type", "read_body", "read_json"]
 
 # orjson makes a double of what no 64 bits hold, and takes no NaN.
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+])\d{19,}(?![\d.eE])")
+_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _NOT_FINITE = re.compile(rb"[\[,:\s-](?:NaN|Infinity)\b")
 # As orjson has it.
 _MOST_LEVELS = 1024
@@ -60,7 +61,12 @@ def read_json(body: bytes | memoryview) -> Any:
         if not _NOT_FINITE.search(content):
             raise _no_json(error) from None
         return _slowly(content)
-    return _slowly(content) if _LONG_INTEGER.search(content) else value
+    return _slowly(content) if _has_long_integer(content) else value
+
+
+def _has_long_integer(content: bytes) -> bool:
+    # most have none, and the first look takes a tenth of the second's time
+    return b"0" * 19 in content.translate(_AS_ZEROS) and _LONG_INTEGER.search(content) is not None
 
 
 def _slowly(content: bytes) -> Any:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,6 +31,8 @@ _log = logging.getLogger("sqlinfer.serve")
 _SECONDS_FOR_A_HEAD = 30.0
 _SECONDS_BETWEEN_SWEEPS = 1.0
 _CONNECTIONS_THAT_WAIT = 2048
+_GARBAGE = (50_000, 20, 100)
+_SECONDS_BETWEEN_THREADS = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,10 @@ def run(app: App, pool: ThreadPoolExecutor, listening: socket.socket, ready: Cal
         h11_max_incomplete_event_size=None,
     )
     server = _Server(config, app, ready)
+    # a large body in JSON is millions of lists, none of which is part of a cycle, and is read beside small ones
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
+    sys.setswitchinterval(_SECONDS_BETWEEN_THREADS)
     try:
         server.run([listening])
     finally:
