@@ -52,7 +52,7 @@ class Guard:
 
     def _require_own(self, request: Request) -> None:
         host = request.headers.get("host", "")
-        if not is_loopback(_name_of(host)):
+        if host and not is_loopback(_name_of(host)):  # every browser says which
             raise Refused(
                 403,
                 f"the request is for the host {host[:80]!r}, and without a token this server answers to localhost "

@@ -15,8 +15,6 @@ from itertools import accumulate
 
 import pyarrow as pa
 
-from sqlinfer.errors import SqlinferError
-
 __all__ = ["Batching", "Lane"]
 
 # Rows that are scored without a look at whether anybody still waits for them.
@@ -132,7 +130,7 @@ def _score_together(score: Score, batches: Sequence[pa.RecordBatch]) -> list[pa.
     if len(batches) > 1:
         try:
             answers = score(pa.concat_batches(batches))
-        except SqlinferError:
+        except Exception:
             return _score_apart(score, batches)
         starts = accumulate((batch.num_rows for batch in batches), initial=0)
         return [answers.slice(start, batch.num_rows) for start, batch in zip(starts, batches, strict=False)]

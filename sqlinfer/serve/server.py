@@ -29,6 +29,8 @@ __all__ = ["Settings", "bound", "run"]
 _log = logging.getLogger("sqlinfer.serve")
 # A connection that sends no head of a request for so long is closed.
 _SECONDS_FOR_A_HEAD = 30.0
+# As is one that has an answer waiting, and reads nothing of it.
+_SECONDS_FOR_A_READ = 30.0
 _SECONDS_BETWEEN_SWEEPS = 1.0
 _CONNECTIONS_THAT_WAIT = 2048
 _GARBAGE = (50_000, 20, 100)
@@ -127,21 +129,24 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
     async def _sweep(self) -> None:
-        served = self._app.served
+        served, said = self._app.served, ""
         while True:
             if not served.is_ready:
                 try:
                     await served.prepare()
                 except SqlinferError as error:
-                    _log.error("%s", error)
+                    if str(error) != said:  # it is tried again and again
+                        _log.error("%s", error)
+                    said = str(error)
             await asyncio.sleep(_SECONDS_BETWEEN_SWEEPS)
             served.sweep(asyncio.get_running_loop().time())
 
 
 class _Protocol(HttpToolsProtocol):
-    """uvicorn's, which waits for a head that never comes to its end no longer than `_SECONDS_FOR_A_HEAD`."""
+    """uvicorn's, which waits neither for a head that does not come to its end, nor for a client that reads nothing."""
 
     _late: asyncio.TimerHandle | None = None
+    _stuck: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -149,6 +154,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._got_head()
+        self._goes_on()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
@@ -159,15 +165,34 @@ class _Protocol(HttpToolsProtocol):
         self._got_head()
         super().on_headers_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._expect_reader()
+
+    def resume_writing(self) -> None:
+        self._goes_on()
+        super().resume_writing()
+
     def _expect_head(self) -> None:
         self._got_head()
-        self._late = self.loop.call_later(_SECONDS_FOR_A_HEAD, self._close)
+        self._late = self.loop.call_later(_SECONDS_FOR_A_HEAD, self.transport.close)
 
     def _got_head(self) -> None:
         if self._late is not None:
             self._late.cancel()
             self._late = None
 
-    def _close(self) -> None:
-        if not self.transport.is_closing():
-            self.transport.close()
+    def _expect_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        self._stuck = self.loop.call_later(_SECONDS_FOR_A_READ, self._look_for_reader, left)
+
+    def _look_for_reader(self, left: int) -> None:
+        if self.transport.get_write_buffer_size() < left:
+            self._expect_reader()
+        else:
+            self.transport.abort()
+
+    def _goes_on(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None

@@ -19,7 +19,7 @@ import pyarrow as pa
 from sqlinfer.models.registry import Registry
 from tests.processes import HANG
 
-__all__ = ["ARROW", "JSON", "Answer", "Server", "serving"]
+__all__ = ["ARROW", "JSON", "Answer", "Server", "introduced", "serving"]
 
 JSON = {"Content-Type": "application/json"}
 ARROW = {"Content-Type": "application/vnd.apache.arrow.stream"}
@@ -82,12 +82,12 @@ def serving(registry: Registry | Path, *arguments: str, **environment: str) -> I
     env = {**os.environ, **environment}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env) as process:
         try:
-            yield _introduced(process)
+            yield introduced(process)
         finally:
             process.kill()
 
 
-def _introduced(process: subprocess.Popen[str]) -> Server:
+def introduced(process: subprocess.Popen[str]) -> Server:
     """What it prints when it answers ends with how to end it."""
     said = []
     assert process.stderr is not None

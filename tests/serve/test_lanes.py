@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from sqlinfer.errors import FeatureError
-from sqlinfer.serve.lanes import Batching, Lane
+from sqlinfer.serve.lanes import Batching, Lane, _score_together
 from tests.processes import HANG
 
 
@@ -87,6 +87,16 @@ def test_a_bad_row_fails_alone():
         assert found == [[4.0], "-3.0 of 2 is negative", [10.0]]
 
     run(test)
+
+
+def test_texts_with_dictionaries_of_their_own_go_together():
+    batches = [pa.record_batch({"x": pa.array(texts).dictionary_encode()}) for texts in (["a", "b"], ["c"], ["b", "c"])]
+
+    def same(rows: pa.RecordBatch) -> pa.Array:
+        return rows.column(0).cast(pa.string())
+
+    found = _score_together(same, batches)
+    assert [one.to_pylist() for one in found] == [["a", "b"], ["c"], ["b", "c"]]
 
 
 def test_many_rows_wait_for_nobody():

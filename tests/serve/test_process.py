@@ -11,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from tests.processes import HANG
-from tests.serve.serving import JSON, serving
+from tests.serve.serving import JSON, introduced, serving
 
 pytest.importorskip("uvicorn")
 
@@ -118,6 +120,42 @@ def test_a_client_that_goes_away_harms_nobody(server):
         time.sleep(0.01)
 
 
+IMPATIENT = """
+import sys
+from sqlinfer.cli import main
+from sqlinfer.serve import server
+server._SECONDS_FOR_A_HEAD = server._SECONDS_FOR_A_READ = 0.2
+main(["serve", "--registry", sys.argv[1], "--port", "0"])
+"""
+
+
+def test_who_sends_or_reads_nothing_is_left(registry):
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPATIENT, str(registry.home)], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            server = introduced(process)
+            assert raw(server, b"") == raw(server, b"GET /v2 HTTP/1.1\r\nHo") == b""
+            rows = json.dumps({"inputs": {"x": ["a" * 1000] * 20_000}}).encode()
+            head = HEAD.replace(b"/invocations", b"/models/same_text/invocations")
+            with socket.create_connection((server.host, server.port), timeout=HANG) as stuck:
+                stuck.sendall(head + b"Content-Length: %d\r\n\r\n" % len(rows) + rows)
+                while b'code="200",model="same_text"' not in server.get("/metrics").body:
+                    time.sleep(0.01)
+                while any(one.status != psutil.CONN_LISTEN for one in psutil.Process(process.pid).net_connections()):
+                    time.sleep(0.01)
+        finally:
+            process.kill()
+
+
+def until_it_takes_no_connections(server) -> None:
+    with suppress(ConnectionRefusedError):
+        while True:
+            with suppress(ConnectionResetError):  # it was taken by nobody
+                socket.create_connection((server.host, server.port), timeout=HANG).close()
+            time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_when_it_has_answered(registry, number):
     with serving(registry, "width") as server:
@@ -130,12 +168,7 @@ def test_a_signal_ends_it_when_it_has_answered(registry, number):
             while b"sqlinfer_queue_depth 1.0" not in server.get("/metrics").body:
                 time.sleep(0.01)
             server.process.send_signal(number)
-            while True:
-                try:
-                    socket.create_connection((server.host, server.port), timeout=HANG).close()
-                except ConnectionRefusedError:
-                    break
-                time.sleep(0.01)
+            until_it_takes_no_connections(server)
             slow.sendall(body)
             assert slow.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(HANG) == 0
@@ -147,13 +180,7 @@ def test_the_second_signal_ends_it_at_once(registry):
         while b"sqlinfer_queue_depth 1.0" not in server.get("/metrics").body:
             time.sleep(0.01)
         server.process.send_signal(signal.SIGTERM)
-        while True:
-            try:
-                socket.create_connection((server.host, server.port), timeout=HANG).close()
-            except ConnectionResetError:  # it waited to be accepted
-                continue
-            except ConnectionRefusedError:
-                break
+        until_it_takes_no_connections(server)
         server.process.send_signal(signal.SIGTERM)
         assert server.process.wait(HANG) == 128 + signal.SIGTERM
 
