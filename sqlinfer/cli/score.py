@@ -158,27 +158,25 @@ def score(
         folder = OutputFolder(output, job.asked)
         left = folder.left(mine, resume=resume, overwrite=overwrite)
         scoring.require_fit(left)
-        folder.claim(overwrite=overwrite)
-        outcomes = _scored(scoring, folder, left, workers, quiet=quiet)
+        with folder.claimed(overwrite=overwrite) as drafts:
+            outcomes = _scored(scoring, folder, drafts, left, workers, quiet=quiet)
     _tell(outcomes, done=len(mine) - len(left), output=output, model=job.model, quiet=quiet)
 
 
 def _scored(
-    scoring: Scoring, folder: OutputFolder, files: Sequence[InputFile], workers: int, *, quiet: bool
+    scoring: Scoring, folder: OutputFolder, drafts: Path, files: Sequence[InputFile], workers: int, *, quiet: bool
 ) -> list[Outcome]:
     from sqlinfer.scoring.workers import Work, shared_out
 
     outcomes: list[Outcome] = []
-    with folder.drafts() as drafts:
-        if workers == 1:
-            with _bar(scoring, files, outcomes, quiet=quiet):
-                outcomes.extend(scoring.score(file, folder, drafts) for file in files)
-            return outcomes
-        options = {"threads": max(1, _cores() // workers), "memory_limit": f"{max(1, 80 // workers)}%"}
-        engine, home = scoring.con.engine, scoring.con.registry.home
-        work = Work(scoring.job, home, engine, folder, drafts, options)
-        with shared_out(work, files, workers) as coming, _bar(None, files, outcomes, quiet=quiet):
-            outcomes.extend(coming)
+    if workers == 1:
+        with _bar(scoring, files, outcomes, quiet=quiet):
+            outcomes.extend(scoring.score(file, folder, drafts) for file in files)
+        return outcomes
+    options = {"threads": max(1, _cores() // workers), "memory_limit": f"{max(1, 80 // workers)}%"}
+    work = Work(scoring.job, scoring.con.registry.home, scoring.con.engine, folder, drafts, options)
+    with shared_out(work, files, workers) as coming, _bar(None, files, outcomes, quiet=quiet):
+        outcomes.extend(coming)
     return outcomes
 
 
@@ -210,11 +208,11 @@ def _bar(
 ) -> Iterator[None]:
     """How far it is, on stderr, if somebody is looking at that. ``scoring``: whoever has the files one by one."""
     shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
-    if scoring is not None:
-        scoring.con.execute(f"SET enable_progress_bar = {str(shown).lower()}; SET enable_progress_bar_print = false")
     if not shown:
         yield
         return
+    if scoring is not None:
+        scoring.con.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
     done = threading.Event()
     watcher = threading.Thread(target=_watch, args=(scoring, files, outcomes, done), daemon=True)
     watcher.start()

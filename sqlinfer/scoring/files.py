@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -76,7 +77,10 @@ def find_files(con: Connection, patterns: Sequence[str], output: Path, form: str
         paths = [path for path in _glob(con, pattern) if not (own and _folder_of(path).is_relative_to(folder))]
         if not paths:
             raise ScoringFailed(f"there are no files {pattern}")
-        found += [_file(path, base, form) for path in paths]
+        try:
+            found += [_file(path, base, form) for path in paths]
+        except OSError as error:  # it went away, or may not be read
+            raise ScoringFailed(f"{error.filename or pattern} cannot be read: {error.strerror or error}") from error
     unique = list({file.path: file for file in found}.values())
     _require_apart(unique, output)
     return _with_partitions(con, sorted(unique, key=lambda file: os.fsencode(file.name)))
@@ -116,11 +120,14 @@ def _base(pattern: str) -> Path:
 
 
 def _file(path: str, base: Path, form: str | None) -> InputFile:
+    status = Path(path).stat()
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise ScoringFailed(f"{path} is not a plain file; write a pattern that leaves it out")
     name = PurePath(os.path.relpath(path, base))
     own = _form_of(path)
     if form is not None and form != own:
         name = name.with_name(f"{_stem(name)}.{form}")
-    return InputFile(path, name.as_posix(), own, Path(path).stat().st_size)
+    return InputFile(path, name.as_posix(), own, status.st_size)
 
 
 def _form_of(path: str) -> str:
@@ -154,7 +161,7 @@ def _require_apart(files: Iterable[InputFile], output: Path) -> None:
         if file.name in outputs:
             raise ScoringFailed(
                 f"{outputs[file.name]} and {file.path} would both become {output / file.name}: score them into two "
-                "folders"
+                "folders, or quote a pattern, as in 'in/*/*.parquet', whose folders the outputs then have, too"
             )
         outputs[file.name] = file.path
         if (over := inputs.get(os.path.realpath(output / file.name))) is not None:

@@ -18,7 +18,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,18 +41,18 @@ class OutputFolder:
     path: Path
     asked: Mapping[str, Any]
 
-    def claim(self, *, overwrite: bool) -> None:
-        """Let the folder be this job's, and make it where it is not there. Raises ScoringFailed where it is another's,
-        or cannot be written."""
-        try:
-            (self._own / _DONE).mkdir(parents=True, exist_ok=True)
-            record = self._own / _JOB
-            if not self._first(record) and (known := _read(record)) != self.asked:
-                if not overwrite:
-                    raise self._other(known)
-                _replace(record, self.asked)
-        except OSError as error:
-            raise ScoringFailed(f"the folder {self.path} cannot be written: {error}") from error
+    @contextmanager
+    def claimed(self, *, overwrite: bool) -> Iterator[Path]:
+        """A folder for what is being written, as long as this is open; the outputs' is this job's then. Raises
+        ScoringFailed where that is another's, or cannot be written."""
+        with ExitStack() as stack:
+            try:
+                self._own.mkdir(parents=True, exist_ok=True)
+                drafts = stack.enter_context(self._drafts())
+                self._claim(drafts, overwrite=overwrite)
+            except OSError as error:
+                raise ScoringFailed(f"the folder {self.path} cannot be written: {error}") from error
+            yield drafts
 
     def left(self, files: Sequence[InputFile], *, resume: bool, overwrite: bool) -> list[InputFile]:
         """The files that are to be scored. Raises ScoringFailed where an output is there that is not to be replaced."""
@@ -81,23 +81,34 @@ class OutputFolder:
         record.parent.mkdir(parents=True, exist_ok=True)
         # first, so that no output is without; until it is there, it is not the one that is recorded
         fields = {"asked": self.asked, "input": before, "output": state_of(draft), "rows": rows, "from": file.path}
-        _replace(record, fields)
+        _draft(draft.parent, fields).replace(record)
         draft.replace(target)
 
-    @contextmanager
-    def drafts(self) -> Iterator[Path]:
-        """A folder for what is being written, as long as this is open."""
+    def _drafts(self) -> AbstractContextManager[Path]:
         host = re.sub(r"[^\w-]", "_", socket.gethostname())
         for other in self._own.glob("run-*"):
             with suppress(OSError):  # another machine's, whose locks may not be seen here
                 latest = max(path.stat().st_mtime for path in (other, *other.iterdir()))
                 if not other.name.startswith(f"run-{host}-") and time.time() - latest > _A_DAY:
                     shutil.rmtree(other, ignore_errors=True)
+        return temporary_folder(self._own, f"run-{host}-")
+
+    def _claim(self, drafts: Path, *, overwrite: bool) -> None:
+        record, draft = self._own / _JOB, _draft(drafts, self.asked)
         try:
-            with temporary_folder(self._own, f"run-{host}-") as folder:
-                yield folder
-        except PermissionError as error:
-            raise ScoringFailed(f"the folder {self.path} cannot be written: {error}") from error
+            os.link(draft, record)
+            return
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links
+            if not record.exists():
+                draft.replace(record)
+                return
+        known = _read(record)
+        if known != self.asked:
+            if not overwrite:
+                raise self._other(known)
+            draft.replace(record)
 
     @property
     def _own(self) -> Path:
@@ -107,27 +118,13 @@ class OutputFolder:
         return self._own / _DONE / f"{file.name}{_RECORD}"
 
     def _is_done(self, file: InputFile, record: Mapping[str, Any] | None) -> bool:
-        return (
-            record is not None
-            and record.get("asked") == self.asked
-            and record.get("input") == state_of(Path(file.path))
-            and record.get("output") == state_of(self.path / file.name)
-        )
-
-    def _first(self, record: Path) -> bool:
-        """Write the job's record where there is none; whether it was."""
-        draft = _draft(record, self.asked)
-        try:
-            os.link(draft, record)
-        except FileExistsError:
+        if record is None or record.get("asked") != self.asked:
             return False
-        except OSError:  # a file system without links
-            if record.exists():
-                return False
-            draft.replace(record)
-        finally:
-            draft.unlink(missing_ok=True)
-        return True
+        try:
+            states = state_of(Path(file.path)), state_of(self.path / file.name)
+        except OSError:  # whoever scores it says so
+            return False
+        return (record.get("input"), record.get("output")) == states
 
     def _other(self, known: Any, place: Path | None = None) -> ScoringFailed:
         known = known if isinstance(known, dict) else {}
@@ -161,11 +158,7 @@ def _read(record: Path) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else None
 
 
-def _draft(path: Path, fields: Mapping[str, Any]) -> Path:
-    draft = path.with_name(f".{uuid.uuid4().hex}")
+def _draft(folder: Path, fields: Mapping[str, Any]) -> Path:
+    draft = folder / f"{uuid.uuid4().hex}{_RECORD}"
     draft.write_text(json.dumps(fields, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return draft
-
-
-def _replace(path: Path, fields: Mapping[str, Any]) -> None:
-    _draft(path, fields).replace(path)

@@ -112,7 +112,8 @@ class Scoring:
                 f"{self.model.manifest.digest[:12]}…, not {job.digest[:12]}…)"
             )
         self.con = connect(registry=registry, engine=engine, **options)
-        self.con.execute("SET python_enable_replacements = false")  # no table is a variable of this program
+        # no table is a variable of this program, and the terminal is another's
+        self.con.execute("SET python_enable_replacements = false; SET enable_progress_bar = false")
 
     def __enter__(self) -> Scoring:
         return self
