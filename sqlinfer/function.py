@@ -28,7 +28,7 @@ from sqlinfer.runtime.scorer import Scorer
 __all__ = ["Udf", "udf"]
 
 # Of models that are open in a process: as many as this stay so, those that were asked last.
-_MOST_OPEN = 32
+_MOST_OPEN = 8
 
 
 def udf(

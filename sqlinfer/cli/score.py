@@ -189,7 +189,8 @@ def _tell(outcomes: Sequence[Outcome], *, done: int, output: Path, model: str, q
     if not quiet:
         rows = sum(one.rows for one in outcomes)
         before = f"; {_files(done)} done before" if done else ""
-        click.echo(f"{_files(len(outcomes) - len(failed))}, {rows:,} rows → {output} by {model}{before}", err=True)
+        scored = f"{_files(len(outcomes) - len(failed))}, {rows:,} row{'' if rows == 1 else 's'}"
+        click.echo(f"{scored} → {output} by {model}{before}", err=True)
     if failed:
         click.echo(f"{_files(len(failed))} failed; mend what is wrong, and go on with --resume:", err=True)
         for one in failed:
