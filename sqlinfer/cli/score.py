@@ -139,7 +139,8 @@ def score(
 
     \b
     Exit codes: 0  every file is scored
-                1  one or more are not, and are named; the others are done
+                1  one or more are not, and are named, and the others are done;
+                   or the job cannot begin, and nothing is done
                 2  the command was asked wrongly
                 130, 143  it was ended (Ctrl-C, SIGTERM); --resume goes on
     """
