@@ -102,11 +102,6 @@ def test_null_policies(plain, tmp_path, onnx_file):
     registry = sqlinfer.Registry(tmp_path)
     file = onnx_file("(float[n, 1] x) => (float[n, 1] y) { y = Identity(x) }")
     policies: dict[str, Any] = {"skips": "null", "misses": "nan", "refuses": "error", "fills": {"x": -1.0}}
-        ("skips", "null"),
-        ("misses", "nan"),
-        ("refuses", "error"),
-        ("fills", {"x": -1.0}),
-    ]
     for name, null in policies.items():
         sqlinfer.register(name, file, null=null, registry=registry)
     spark = sqlinfer.spark.attach(plain, registry=registry, models=[])
