@@ -174,11 +174,18 @@ def _scored(
         with _bar(scoring, files, outcomes, quiet=quiet):
             outcomes.extend(scoring.score(file, folder, drafts) for file in files)
         return outcomes
-    options = {"threads": max(1, _cores() // workers), "memory_limit": f"{max(1, 80 // workers)}%"}
+    options = {"threads": max(1, _cores() // workers), "memory_limit": _part_of_memory(scoring, workers)}
     work = Work(scoring.job, scoring.con.registry.home, scoring.con.engine, folder, drafts, options)
     with shared_out(work, files, workers) as coming, _bar(None, files, outcomes, quiet=quiet):
         outcomes.extend(coming)
     return outcomes
+
+
+def _part_of_memory(scoring: Scoring, workers: int) -> str:
+    """Of what DuckDB allows itself on this machine, as '12.4 GiB'; only DuckDB 2 takes a share in percent."""
+    ((limit,),) = scoring.con.execute("SELECT current_setting('memory_limit')").fetchall()
+    size, unit = limit.split()
+    return f"{float(size) / workers:.3f} {unit}"
 
 
 def _cores() -> int:
