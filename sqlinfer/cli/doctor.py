@@ -42,6 +42,8 @@ _OPTIONAL = {
     "duckdb-cli": "shell",
     "ipython": "notebook",
     "matplotlib": "plot",
+    "starlette": "serve",
+    "pyspark": "spark",
 }
 
 
