@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from sqlinfer.errors import SqlinferError
 from sqlinfer.serve import mlflow, oip, page
 from sqlinfer.serve.answers import dumps
-from sqlinfer.serve.bodies import media_type, read_body
+from sqlinfer.serve.bodies import encoding_of, media_type, read_body, unpacked
 from sqlinfer.serve.errors import Refused, refused
 from sqlinfer.serve.guard import Guard
 from sqlinfer.serve.metrics import CONTENT_TYPE, Metrics
@@ -35,6 +35,8 @@ T = TypeVar("T")
 _log = logging.getLogger("sqlinfer.serve")
 # A smaller body is read, and a smaller answer written, before another thread would have begun.
 _SMALL = 1 << 16
+# Rows that take so long that their client may leave meanwhile.
+_MANY = 1 << 17
 # Bodies of the largest size that are in memory at a time.
 _BODIES = 4
 _CLIENT_WENT_AWAY = 499
@@ -163,7 +165,7 @@ class App:
             header_length = request.headers.get(oip.HEADER_LENGTH)
             inference = await self._work(len(body), oip.read_inference, version, body, header_length)
             request.scope["sqlinfer"].rows = inference.rows.num_rows
-            answers = {call: await self._answers(version, call, inference.rows) for call in inference.calls}
+            answers = {call: await self._answers(request, version, call, inference.rows) for call in inference.calls}
             size = sum(array.nbytes for array in answers.values())
             content, headers = await self._work(size, oip.written, version, inference, answers)
             return Response(content, headers=headers)
@@ -184,7 +186,7 @@ class App:
             else:
                 rows = await self._work(len(body), mlflow.read_csv, version, body)
             request.scope["sqlinfer"].rows = rows.num_rows
-            answers = await self._answers(version, call, rows)
+            answers = await self._answers(request, version, call, rows)
             content = await self._work(answers.nbytes, mlflow.written, answers)
             return Response(content, media_type="application/json")
 
@@ -192,7 +194,7 @@ class App:
         """All rows are scored before the first answer leaves: an error has a status of its own."""
         batches = await self._work(len(body), batches_of, version, body)
         request.scope["sqlinfer"].rows = sum(batch.num_rows for batch in batches)
-        answers = [await self._answers(version, call, batch) for batch in batches]
+        answers = [await self._answers(request, version, call, batch) for batch in batches]
         stream = stream_of(version, call, answers, answers[0].type)
         return StreamingResponse(_async(stream), media_type=ARROW_STREAM)
 
@@ -201,8 +203,9 @@ class App:
         request.scope["sqlinfer"].version = version
         return version
 
-    async def _answers(self, version: Version, call: str, rows: pa.RecordBatch) -> pa.Array:
-        return await version.lane(call).answers(rows)
+    async def _answers(self, request: Request, version: Version, call: str, rows: pa.RecordBatch) -> pa.Array:
+        answers = version.lane(call).answers(rows)
+        return await (answers if rows.num_rows < _MANY else _while_connected(request, answers))
 
     @asynccontextmanager
     async def _taken(
@@ -213,30 +216,40 @@ class App:
         kind = media_type(request)
         if kind not in kinds and kind not in also:
             raise Refused.media_type(kind, kinds)
-        length = request.headers.get("content-length", "")
-        size = int(length) if length.isdigit() else _SMALL
-        if size > self.limits.size:
-            raise Refused.too_large(self.limits.size)
-        if self.running >= self.limits.queue or (self._bytes and self._bytes + size > _BODIES * self.limits.size):
+        encoding = encoding_of(request)
+        if self.running >= self.limits.queue:
             raise Refused.busy()
-        late = Refused.slow_client(self.limits.seconds)
+        held, late = 0, Refused.slow_client(self.limits.seconds)
+
+        def hold(size: int) -> None:
+            nonlocal held
+            others = self._bytes - held
+            if others and others + size > _BODIES * self.limits.size:
+                raise Refused.busy()
+            self._bytes, held = others + size, size
+
         self.running += 1
-        self._bytes += size
         try:
             async with asyncio.timeout(self.limits.seconds):
-                body = await read_body(request, self.limits.size)
+                body = await read_body(request, self.limits.size, hold)
                 late = Refused.late(self.limits.seconds)
+                if encoding != "identity":
+                    body = await self._off_loop(unpacked, body, encoding, self.limits.size)
+                    hold(len(body))
                 yield kind, body
         except TimeoutError:
             raise late from None
         finally:
             self.running -= 1
-            self._bytes -= size
+            self._bytes -= held
 
     async def _work(self, size: int, function: Callable[..., T], *args: Any) -> T:
         """What takes long is done on another thread, so that others are heard meanwhile."""
         if size < _SMALL:
             return function(*args)
+        return await self._off_loop(function, *args)
+
+    async def _off_loop(self, function: Callable[..., T], *args: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
     # what is asked of the server
@@ -288,6 +301,19 @@ def _is_mlflows(path: str) -> bool:
 def _unexpected(error: Exception) -> Exception | None:
     """What has a trace in the log: an error of ours says all in its words."""
     return None if isinstance(error, SqlinferError) else error
+
+
+async def _while_connected(request: Request, answers: Coroutine[Any, Any, pa.Array]) -> pa.Array:
+    """Nobody is scored for a client that has gone away."""
+    scoring, leaving = asyncio.ensure_future(answers), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((scoring, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not scoring.done():
+            raise ClientDisconnect
+        return scoring.result()
+    finally:
+        scoring.cancel()
+        leaving.cancel()
 
 
 async def _async(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,7 +13,7 @@ from starlette.requests import Request
 
 from sqlinfer.serve.errors import Refused
 
-__all__ = ["media_type", "read_body", "read_json"]
+__all__ = ["encoding_of", "media_type", "read_body", "read_json", "unpacked"]
 
 # orjson makes a double of what no 64 bits hold, and takes no NaN.
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+])\d{19,}(?![\d.eE])")
@@ -33,22 +34,43 @@ def media_type(request: Request) -> str:
     return kind.strip().lower()
 
 
-async def read_body(request: Request, most: int) -> bytes:
-    """Raises Refused for one of more than ``most`` bytes, also unpacked."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
-        raise Refused.too_large(most)
+def encoding_of(request: Request) -> str:
+    """How a request's body is packed. Raises Refused."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity" and encoding not in _WINDOWS:
         raise Refused(415, f"the Content-Encoding {encoding[:40]!r} is not read here; send gzip, or no other")
+    return encoding
+
+
+async def read_body(request: Request, most: int, hold: Callable[[int], None]) -> bytes:
+    """``hold`` is told how many bytes there are, or will be. Raises Refused for more than ``most``."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit():
+        if int(length) > most:
+            raise Refused.too_large(most)
+        hold(int(length))
     chunks, size = list[bytes](), 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > most:
             raise Refused.too_large(most)
+        hold(size)
         chunks.append(chunk)
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    return body if encoding == "identity" else _unpacked(body, encoding, most)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    """Raises Refused for what becomes more than ``most`` bytes."""
+    unpacker = zlib.decompressobj(_WINDOWS[encoding])
+    try:
+        content = unpacker.decompress(body, most + 1)
+    except zlib.error as error:
+        raise Refused.malformed(f"the body is not {encoding}: {error}") from error
+    if len(content) > most:
+        raise Refused.too_large(most)
+    if not unpacker.eof or unpacker.unused_data:
+        raise Refused.malformed(f"the body is not one whole {encoding}")
+    return content
 
 
 def read_json(body: bytes | memoryview) -> Any:
@@ -96,16 +118,3 @@ def _require_text(content: bytes, value: Any) -> None:
 
 def _no_json(error: json.JSONDecodeError) -> Refused:
     return Refused.malformed(f"the body is no JSON: {error.msg}, at line {error.lineno}, column {error.colno}")
-
-
-def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
-    unpacker = zlib.decompressobj(_WINDOWS[encoding])
-    try:
-        content = unpacker.decompress(body, most + 1)
-    except zlib.error as error:
-        raise Refused.malformed(f"the body is not {encoding}: {error}") from error
-    if len(content) > most:
-        raise Refused.too_large(most)
-    if not unpacker.eof or unpacker.unused_data:
-        raise Refused.malformed(f"the body is not one whole {encoding}")
-    return content

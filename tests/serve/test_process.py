@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import http.client
 import json
 import re
@@ -11,11 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import psutil
+import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 
+from sqlinfer.cli import main
 from tests.processes import HANG
 from tests.serve.serving import JSON, introduced, serving
 
@@ -88,6 +93,13 @@ def test_limits(registry):
         assert server.post("/invocations", ROWS).status == 200
 
 
+def test_an_answer_that_takes_too_long_is_given_up(registry):
+    with serving(registry, "width", "--max-wait", "1000", "--timeout", "0.5") as server:
+        answer = server.post("/invocations", ROWS)
+        assert (answer.status, answer.json()["error_code"]) == (504, "DEADLINE_EXCEEDED")
+        assert "within 0.5 s" in answer.json()["message"]
+
+
 def test_too_many_are_told_to_come_again(registry):
     with serving(registry, "width", "--max-queue", "1") as server:
         with socket.create_connection((server.host, server.port), timeout=HANG) as slow:
@@ -99,6 +111,51 @@ def test_too_many_are_told_to_come_again(registry):
             slow.sendall(b'{"instances": [1.5]}')
             assert slow.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert server.post("/invocations", ROWS).status == 200
+
+
+def test_what_waits_takes_no_more_memory_than_four_of_the_largest(registry):
+    """As it says it will, as it comes in chunks, and unpacked."""
+    packed = gzip.compress(b" " * 1000)
+    late = [
+        (HEAD + b"Content-Length: 1000\r\n\r\n", b" " * 1000),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"3e8\r\n" + b" " * 1000 + b"\r\n0\r\n\r\n"),
+        (HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed), packed),
+    ]
+    with serving(registry, "width", "--max-request-size", "1KB") as server, ExitStack() as open_ones:
+        for _ in range(4):
+            slow = socket.create_connection((server.host, server.port), timeout=HANG)
+            open_ones.enter_context(slow).sendall(late[0][0])
+        while b"sqlinfer_queue_depth 4.0" not in server.get("/metrics").body:
+            time.sleep(0.01)
+        for head, body in late:
+            assert raw(server, head[:-2] + b"Connection: close\r\n\r\n" + body).startswith(b"HTTP/1.1 429 ")
+        open_ones.close()
+        while b"sqlinfer_queue_depth 0.0" not in server.get("/metrics").body:
+            time.sleep(0.01)
+        for head, body in late:
+            assert raw(server, head[:-2] + b"Connection: close\r\n\r\n" + body).startswith(b"HTTP/1.1 400 ")
+
+
+def test_rows_of_a_client_that_has_gone_away_are_not_scored():
+    from starlette.requests import ClientDisconnect, Request
+
+    from sqlinfer.serve.app import _while_connected
+
+    scored: list[str] = []
+
+    async def scoring() -> pa.Array:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            scored.append("given up")
+
+    async def gone() -> dict:
+        await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(ClientDisconnect):
+        asyncio.run(_while_connected(Request({"type": "http"}, gone), scoring()))
+    assert scored == ["given up"]
 
 
 def test_connections_are_kept_and_requests_may_come_before_answers(server):
@@ -218,11 +275,6 @@ def test_many_clients_at_once(server):
     assert found == {value: [value] for value in values}
 
 
-def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    asked = [sys.executable, "-m", "sqlinfer.cli", "serve", *arguments]
-    return subprocess.run(asked, capture_output=True, text=True, timeout=HANG)
-
-
 def test_what_cannot_be_served_is_said_at_the_start(registry, server, tmp_path):
     home = str(registry.home)
     (tmp_path / "empty").touch()
@@ -233,6 +285,5 @@ def test_what_cannot_be_served_is_said_at_the_start(registry, server, tmp_path):
         (["--registry", home, "--token-file", str(tmp_path / "empty")], 1, "holds no token"),
         (["--registry", home, "--max-request-size", "many"], 2, "is no size, such as 64MB"),
     ):
-        ran = command(*arguments)
-        assert (ran.returncode, "Traceback" in ran.stderr) == (code, False)
-        assert says in ran.stderr
+        ran = CliRunner().invoke(main, ["serve", *arguments])
+        assert ran.exit_code == code and says in ran.output
