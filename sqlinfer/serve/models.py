@@ -8,6 +8,7 @@ last request has its answer.
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
@@ -35,6 +36,8 @@ T = TypeVar("T")
 _FORGOTTEN_AFTER = 600.0
 # Of the rows that a model was proven with, those that are scored alone and together when it is opened.
 _ROWS_TRIED = 32
+# Seconds for a row that others may wait for.
+_QUICK = 0.0005
 
 
 class Version:
@@ -65,30 +68,48 @@ class Version:
             return
         async with self._opening:
             if not self._lanes:
-                scorers, alone = await asyncio.get_running_loop().run_in_executor(self._batching.pool, self._opened)
-                self.is_batched = not alone
-                self._lanes = {call: Lane(score, self._batching, alone=alone) for call, score in scorers.items()}
+                loop = asyncio.get_running_loop()
+                scorers, manner = await loop.run_in_executor(self._batching.pool, self._opened)
+                self.is_batched = not manner.alone
+                self._lanes = {
+                    call: Lane(score, self._batching, alone=manner.alone, quick=manner.quick)
+                    for call, score in scorers.items()
+                }
 
     def lane(self, call: str) -> Lane:
         """Of one that is open. Raises ModelNotFound where the model has no such answer."""
         self.model.call(call)
         return self._lanes[call]
 
-    def _opened(self) -> tuple[dict[str, Scorer], bool]:
-        """What answers each call, and whether requests are scored apart."""
+    def _opened(self) -> tuple[dict[str, Scorer], _Manner]:
+        """What answers each call, and how."""
         scorers = {call: Scorer(self._registry, self.model, call) for call in self.signature.calls}
         proof = self.model.manifest.proof.rows[:_ROWS_TRIED]
         if not proof:
-            return scorers, True
+            return scorers, _Manner(alone=True, quick=False)
         rows = table_of_rows(self.signature.features, proof)  # the graph is loaded for them
-        return scorers, self.signature.batch.neighbours > 0 or _differs_in_company(scorers["infer"], rows)
+        manner = _tried(scorers["infer"], rows)
+        # texts, images and lists take as long as they are
+        varies = self.signature.is_prepared or any("[" in feature.type for feature in self.signature.features)
+        alone = manner.alone or self.signature.batch.neighbours > 0
+        return scorers, _Manner(alone=alone, quick=manner.quick and not varies)
 
 
-def _differs_in_company(score: Scorer, rows: pa.Table) -> bool:
-    """Whether rows have other answers together than alone, in any bit: kernels may sum in another order."""
-    together = score(rows).to_pylist()
-    alone = [score(rows.slice(i, 1)).to_pylist()[0] for i in range(len(rows))]
-    return repr(together) != repr(alone)
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """``alone``: rows have other answers in company, in any bit, as kernels may sum in another order there."""
+
+    alone: bool
+    quick: bool
+
+
+def _tried(score: Scorer, rows: pa.Table) -> _Manner:
+    together, alone, seconds = score(rows).to_pylist(), [], []
+    for i in range(len(rows)):
+        started = time.perf_counter()
+        alone += score(rows.slice(i, 1)).to_pylist()
+        seconds.append(time.perf_counter() - started)
+    return _Manner(alone=repr(together) != repr(alone), quick=min(seconds) < _QUICK)
 
 
 @dataclass(slots=True)
@@ -126,6 +147,7 @@ class Served:
             self._named.setdefault(reference.name, []).append(reference)
         self._pool = pool
         self._most, self._wait, self._seen = most, wait, seen
+        self.is_calm: Callable[[], bool] = lambda: False
         self._known: dict[Reference, _Known] = {}
         self._versions: weakref.WeakValueDictionary[tuple[str, str], Version] = weakref.WeakValueDictionary()
         self._looking = asyncio.Lock()
@@ -243,7 +265,8 @@ class Served:
         key = str(model.folder), model.manifest.digest
         found = self._versions.get(key)
         if found is None:
-            batching = Batching(self._pool, self._most, self._wait, partial(self._seen, model.manifest.name))
+            seen = partial(self._seen, model.manifest.name)
+            batching = Batching(self._pool, self._most, self._wait, seen, lambda: self.is_calm())
             found = self._versions[key] = Version(self.registry, model, batching)
         return found
 

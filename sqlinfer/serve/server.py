@@ -89,6 +89,8 @@ def run(app: App, pool: ThreadPoolExecutor, listening: socket.socket, ready: Cal
         h11_max_incomplete_event_size=None,
     )
     server = _Server(config, app, ready)
+    tasks = server.server_state.tasks
+    app.served.is_calm = lambda: len(tasks) <= 1
     # a large body in JSON is millions of lists, none of which is part of a cycle, and is read beside small ones
     gc.freeze()
     gc.set_threshold(*_GARBAGE)

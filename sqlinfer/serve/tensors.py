@@ -147,8 +147,13 @@ def _of_matrix(model: str, signature: Signature, tensor: Tensor) -> pa.RecordBat
     if width != len(features):
         raise FeatureCount.width(model, width, len(features))
     flat = _text_if_bytes(tensor)
-    columns = [flat.take(pa.array(np.arange(feature.column or 0, len(flat), width))) for feature in features]
-    return pa.RecordBatch.from_arrays(columns, [feature.name for feature in features])
+    names, places = [feature.name for feature in features], [feature.column or 0 for feature in features]
+    if flat.null_count or not types.is_numeric(flat.type):
+        columns = [flat.take(pa.array(np.arange(place, len(flat), width))) for place in places]
+    else:
+        by_column = np.ascontiguousarray(flat.to_numpy(zero_copy_only=False).reshape(-1, width).T)
+        columns = [pa.array(by_column[place]) for place in places]
+    return pa.RecordBatch.from_arrays(columns, names)
 
 
 def _column(tensor: Tensor, feature: Feature) -> pa.Array:
@@ -244,12 +249,12 @@ def _as_datatype(name: str, datatype: str, flat: pa.Array) -> pa.Array:
     try:
         if dtype.kind != "f":
             return flat.cast(arrow)
-        numbers = flat.cast(pa.float64(), safe=False)
+        numbers = flat if pa.types.is_float64(given) else flat.cast(pa.float64(), safe=False)
     except pa.ArrowInvalid as error:
         raise FeatureError(
             f"input {name!r} is {datatype}, and its data has a number that does not fit: {error}"
         ) from error
-    return _rounded(name, datatype, numbers, dtype)
+    return numbers if datatype == "FP64" else _rounded(name, datatype, numbers, dtype)
 
 
 def _rounded(name: str, datatype: str, numbers: pa.Array, dtype: np.dtype) -> pa.Array:

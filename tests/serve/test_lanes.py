@@ -127,6 +127,20 @@ def test_who_gives_up_is_not_scored():
     assert run(test).batches == [[1.0], [3.0]]
 
 
+@pytest.mark.parametrize("calm", [True, False])
+def test_a_quick_row_is_scored_at_once_where_nobody_else_asks(calm):
+    threads: list[int] = []
+
+    def score(rows: pa.RecordBatch) -> pa.Array:
+        threads.append(threading.get_ident())
+        return rows.column(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        lane = Lane(score, Batching(pool, 8, 0.0, lambda rows: None, lambda: calm), quick=True)
+        assert asyncio.run(lane.answers(rows(2.0))).to_pylist() == [2.0]
+    assert (threads == [threading.get_ident()]) == calm
+
+
 @pytest.mark.parametrize("wait", [0.0, 0.01])
 def test_an_idle_lane_goes_on(wait):
     async def test(lane, scorer):
