@@ -123,9 +123,8 @@ def _introduce(store: Registry, models: tuple[str, ...], address: str, token: st
         click.echo(f"  no models yet; they are seen when they are registered in {store.home}", err=True)
     if token is not None:
         click.echo(f"The token, which requests must have (Authorization: Bearer …): {token}", err=True)
-    click.echo(
-        f"Ask {address}/invocations as MLflow's, or {address}/v2 by Open Inference Protocol. Ctrl-C ends it.", err=True
-    )
+    click.echo(f"Look at {address} in a browser, ask {address}/invocations as MLflow's,", err=True)
+    click.echo(f"or {address}/v2 by Open Inference Protocol. Ctrl-C ends it.", err=True)
 
 
 def _token(file: Path | None, *, needed: bool) -> str | None:

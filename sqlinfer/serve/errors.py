@@ -58,6 +58,9 @@ class Refused(SqlinferError):
 
     @classmethod
     def which_model(cls, served: Iterable[str]) -> Refused:
+        served = list(served)
+        if not served:
+            return cls(404, "no model is served here yet")
         return cls(
             400,
             "several models are served: say which one by the path /models/NAME/invocations, or as "

@@ -40,6 +40,17 @@ def asked(server, path: str = "adds") -> tuple[float, str]:
     return value - 1, answer.headers["x-model-version"]
 
 
+def test_a_registry_may_begin_empty(tmp_path):
+    home = tmp_path / "models"
+    home.mkdir()
+    with serving(home) as server:
+        assert "no models yet" in "\n".join(server.said)
+        answer = server.post("/invocations", ROWS)
+        assert (answer.status, answer.json()["message"]) == (404, "no model is served here yet")
+        adds(Registry(home), tmp_path, 5)
+        assert server.post("/invocations", ROWS).json() == {"predictions": [6]}
+
+
 def test_a_promotion_is_seen_by_the_next_request(growing, tmp_path):
     with serving(growing) as server:
         assert asked(server) == (1, "1")
