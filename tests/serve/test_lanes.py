@@ -11,6 +11,7 @@ import pytest
 
 from sqlinfer.errors import FeatureError
 from sqlinfer.serve.lanes import Batching, Lane, _score_together
+from sqlinfer.serve.models import _tried
 from tests.processes import HANG
 
 
@@ -115,6 +116,20 @@ def test_a_model_that_minds_company_is_asked_row_by_row():
         assert await together(lane, scorer, rows(2.0), rows(3.0)) == [[4.0], [6.0]]
 
     assert run(test, alone=True).batches == [[1.0], [2.0], [3.0]]
+
+
+def test_few_rows_that_mind_company_are_found_when_a_model_is_opened():
+    def score(rows: pa.Table) -> pa.Array:
+        a, b = (column.to_pylist() for column in rows.columns)
+        return pa.array(
+            [x + y + (1e-9 if len(rows) > 1 and (x, y) in minds else 0.0) for x, y in zip(a, b, strict=True)]
+        )
+
+    proof = pa.table({"a": [0.0, 1.0, 2.0, 3.0], "b": [0.0, 1.0, 2.0, 3.0]})
+    minds: set[tuple[float, float]] = set()
+    assert not _tried(score, proof).alone
+    minds = {(1.0, 2.0)}  # none of the rows that it was proven with
+    assert _tried(score, proof).alone
 
 
 def test_who_gives_up_is_not_scored():
