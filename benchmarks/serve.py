@@ -122,7 +122,7 @@ def trained(folder: Path) -> tuple[list[list[float]], list[int]]:
 def contestants(folder: Path, options: argparse.Namespace) -> Iterator[Any]:
     ours = [sys.executable, "-m", "sqlinfer.cli", "serve", "bench", "--registry", str(folder / "registry"), "--port"]
     for kind, path in [("mlflow", "/invocations"), ("oip", "/v2/models/bench/infer")]:
-        yield started(f"sqlinfer, {path}", kind, path, lambda port: [*ours, str(port)])
+        yield started(f"sqlinfer, {path}", kind, path, lambda port: [*ours, str(port)], folder)
     if options.mlflow is not None:
         python, model = options.mlflow / "bin" / "python", folder / "mlflow"
         subprocess.run([python, "-c", _SAVE, folder / "model.joblib", model], check=True, capture_output=True)
@@ -134,6 +134,7 @@ def contestants(folder: Path, options: argparse.Namespace) -> Iterator[Any]:
                 "mlflow",
                 "/invocations",
                 lambda port, command=command: [*command, str(port)],
+                folder,
             )
     if options.mlserver is not None:
         python = options.mlserver / "bin" / "python"
@@ -143,6 +144,7 @@ def contestants(folder: Path, options: argparse.Namespace) -> Iterator[Any]:
                 "oip",
                 "/v2/models/bench/infer",
                 lambda port, workers=workers: mlserver(options.mlserver, folder / f"mlserver{workers}", workers, port),
+                folder,
             )
 
 
@@ -167,14 +169,14 @@ def mlserver(environment: Path, folder: Path, workers: int, port: int) -> list[s
 
 
 @contextmanager
-def started(name: str, kind: str, path: str, command: Any) -> Iterator[Server]:
+def started(name: str, kind: str, path: str, command: Any, folder: Path) -> Iterator[Server]:
     port = free_port()
     given: list[str] = command(port)
     programs = f"{Path(given[0]).parent}{os.pathsep}{os.environ['PATH']}"
     quiet, environment = subprocess.DEVNULL, {**os.environ, "PATH": programs}
     if not name.startswith("sqlinfer"):
         environment.pop("PYTHONPATH", None)  # theirs is an environment of its own
-    with subprocess.Popen(given, stdout=quiet, stderr=quiet, env=environment) as process:
+    with subprocess.Popen(given, stdout=quiet, stderr=quiet, env=environment, cwd=folder) as process:
         try:
             yield Server(name, kind, port, path, process)
         finally:
