@@ -148,7 +148,9 @@ def _of_matrix(model: str, signature: Signature, tensor: Tensor) -> pa.RecordBat
         raise FeatureCount.width(model, width, len(features))
     flat = _text_if_bytes(tensor)
     names, places = [feature.name for feature in features], [feature.column or 0 for feature in features]
-    if flat.null_count or not types.is_numeric(flat.type):
+    if len(flat) == width:  # one row, the most usual request
+        columns = [flat.slice(place, 1) for place in places]
+    elif flat.null_count or not types.is_numeric(flat.type):
         columns = [flat.take(pa.array(np.arange(place, len(flat), width))) for place in places]
     else:
         by_column = np.ascontiguousarray(flat.to_numpy(zero_copy_only=False).reshape(-1, width).T)
