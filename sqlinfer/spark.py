@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from sqlinfer.engines.spark import session as sessions
 from sqlinfer.engines.spark.session import Session
 from sqlinfer.errors import EngineError, MissingExtra
 from sqlinfer.models.registry import Registry, RegistryLike
@@ -13,7 +14,7 @@ from sqlinfer.models.registry import Registry, RegistryLike
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-__all__ = ["Session", "attach"]
+__all__ = ["Session", "attach", "translate"]
 
 _OLDEST = (4, 1)
 
@@ -35,3 +36,12 @@ def attach(session: SparkSession, *, registry: RegistryLike = None, models: Iter
     if not hasattr(session, "udf"):
         raise EngineError(f"attach() wants a SparkSession, and this is {type(session).__name__}")
     return Session(session, Registry.of(registry), models)
+
+
+def translate(sql: str, *, registry: RegistryLike = None) -> str:
+    """A query of DuckDB's, with ``predict('churn', …)`` in it, as Spark SQL: ``spark.sql(translate(…))``. It says the
+    same there, or is refused; docs/spark.md lists what the two do differently.
+
+    Raises CallError with the piece that Spark does not have, or not certainly.
+    """
+    return sessions.translate(sql, Registry.of(registry))

@@ -28,16 +28,20 @@ _CONSTANT = re.compile(r"'(?:[^']|'')*'|-?\d+|true|false", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class Function:
     """One typed SQL function: a call, one of `CALLS` or `SKEW`, of what a reference means. ``names``: those of the
-    features that it is given, in their order, whichever order a version has."""
+    features that it is given, in their order, whichever order a version has. ``plain``: it is called as every function
+    may be."""
 
     call: str
     reference: Reference
     names: tuple[str, ...] = ()
+    plain: bool = False
 
     @property
     def name(self) -> str:
         """``predict_churn``, ``predict_churn/3``, ``predict_churn@champion``; ``predict_proba(churn)`` …;
-        ``predict_churn#0f9c12ab`` of named features."""
+        ``predict_churn#0f9c12ab`` of named features; a plain one is ``predict_proba_churn``."""
+        if self.plain:
+            return f"{self.call}_{self.reference}"
         name = f"predict_{self.reference}" if self.call == "predict" else f"{self.call}({self.reference})"
         return f"{name}#{_digest(self.names)}" if self.names else name
 

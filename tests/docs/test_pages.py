@@ -16,7 +16,7 @@ from tests.engines import native_problem
 
 PAGES = {path.name: path.read_text(encoding="utf-8") for path in sorted(DOCS.glob("*.md"))}
 # about other programs, and run by tests/tools
-ELSEWHERE = {"tools.md", "engines.md"}
+ELSEWHERE = {"tools.md", "engines.md", "spark.md"}
 BLOCKS = {name: blocks_of(name, markdown) for name, markdown in PAGES.items() if name not in ELSEWHERE}
 ALONE = [block for blocks in BLOCKS.values() for block in blocks if block.needs]
 WITHOUT_CODE = {"differences.md"}

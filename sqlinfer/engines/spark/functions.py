@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,16 @@ from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.runtime.outputs import answer_type
 from sqlinfer.sql.bind import Function
 
-__all__ = ["TRY", "Functions", "plain_name"]
+__all__ = ["TRY", "Functions", "plain"]
 
 TRY = "try_"
 
 
-def plain_name(function: Function) -> str:
-    """What a function is called where it is a name like others: ``predict_proba_churn``."""
-    return f"{function.call}_{function.reference}"
+def plain(function: Function, is_model: Callable[[str], bool]) -> Function:
+    """As ``predict_proba_churn``, if that is not the name of what a model proba_churn predicts."""
+    found = replace(function, plain=True)
+    of_another = function.call != "predict" and is_model(found.name.removeprefix("predict_").partition("@")[0])
+    return function if of_another else found
 
 
 class Functions:
@@ -90,12 +93,10 @@ class Functions:
                 raise
 
     def _offer_call(self, function: Function, model: StoredModel) -> None:
-        plain = plain_name(function)
-        of_another = function.call != "predict" and self._is_model(plain.removeprefix("predict_").partition("@")[0])
-        if not of_another:
-            self.ensure(plain, function, model)
+        named = plain(function, self._is_model)
+        self.ensure(named.name, function, model)
         if function.call == "predict":
-            self.ensure(f"{TRY}{plain}", function, model, tries=True)
+            self.ensure(f"{TRY}{named.name}", function, model, tries=True)
 
     def _is_model(self, name: str) -> bool:
         return bool(self._registry.aliases(name))

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlinfer.engines.resolver import Resolver
 from sqlinfer.engines.spark.analyzed import require_plan
-from sqlinfer.engines.spark.functions import TRY, Functions
+from sqlinfer.engines.spark.functions import TRY, Functions, plain
 from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature
 from sqlinfer.models.calls import SKEW
 from sqlinfer.models.reference import Reference
@@ -21,9 +21,10 @@ from sqlinfer.sql.bind import Function
 from sqlinfer.sql.notation import SPARK
 from sqlinfer.sql.rewrite import rewrite
 from sqlinfer.sql.statements import is_stored
+from sqlinfer.sql.to_spark import to_spark
 from sqlinfer.sql.tokens import tokens_of, words
 
-__all__ = ["Session"]
+__all__ = ["Session", "translate"]
 
 
 class Session:
@@ -127,6 +128,11 @@ class Session:
         return self._functions.udf(function, stored, tries=tries)(*given)
 
 
+def translate(sql: str, registry: Registry) -> str:
+    """A query of DuckDB's as Spark has it, with the functions that a session has for its calls of models."""
+    return rewrite(to_spark(sql), _Pinned(registry, moves=True), by_name=True, notation=SPARK).text
+
+
 class _Pinned(Resolver):
     """``given``: the models by the names of their functions in the text. ``moves``: what the text says is kept, to be
     run later, and then is to mean what is promoted by then."""
@@ -143,7 +149,9 @@ class _Pinned(Resolver):
 
     def spelled(self, function: Function, names: tuple[str, ...]) -> Function:
         model = self._stored(function.reference)
-        if not self.moves:
+        if self.moves:
+            function = plain(function, self.has)
+        else:
             manifest = model.manifest
             function = Function(function.call, Reference(manifest.name, manifest.version))
         self.needed[function] = model
