@@ -27,8 +27,8 @@ __all__ = ["Core", "CoreModel", "core", "in_core_form"]
 _VERSION = 1
 # A call of more rows may take long: it is made on another thread, so that this one hears of a Ctrl-C.
 _AT_ONCE = 2048
-# The structs ArrowSchema, ArrowArray and ArrowArrayStream, as words.
-_Schema, _Array, _Stream = ctypes.c_uint64 * 9, ctypes.c_uint64 * 10, ctypes.c_uint64 * 5
+# The structs ArrowSchema and ArrowArray, as words.
+_Schema, _Array = ctypes.c_uint64 * 9, ctypes.c_uint64 * 10
 
 
 class Core:
@@ -48,9 +48,6 @@ class Core:
             library.sqlinfer_core_run,
             *(ctypes.c_int, place, text, text, place, place, ctypes.c_int, ctypes.POINTER(ctypes.c_bool)),
             *(place, place),
-        )
-        self.run_stream = _function(
-            library.sqlinfer_core_run_stream, ctypes.c_int, place, text, text, place, ctypes.c_int, place
         )
         decimals = _function(library.sqlinfer_core_decimals, None, ctypes.c_bool)
         decimals(version("duckdb").startswith("1."))
@@ -117,26 +114,6 @@ class CoreModel:
             return pa.Array._import_from_c(ctypes.addressof(answers), ctypes.addressof(type))
 
         return run() if len(rows) <= _AT_ONCE else _elsewhere(run, ended)
-
-    def stream(self, call: str, rows: pa.RecordBatchReader, class_: str | None = None) -> Any:
-        """The answers for a stream of rows: one array for each batch, as what `pyarrow.chunked_array` takes."""
-        given, answers = _Stream(), _Stream()
-        rows._export_to_c(ctypes.addressof(given))
-        asked = (self._handle, call.encode(), _utf8(class_))
-        self._core.require(self._core.run_stream(*asked, given, 0, answers))
-        return pa.chunked_array(_Exported(answers))
-
-
-class _Exported:
-    """A stream that was made here, for pyarrow to take over; one of arrays that are no batches it takes in this way."""
-
-    def __init__(self, stream: ctypes.Array[ctypes.c_uint64]) -> None:
-        self._stream = stream  # the capsule does not keep it
-
-    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        capsule = ctypes.pythonapi.PyCapsule_New
-        capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        return capsule(ctypes.addressof(self._stream), b"arrow_array_stream", None)
 
 
 @cache

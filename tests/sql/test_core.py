@@ -271,23 +271,6 @@ def test_any_thread_may_ask(registry):
         assert all(pool.map(ask, range(100)))
 
 
-def test_streams(registry):
-    model = core().open(sqlinfer.load("same_float", registry=registry)._registry.home, "same_float")
-    batches = [pa.RecordBatch.from_pydict({"x": array_of(pa.float32(), FLOATS, rows, rows)}) for rows in (3, 0, 5000)]
-    answers = model.stream("predict", pa.RecordBatchReader.from_batches(batches[0].schema, batches))
-    assert answers.to_pylist() == [value for batch in batches for value in batch["x"].to_pylist()]
-    texts = pa.RecordBatch.from_pydict({"x": ["a"]})
-    with pytest.raises(FeatureType, match="the argument is VARCHAR"):
-        model.stream("predict", pa.RecordBatchReader.from_batches(texts.schema, [texts]))
-
-    def broken():
-        yield batches[0]
-        raise ValueError("the source is gone")
-
-    with pytest.raises(Exception, match="the source is gone"):
-        model.stream("predict", pa.RecordBatchReader.from_batches(batches[0].schema, broken()))
-
-
 def test_both_tables_of_calls_say_the_same():
     assert core().calls == [dataclasses.asdict(call) for call in CALLS.values()]
 

@@ -1,6 +1,6 @@
 //! The structures of the Arrow C data interface: <https://arrow.apache.org/docs/format/CDataInterface.html>.
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
 use crate::core::error::{Error, Result};
@@ -32,21 +32,10 @@ pub struct ArrowArray {
     pub private_data: *mut c_void,
 }
 
-#[repr(C)]
-pub struct ArrowArrayStream {
-    pub get_schema: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowSchema) -> c_int>,
-    pub get_next: Option<unsafe extern "C" fn(*mut ArrowArrayStream, *mut ArrowArray) -> c_int>,
-    pub get_last_error: Option<unsafe extern "C" fn(*mut ArrowArrayStream) -> *const c_char>,
-    pub release: Option<unsafe extern "C" fn(*mut ArrowArrayStream)>,
-    pub private_data: *mut c_void,
-}
-
 // SAFETY: what is released is neither read nor written by two threads at once, and the interface lets any thread do it.
 unsafe impl Send for ArrowSchema {}
 // SAFETY: as above.
 unsafe impl Send for ArrowArray {}
-// SAFETY: as above.
-unsafe impl Send for ArrowArrayStream {}
 
 // SAFETY: threads that share one only read it.
 unsafe impl Sync for ArrowSchema {}
@@ -178,15 +167,4 @@ macro_rules! owned {
 owned! {
     OwnedSchema of ArrowSchema, ArrowSchema::RELEASED;
     OwnedArray of ArrowArray, ArrowArray::RELEASED;
-    OwnedStream of ArrowArrayStream, ArrowArrayStream::RELEASED;
-}
-
-impl ArrowArrayStream {
-    pub const RELEASED: ArrowArrayStream = ArrowArrayStream {
-        get_schema: None,
-        get_next: None,
-        get_last_error: None,
-        release: None,
-        private_data: ptr::null_mut(),
-    };
 }

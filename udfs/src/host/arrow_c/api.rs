@@ -5,10 +5,9 @@ use std::ffi::{CString, c_char, c_int};
 use std::ptr;
 use std::sync::{Arc, LazyLock};
 
-use super::abi::{ArrowArray, ArrowArrayStream, ArrowSchema, OwnedArray, OwnedSchema, OwnedStream, text};
+use super::abi::{ArrowArray, ArrowSchema, OwnedArray, OwnedSchema, text};
 use super::model::Model;
 use super::output::schema;
-use super::stream::answers_of;
 use crate::core::calls::CALLS;
 use crate::core::decimal::round_in_parts;
 use crate::core::error::{Code, Error, Result};
@@ -161,30 +160,6 @@ pub unsafe extern "C" fn sqlinfer_core_run(
             let found = model.run(&bound, &rows.0, &rows_schema.0, threads, interrupt)?;
             answers.write(found);
             answers_schema.write(schema(asked.call.name, &bound.sql_type));
-        }
-        Ok(())
-    });
-    outcome(done)
-}
-
-/// # Safety
-/// As the header says.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sqlinfer_core_run_stream(
-    model: *const Arc<Model>,
-    call: *const c_char,
-    class: *const c_char,
-    rows: *mut ArrowArrayStream,
-    threads: c_int,
-    answers: *mut ArrowArrayStream,
-) -> c_int {
-    let done = guard(|| {
-        // SAFETY: promised by the caller.
-        unsafe {
-            let rows = OwnedStream::taken(rows)?;
-            let model = opened(model)?;
-            let asked = model.asked(required(call)?, utf8(class)?)?;
-            answers.write(answers_of(model.clone(), asked, rows, usize::try_from(threads).unwrap_or(1))?);
         }
         Ok(())
     });

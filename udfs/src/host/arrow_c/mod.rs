@@ -28,9 +28,6 @@
 //! int sqlinfer_core_run(sqlinfer_model *model, const char *call, const char *class, struct ArrowArray *rows,
 //!                       struct ArrowSchema *schema, int threads, const bool *interrupt, struct ArrowArray *answers,
 //!                       struct ArrowSchema *type);
-//! // The same of a stream of struct arrays, one array of answers for each. The stream is taken over.
-//! int sqlinfer_core_run_stream(sqlinfer_model *model, const char *call, const char *class, struct ArrowArrayStream *rows,
-//!                              int threads, struct ArrowArrayStream *answers);
 //!
 //! // After a function has given something else than 0, on this thread, until the next call: what happened, and its kind, one of
 //! // bad_reference, model_not_found, call, feature, missing_feature, unknown_feature, feature_count, feature_type, null_feature,
@@ -47,5 +44,4 @@ mod api;
 mod input;
 mod model;
 mod output;
-mod stream;
 mod types;
