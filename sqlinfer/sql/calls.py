@@ -43,8 +43,8 @@ class Argument:
 @dataclass(frozen=True, slots=True)
 class SqlCall:
     """A call and its spans. ``text`` is the constant that names the model; None for ``predict_<model>(…)``.
-    ``before``: what stands before the function and a dot, lower case, or nothing. ``tries``: the call is all that is
-    in a ``TRY(…)``, which belongs to it where the database has none."""
+    ``before``: what stands before the function and a dot, lower case, or nothing. ``tries``: a row that fails is NULL;
+    where the database has no TRY(), one around the call belongs to it."""
 
     function: str
     start: int
@@ -118,7 +118,7 @@ def _may_be_call(tokens: Sequence[Token], i: int, notation: Notation) -> bool:
         return False
     if token.token_type in (TokenType.STRING, TokenType.NUMBER):
         return False
-    name = token.text.lower()
+    name = _untried(token.text.lower(), notation)
     if name == SKEW:  # anybody may have a function of that name: ours is given a model
         return i + 2 < len(tokens) and tokens[i + 2].token_type == TokenType.STRING
     return name in CALLS or name.startswith(notation.functions)
@@ -163,7 +163,8 @@ def _follows_a_table(tokens: Sequence[Token], i: int) -> bool:
 
 def _call(tokens: Sequence[Token], name: int, close: int, notation: Notation) -> SqlCall:
     parts = list(parts_of(tokens, name + 2, close))
-    function = tokens[name].text.lower()
+    written = tokens[name].text.lower()
+    function = _untried(written, notation)
     text = span = None
     if function in CALLS or function == SKEW:
         first, last = parts[0] if parts else (close, close)
@@ -182,8 +183,14 @@ def _call(tokens: Sequence[Token], name: int, close: int, notation: Notation) ->
         text_span=span,
         arguments=tuple(_argument(tokens, first, last) for first, last in parts),
         inner=tuple(_calls(tokens, name + 2, close, notation)),
+        tries=function != written,
         before=tokens[name - 2].text.lower() if name > 1 and tokens[name - 1].token_type == TokenType.DOT else "",
     )
+
+
+def _untried(name: str, notation: Notation) -> str:
+    """``predict`` for ``try_predict``, which is that of a database without TRY()."""
+    return name if notation.has_try else name.removeprefix("try_")
 
 
 def _with_try(tokens: Sequence[Token], name: int, close: int, call: SqlCall) -> SqlCall:

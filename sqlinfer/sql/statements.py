@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
-from sqlinfer.sql.notation import DUCKDB, Notation
+from sqlinfer.sql.notation import DUCKDB, SPARK, Notation
 from sqlinfer.sql.tokens import matching, names_model, remembering, tokens_of, words
 
 __all__ = ["is_stored", "makes_index", "ordinary_trees", "relation_names", "split_statements"]
@@ -83,10 +83,16 @@ def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 def _trees(tokens: Sequence[Token], sql: str, notation: Notation) -> list[Any]:
     try:
         with _unheard():
-            trees: list[Any] = notation.dialect().parser().parse(list(_ordinary(tokens)), sql)
+            trees: list[Any] = notation.dialect().parser().parse(list(_ordinary(_filled(tokens, notation))), sql)
     except (SqlglotError, RecursionError):
         return []
     return trees
+
+
+def _filled(tokens: Sequence[Token], notation: Notation) -> Sequence[Token]:
+    """Where ``{t}`` stands for a DataFrame that is called so, the name."""
+    braces = (TokenType.L_BRACE, TokenType.R_BRACE)
+    return [token for token in tokens if token.token_type not in braces] if notation is SPARK else tokens
 
 
 def _ordinary(tokens: Sequence[Token]) -> Iterator[Token]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.docs.blocks import blocks_of
@@ -15,4 +17,5 @@ def test_the_page(page):  # noqa: F811
     blocks = blocks_of("spark.md", (DOCS / "spark.md").read_text(encoding="utf-8"))
     assert len(blocks) == 5
     for block in blocks:
-        page.check(block)
+        code = block.code.replace('"customers.parquet"', repr(f"{page.folder}/customers.parquet"))  # Java stays at home
+        page.check(replace(block, code=code))

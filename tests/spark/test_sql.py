@@ -100,6 +100,8 @@ def test_a_column_is_before_a_table_of_its_name(spark):
 
 
 def test_parameters(spark):
+    frame = spark.sql("SELECT predict('iris', c) AS p FROM {rows} c", rows=spark.table("iris"))
+    assert frame.first() == ("setosa",)
     (width,) = spark.sql("SELECT predict('width', :x)", args={"x": 2.5}).first()
     assert (width,) == spark.sql("SELECT predict('width', 2.5D)").first()
     features = "sw => ?, sl => ?, pw => ?, pl => ?"

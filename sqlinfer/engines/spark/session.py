@@ -42,7 +42,7 @@ class Session:
         self._functions.offer(self._models)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name == "session":  # of one that is being copied
             raise AttributeError(name)
         return getattr(self.session, name)
 
