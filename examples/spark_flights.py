@@ -25,11 +25,11 @@ ROWS = REGISTRY.with_name("spark_flights")
 MASTER = os.environ.get("SPARK_MASTER", "local-cluster[2,1,1024]")
 
 SCORES = """
-SELECT id, predict('late', f) AS late, predict_proba('late', f) AS risk FROM flights f ORDER BY id
+SELECT id, predict('late', f) AS late, predict_proba('late', f) AS risk FROM departures f ORDER BY id
 """
 WORST = """
 SELECT carrier, count(*) AS flights, count(*) FILTER (predict('late', f)) AS late
-FROM flights f GROUP BY carrier HAVING count(*) > 10000 ORDER BY late DESC LIMIT 5
+FROM departures f GROUP BY carrier HAVING count(*) > 10000 ORDER BY late DESC LIMIT 5
 """
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     load(con)
     train(con)
     write(con)
-    con.execute(f"CREATE VIEW flights AS FROM '{ROWS}/*.parquet'")
+    con.execute(f"CREATE VIEW departures AS FROM '{ROWS}/*.parquet'")
 
     start = time.perf_counter()
     expected = con.sql(SCORES).to_arrow_table()
@@ -58,7 +58,7 @@ def main() -> None:
     for name, value in settings.items():
         builder = builder.config(name, value)
     spark = sqlinfer.spark.attach(builder.getOrCreate(), registry=REGISTRY, models=["late"])
-    spark.read.parquet(str(ROWS)).createOrReplaceTempView("flights")
+    spark.read.parquet(str(ROWS)).createOrReplaceTempView("departures")
     start = time.perf_counter()
     found = spark.sql(SCORES).toArrow()
     print(f"Spark   {len(found):,} flights in {time.perf_counter() - start:.1f} s on {MASTER}")
