@@ -101,7 +101,7 @@ def mlflows(folder: Path, model: Any, session: Any) -> Any:
     mlflow.lightgbm.save_model(
         model, folder / "mlflow", signature=mlflow.models.infer_signature(sample, model.predict(sample))
     )
-    return mlflow.pyfunc.spark_udf(session, str(folder / "mlflow"), env_manager="local")(*NAMES)
+    return mlflow.pyfunc.spark_udf(session, str(folder / "mlflow"), result_type="double", env_manager="local")(*NAMES)
 
 
 def report(rows: Any, columns: dict[str, Any], count: int, repeat: int) -> None:
