@@ -85,6 +85,7 @@ def test_columns(spark):
         spark.infer("width", "pl"),
         spark.try_predict("width", "pl"),
     ]
+    assert rows.select(calls[0]).columns == ["predict_iris(sl, sw, pl, pw)"]
     label, by_name, of_row, likely, inferred, tried = rows.select(*calls).first()
     assert (label, by_name, of_row, likely) == ("setosa", "setosa", "setosa", True)
     assert list(inferred.asDict().values()) == [[tried]] or list(inferred.asDict().values()) == [tried]

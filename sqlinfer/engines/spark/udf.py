@@ -20,7 +20,9 @@ def arrow_udf_of(job: Job) -> Any:
 
     with warnings.catch_warnings():  # hints would have to say how many columns there are
         warnings.filterwarnings("ignore", "It is preferred to specify type hints", UserWarning)
-        return arrow_udf(_shipped(pickle.dumps(job), __version__), answer_type_of(job.gives), ArrowUDFType.SCALAR_ITER)
+        function = _shipped(pickle.dumps(job), __version__)
+        function.__name__ = f"{'try_' * job.tries}{job.call}_{job.called}"  # which heads a column that has no name
+        return arrow_udf(function, answer_type_of(job.gives), ArrowUDFType.SCALAR_ITER)
 
 
 def _shipped(pickled: bytes, version: str) -> Any:
