@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sqlinfer import types
-from sqlinfer.errors import FeatureCount, ModelNotFound, RegistryError
+from sqlinfer.errors import FeatureCount, FeatureError, ModelNotFound, RegistryError
 from sqlinfer.models.labels import label_of
 from sqlinfer.models.packed import digest_of, pack, unpacked
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
-from sqlinfer.models.sample import to_table
+from sqlinfer.models.sample import to_series, to_table
 from sqlinfer.models.signature import Label
 from sqlinfer.runtime.scorer import Scorer
 
@@ -198,7 +199,8 @@ def _rows(given: Any) -> pa.Table | pa.RecordBatch | None:
     if isinstance(given, (pa.Table, pa.RecordBatch)):
         return given
     if isinstance(given, Mapping) or hasattr(given, "columns"):
-        return to_table(given)
+        with _understood(given):
+            return to_table(given)
     column = _column(given)
     if not pa.types.is_struct(column.type):
         return None
@@ -211,17 +213,30 @@ def _rows(given: Any) -> pa.Table | pa.RecordBatch | None:
 
 def _column(given: Any) -> pa.Array | pa.ChunkedArray:
     if not isinstance(given, (pa.Array, pa.ChunkedArray)):
-        given = given.to_arrow() if hasattr(given, "to_arrow") else pa.array(given, from_pandas=True)
+        with _understood(given):
+            given = given.to_arrow() if hasattr(given, "to_arrow") else pa.array(given, from_pandas=True)
     return types.without_views(given)
+
+
+@contextmanager
+def _understood(given: Any) -> Iterator[None]:
+    """Raises FeatureError for what Arrow makes no rows and no column of."""
+    try:
+        yield
+    except (pa.ArrowException, AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        if isinstance(error, FeatureError):
+            raise
+        raise FeatureError(
+            f"a {type(given).__name__} is neither rows nor a column here ({error}); give a DataFrame, an Arrow table, "
+            "or an array for each feature"
+        ) from error
 
 
 def _as_given(given: Any, answers: pa.Array, name: str) -> Any:
     """In the form of what was asked with."""
     library = type(given).__module__.partition(".")[0]
     if library == "pandas":
-        series = answers.to_pandas()
-        series.index, series.name = given.index, name
-        return series
+        return to_series(answers, given, name)
     if library == "polars":
         import polars
 

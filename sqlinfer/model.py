@@ -12,7 +12,7 @@ from sqlinfer.engines.files import rows_of
 from sqlinfer.errors import named
 from sqlinfer.models.profile import Profile
 from sqlinfer.models.registry import Registry, RegistryLike, StoredModel
-from sqlinfer.models.sample import to_table
+from sqlinfer.models.sample import to_series, to_table
 from sqlinfer.models.signature import Label
 from sqlinfer.runtime.scorer import Scorer
 
@@ -110,10 +110,7 @@ class Model:
         table = to_table(data, names if not hasattr(data, "columns") and hasattr(data, "ndim") else None)
         answers = self._scorer(call)(table)
         if type(data).__module__.startswith("pandas"):
-            series = answers.to_pandas()
-            series.index = data.index
-            series.name = call
-            return series
+            return to_series(answers, data, call)
         return answers
 
     def _scorer(self, call: str) -> Scorer:

@@ -10,9 +10,12 @@ import subprocess
 import sys
 
 import cloudpickle
+import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import sqlinfer
 from sqlinfer.errors import CallError, FeatureCount, FeatureError, MissingFeature, ModelNotFound
@@ -91,6 +94,11 @@ def test_what_is_given_wrongly(registry, rows):
         ([age, age, age, rows["city"].slice(3)], FeatureCount, "the columns have 2997 and 3000 rows"),
         ([rows.drop_columns(["city"])], MissingFeature, "city"),
         ([rows.set_column(0, "age", rows["city"])], FeatureError, "'age' is DOUBLE, but the argument is VARCHAR"),
+        ([1.0, age, age, age], FeatureError, "a float is neither rows nor a column"),
+        ([[2**70], age, age, age], FeatureError, "a list is neither rows nor a column"),
+        ([np.zeros((3, 4))], FeatureError, "a ndarray is neither rows nor a column"),
+        ([rows.to_pandas()] * 4, FeatureError, "a DataFrame is neither rows nor a column"),
+        ([{"age": [1.0], "income": [1.0, 2.0]}], FeatureError, "a dict is neither rows nor a column"),
     ]:
         with pytest.raises(kind, match=message):
             churn(*arguments)
@@ -100,6 +108,18 @@ def test_what_is_given_wrongly(registry, rows):
         sqlinfer.udf("churn", call="predict_proba", class_="maybe", registry=registry)
     with pytest.raises(CallError, match=r"a class is for predict_proba\(\)"):
         sqlinfer.udf("churn", class_=True, registry=registry)
+
+
+def test_whole_labels_stay_whole_beside_a_null(tmp_path):
+    frame = pd.DataFrame({"age": [1.0, 2.0, 3.0, 4.0], "income": [1.0, 2.0, 1.0, 2.0]})
+    labels = np.array([2**60 + 1, -3] * 2)
+    model = LogisticRegression(max_iter=500).fit(frame, labels)
+    sqlinfer.register("large", model, sample=frame, registry=tmp_path)
+    frame.loc[1, "age"] = None
+    for ask in (sqlinfer.udf("large", registry=tmp_path), sqlinfer.load("large", registry=tmp_path).predict):
+        answers = ask(frame.set_index(pd.Index(list("abcd"))))
+        assert answers.index.tolist() == list("abcd")
+        assert answers["a"] == answers["c"] == 2**60 + 1 and answers["b"] is pd.NA
 
 
 def test_a_version_stays_whatever_is_promoted_or_removed(mine, iris):

@@ -13,10 +13,11 @@ from sqlinfer import types
 from sqlinfer.errors import FeatureError, UnknownFeature, named
 from sqlinfer.models.signature import Feature
 
-__all__ = ["Sample", "columns_of", "table_of_rows", "to_table"]
+__all__ = ["Sample", "columns_of", "table_of_rows", "to_series", "to_table"]
 
 # Beyond it an integer is one without a sign.
 _LARGEST_INT = 2**63 - 1
+_PANDAS_INTEGERS = ("Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,18 @@ def columns_of(table: pa.Table | pa.RecordBatch, names: Sequence[str]) -> list[p
     return [table.column(places[name.lower()][0]) if name.lower() in places else None for name in names]
 
 
+def to_series(answers: pa.Array, given: Any, name: str) -> Any:
+    """Answers as a Series of pandas, with the index of what was given; integers stay such beside a NULL."""
+    import pandas
+
+    whole = {getattr(pa, kind.lower())(): getattr(pandas, f"{kind}Dtype")() for kind in _PANDAS_INTEGERS}
+    series = answers.to_pandas(types_mapper=whole.get if answers.null_count else None)
+    if isinstance(given, (pandas.Series, pandas.DataFrame)):
+        series.index = given.index
+    series.name = name
+    return series
+
+
 def table_of_rows(features: Sequence[Feature], rows: Sequence[Sequence[Any]]) -> pa.Table:
     """Rows as model.json and background.json have them."""
     columns = list(zip(*rows, strict=True)) if rows else [() for _ in features]
@@ -271,7 +284,7 @@ def _dense(frame: Any) -> Any:
 
     if not frame.columns.is_unique:
         twice = frame.columns[frame.columns.duplicated()][0]
-        raise FeatureError(f"two columns of the sample are called {twice!r}; give names that differ")
+        raise FeatureError(f"two columns are called {twice!r}; give names that differ")
     sparse = [name for name, kind in frame.dtypes.items() if isinstance(kind, pandas.SparseDtype)]
     return frame.assign(**{name: frame[name].sparse.to_dense() for name in sparse}) if sparse else frame
 
