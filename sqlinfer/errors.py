@@ -488,6 +488,13 @@ class OtherRegistry(EngineError):
             "process"
         )
 
+    @classmethod
+    def of_spark(cls, current: object, asked: object) -> OtherRegistry:
+        return cls(
+            f"this session of Spark's already answers from the registry {current}; for {asked} attach another one, as "
+            "spark.newSession() gives"
+        )
+
 
 class MissingExtra(SqlinferError, ImportError):
     @classmethod

@@ -33,4 +33,4 @@ def plain(tmp_path_factory):
 @pytest.fixture(scope="session")
 def spark(plain, registry):
     """Spark with the models of the registry, and plain functions of some."""
-    return sqlinfer.spark.attach(plain, registry=registry, models=["iris", "width"])
+    return sqlinfer.spark.attach(plain.newSession(), registry=registry, models=["iris", "width"])

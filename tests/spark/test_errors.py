@@ -55,13 +55,13 @@ def test_the_place_is_underlined(spark):
 
 def test_names_of_features_in_plain_sql_are_not_bound_by_position(plain, spark):
     with pytest.raises(Exception, match="NAMED_PARAMETERS_NOT_SUPPORTED"):
-        plain.sql("SELECT predict_iris(sw => 1, sl => 2, pl => 3, pw => 4)")
+        spark.session.sql("SELECT predict_iris(sw => 1, sl => 2, pl => 3, pw => 4)")
 
 
 def test_a_row_that_fails(plain, spark):
     """Its words come first, without the stack of what computed it."""
     with pytest.raises(Exception, match="FeatureType") as caught:
-        plain.sql("SELECT predict_iris('a', 2, 3, 4)").collect()
+        spark.session.sql("SELECT predict_iris('a', 2, 3, 4)").collect()
     assert "sqlinfer.errors.FeatureType: model 'iris': feature 'sl' is DOUBLE" in str(caught.value)
     rows = "SELECT CAST(id AS DECIMAL(38,0)) * 10000000000000000000 AS x FROM range(0, 3, 1, 2)"
     with pytest.raises(Exception, match="does not fit") as caught:
@@ -106,7 +106,7 @@ def test_null_policies(plain, tmp_path, onnx_file):
     policies: dict[str, Any] = {"skips": "null", "misses": "nan", "refuses": "error", "fills": {"x": -1.0}}
     for name, null in policies.items():
         sqlinfer.register(name, file, null=null, registry=registry)
-    spark = sqlinfer.spark.attach(plain, registry=registry, models=[])
+    spark = sqlinfer.spark.attach(plain.newSession(), registry=registry, models=[])
     rows = "(SELECT IF(id = 1, NULL, id) AS x, id FROM range(3)) ORDER BY id"
     ask = (
         f"SELECT predict('skips', x), predict('misses', x), predict('fills', x), TRY(predict('refuses', x)) FROM {rows}"

@@ -67,7 +67,7 @@ def by_duckdb(con, flights) -> pa.Table:
 
 
 def by_spark(plain, flights) -> pa.Table:
-    spark = sqlinfer.spark.attach(plain, registry=flights / "registry")
+    spark = sqlinfer.spark.attach(plain.newSession(), registry=flights / "registry")
     spark.read.parquet(f"{flights}/in").createOrReplaceTempView("flights")
     return spark.sql("SELECT flight, predict_proba('late', f)[true] AS risk FROM flights f ORDER BY flight").toArrow()
 

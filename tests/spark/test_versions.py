@@ -9,7 +9,7 @@ import pytest
 import sqlinfer
 import sqlinfer.spark
 from sqlinfer.engines.spark.package import pack, unpacked
-from sqlinfer.errors import ModelNotFound, RegistryError
+from sqlinfer.errors import ModelNotFound, OtherRegistry, RegistryError
 
 pytestmark = pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
 
@@ -25,7 +25,7 @@ def own(tmp_path, onnx_file):
 
 
 def test_promoted_between_statements_and_within_one(plain, own):
-    spark = sqlinfer.spark.attach(plain, registry=own)
+    spark = sqlinfer.spark.attach(plain.newSession(), registry=own)
     first = spark.sql("SELECT predict('add', 1), predict_add(1), predict('add/2', 1) FROM range(1)")
     column = spark.range(1).select(spark.predict("add", "id"))
     spark.sql("CREATE OR REPLACE TEMP VIEW added AS SELECT predict('add', id) AS a, predict_add(1) AS b FROM range(1)")
@@ -36,11 +36,11 @@ def test_promoted_between_statements_and_within_one(plain, own):
     assert tuple(first.first()) == (1, 1, 2)
     assert column.first()[0] == 0
     assert tuple(spark.sql("FROM added").first()) == (1, 2)
-    assert plain.sql("SELECT predict_add(1)").first()[0] == 2
+    assert spark.session.sql("SELECT predict_add(1)").first()[0] == 2
 
 
 def test_an_alias_and_a_new_model(plain, own, onnx_file):
-    spark = sqlinfer.spark.attach(plain, registry=own)
+    spark = sqlinfer.spark.attach(plain.newSession(), registry=own)
     with pytest.raises(ModelNotFound, match="'champion'"):
         spark.sql("SELECT predict('add@champion', 1)")
     own.alias("add", "champion", 2)
@@ -48,14 +48,23 @@ def test_an_alias_and_a_new_model(plain, own, onnx_file):
     sqlinfer.register("proba_add", onnx_file("(float[n] x) => (float[n] y) { y = Neg(x) }"), registry=own)
     assert spark.sql("SELECT predict_proba_add(1), predict('proba_add', 1)").first() == (-1, -1)
     spark.refresh()
-    assert plain.sql("SELECT predict_proba_add(1)").first()[0] == -1
+    assert spark.session.sql("SELECT predict_proba_add(1)").first()[0] == -1
 
 
 def test_only_some_models(plain, own):
-    sqlinfer.spark.attach(plain, registry=own, models=["add/2"])
-    assert plain.sql("SELECT `predict_add/2`(1)").first()[0] == 2
+    spark = sqlinfer.spark.attach(plain.newSession(), registry=own, models=["add/2"])
+    assert spark.session.sql("SELECT `predict_add/2`(1)").first()[0] == 2
     with pytest.raises(ModelNotFound, match="'nothing'"):
-        sqlinfer.spark.attach(plain, registry=own, models=["nothing"])
+        sqlinfer.spark.attach(plain.newSession(), registry=own, models=["nothing"])
+
+
+def test_a_session_is_of_one_registry(plain, own, tmp_path):
+    """The names of functions are the session's: those of two registries would answer for one another."""
+    session = plain.newSession()
+    sqlinfer.spark.attach(session, registry=own)
+    sqlinfer.spark.attach(session, registry=own)
+    with pytest.raises(OtherRegistry, match=r"answers from the registry .*own; for .* attach another one"):
+        sqlinfer.spark.attach(session, registry=tmp_path / "another")
 
 
 def test_a_package_is_what_was_sent(own, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 from sqlinfer.engines.resolver import Resolver
 from sqlinfer.engines.spark.analyzed import require_plan
 from sqlinfer.engines.spark.functions import TRY, Functions, plain
-from sqlinfer.errors import CallError, FeatureCount, MissingFeature, UnknownFeature
+from sqlinfer.errors import CallError, FeatureCount, MissingFeature, OtherRegistry, UnknownFeature
 from sqlinfer.models.calls import SKEW
 from sqlinfer.models.reference import Reference
 from sqlinfer.models.registry import Registry, StoredModel
@@ -26,6 +26,9 @@ from sqlinfer.sql.tokens import tokens_of, words
 
 __all__ = ["Session", "translate"]
 
+# Of the session\'s settings, the registry that its functions are of.
+_HOME = "spark.sqlinfer.registry"
+
 
 class Session:
     """A SparkSession for whoever has it, with `sql` that knows models, and their calls as columns.
@@ -34,6 +37,7 @@ class Session:
     """
 
     def __init__(self, session: Any, registry: Registry, models: Iterable[str] | None = None) -> None:
+        _require_own(session, registry)
         self.session = session
         self.registry = registry
         self._models = None if models is None else tuple(models)
@@ -157,6 +161,15 @@ class _Pinned(Resolver):
         self.needed[function] = model
         self.given[function.name] = self.given[f"{TRY}{function.name}"] = model
         return function
+
+
+def _require_own(session: Any, registry: Registry) -> None:
+    """The names of functions are the session's. Raises OtherRegistry where they are another registry's already."""
+    home = str(registry.home.expanduser().absolute().resolve())
+    found = session.conf.get(_HOME, home)
+    if found != home:
+        raise OtherRegistry.of_spark(found, home)
+    session.conf.set(_HOME, home)
 
 
 def _in_order(model: str, signature: Signature, columns: Sequence[Any], named: Mapping[str, Any]) -> list[Any]:
