@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 
@@ -49,14 +49,16 @@ class InputFile:
     def reader(self) -> str:
         return _READERS[self.form]
 
-    def read(self, types: dict[str, str] | None = None) -> str:
-        """SQL for its rows; ``types``: of columns of a CSV file that are not to be guessed."""
-        options = [f"hive_partitioning = {str(self.hive is not None).lower()}"]
-        if self.hive:
-            options.append(f"hive_types = {{{', '.join(f'{quoted(k)}: {t}' for k, t in self.hive)}}}")
+    def read(self, *options: str, types: Mapping[str, str] | None = None, hive: Mapping[str, str] | None = None) -> str:
+        """SQL for its rows. ``options``: of its reader. ``types``: of columns of a CSV file. ``hive``: of those that
+        its folders are."""
+        folders = f"hive_partitioning = {str(self.hive is not None).lower()}"
+        said = [text_literal(_escaped(self.path)), folders, *options]
+        if hive:
+            said.append(f"hive_types = {{{', '.join(f'{quoted(k)}: {t}' for k, t in hive.items())}}}")
         if types:
-            options.append(f"types = {{{', '.join(f'{quoted(k)}: {text_literal(t)}' for k, t in types.items())}}}")
-        return f"{self.reader}({', '.join([text_literal(_escaped(self.path)), *options])})"
+            said.append(f"types = {{{', '.join(f'{quoted(k)}: {text_literal(t)}' for k, t in types.items())}}}")
+        return f"{self.reader}({', '.join(said)})"
 
     @property
     def folders(self) -> set[str]:

@@ -18,6 +18,7 @@ from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.signature import Label, quoted
 from sqlinfer.scoring.files import InputFile
 from sqlinfer.scoring.folder import OutputFolder, state_of
+from sqlinfer.scoring.rows import rows_of
 from sqlinfer.sql.literals import literal, text_literal
 from sqlinfer.version import __version__
 
@@ -31,9 +32,6 @@ _COPY = {
 }
 _KIND = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
-_NUMBERS = frozenset(
-    {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +172,11 @@ class Scoring:
 
     def _select(self, file: InputFile) -> str:
         job = self.job
-        rows, types = self._rows(file)
-        names = {column.lower(): column for column in types}
+        features = {feature.name.lower(): feature.type for feature in self.model.manifest.signature.features}
+        rows, columns = rows_of(self.con, file, features, job.form or file.form)
+        names = {column.lower(): column for column in columns}
         if job.column.lower() in names:
-            raise ScoringFailed.taken(job.column, types)
+            raise ScoringFailed.taken(job.column, columns)
         alias = "sqlinfer_row"
         while alias in names:
             alias += "_"
@@ -186,7 +185,7 @@ class Scoring:
             answer = f"{answer}[{literal(job.class_)}]"
         answer = f"{f'TRY({answer})' if job.tolerant else answer} AS {quoted(job.column)}"
         if job.columns is None:  # the output's folders tell the others
-            wanted = [*(column for column in types if column.lower() not in file.folders), job.column]
+            wanted = [*(column for column in columns if column.lower() not in file.folders), job.column]
         else:
             wanted = [self._found(column, names) for column in job.columns]
         asked = [answer if column == job.column else f"{alias}.{quoted(column)}" for column in wanted]
@@ -200,28 +199,6 @@ class Scoring:
                 f"it has no column {column!r}, which --columns asks for; {suggest(column, names.values(), 'columns')}"
             )
         return names[column.lower()]
-
-    def _rows(self, file: InputFile) -> tuple[str, dict[str, str]]:
-        """SQL for the rows, and the types of their columns."""
-        rows = file.read()
-        relation = self.con.sql(f"FROM {rows}")
-        types = dict(zip(relation.columns, map(str, relation.types), strict=True))
-        if file.form != "csv" or not (others := self._not_guessed(types)):
-            return rows, types
-        return file.read(others), {**types, **others}
-
-    def _not_guessed(self, guessed: dict[str, str]) -> dict[str, str]:
-        """Types of columns whose values DuckDB takes for something else than the model's feature is: codes of digits
-        for numbers, a column without values for text."""
-        features = {feature.name.lower(): feature.type for feature in self.model.manifest.signature.features}
-        others = {}
-        for column, type in guessed.items():
-            wanted = features.get(column.lower())
-            if wanted == "VARCHAR" and type != "VARCHAR":
-                others[column] = "VARCHAR"
-            elif type == "VARCHAR" and wanted in _NUMBERS:
-                others[column] = "DOUBLE" if wanted == "FLOAT" else wanted
-        return others
 
 
 def said(error: Exception) -> str:

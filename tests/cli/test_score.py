@@ -91,7 +91,9 @@ def test_resume_leaves_out_what_is_done(run, here, registry):
     Path("out/c.csv").unlink()
     before = Path("out/a.csv").stat().st_ino
     assert run(*score, "--resume").stderr == "2 files, 3 rows → out by iris/1; 1 file done before\n"
-    assert Path("out/a.csv").stat().st_ino == before and Path("out/b.csv").read_text().endswith("6,3,5,2,virginica\n")
+    assert Path("out/a.csv").stat().st_ino == before and Path("out/b.csv").read_text().endswith(
+        "6.0,3.0,5.0,2.0,virginica\n"
+    )
     for other in (["iris/2"], ["iris/1", "--columns", "score"], ["iris/1", "--call", "predict_proba"]):
         said = run("score", *other, *score[2:], "--resume", code=1).stderr
         assert "answers of another job, by iris/1" in said and "--overwrite" in said
@@ -126,7 +128,7 @@ BAD = [
     ("in/cut.parquet", "No magic bytes"),
     ("in/few.csv", "needs the features age, visits, city, not given"),
     ("in/taken.csv", "column 'score' already; call the answers otherwise: --as score_2"),
-    ("in/text.json", "feature 'age' is DOUBLE, but the argument is VARCHAR"),
+    ("in/text.json", "column 'age' has the value \"30\", and the model takes DOUBLE there"),
     ("in/word.csv", 'Original Line: 3,many,2,5,Bern; Error when converting column "age". Could not convert'),
 ]
 
@@ -144,8 +146,8 @@ def test_bad_files_are_named_and_the_others_are_done(run, here, workers):
         assert line.startswith(f"  {path}: ") and message in line
     assert names("out") == names("in", "part*")
     Path("in/cut.parquet").unlink()
-    only = run("score", "churn", "in/[ft]*", "-o", "other", code=1).stderr
-    assert "in/few.csv: model 'churn/1' needs" in only and "none of the 3 files can be scored" in only
+    only = run("score", "churn", "in/[ft]*.csv", "-o", "other", code=1).stderr
+    assert "in/few.csv: model 'churn/1' needs" in only and "none of the 2 files can be scored" in only
     assert not Path("other").exists(), "nothing was begun"
 
 
@@ -155,7 +157,7 @@ def test_a_value_that_is_refused_fails_its_file_or_with_try_its_row(run, here):
     assert "x.csv: " in said and "sw = NaN" in said and "add --try for NULL" in said
     assert names("out") == []
     run("score", "iris", "x.csv", "-o", "out", "--try", "--overwrite")
-    assert Path("out/x.csv").read_text() == "sl,sw,pl,pw,score\n5,3.0,1,0,setosa\n5,nan,1,0,\n"
+    assert Path("out/x.csv").read_text() == "sl,sw,pl,pw,score\n5.0,3.0,1.0,0.0,setosa\n5.0,nan,1.0,0.0,\n"
 
 
 def test_names_and_forms(run, here, registry):
@@ -169,14 +171,99 @@ def test_names_and_forms(run, here, registry):
     Path("odd/none.csv").write_text("id,sl,sw,pl,pw\n")
     run("score", "iris", "odd/*", "-o", "odd/out", "--as", "kind")
     assert names("odd/out") == sorted([*odd, "link.csv", "none.csv"])
-    assert {Path(f"odd/out/{name}").read_text() for name in odd[:4]} == {"id,sl,sw,pl,pw,kind\n1,5,3,1,0,setosa\n"}
+    assert {Path(f"odd/out/{name}").read_text() for name in odd[:4]} == {
+        "id,sl,sw,pl,pw,kind\n1,5.0,3.0,1.0,0.0,setosa\n"
+    }
     assert Path("odd/out/none.csv").read_text() == "id,sl,sw,pl,pw,kind\n"
-    assert Path("odd/out/t.tsv").read_text().splitlines()[1] == "1\t5\t3\t1\t0\tsetosa"
+    assert Path("odd/out/t.tsv").read_text().splitlines()[1] == "1\t5.0\t3.0\t1.0\t0.0\tsetosa"
     assert gzip.decompress(Path("odd/out/z.csv.gz").read_bytes()).endswith(b",setosa\n")
     # what is written there is no input of the next run
     assert "0 files, 0 rows" in run("score", "iris", "odd/**", "-o", "odd/out", "--as", "kind", "--resume").stderr
     run("score", "iris", "odd/[!a-t]*", "odd/it's.csv", "-o", "all", "-f", "parquet")
     assert names("all") == ["UP.parquet", "it's.parquet", "z.parquet"]
+
+
+LATE = 20_500  # more rows than DuckDB guesses types from
+
+
+def test_a_feature_has_the_type_of_the_model_in_every_row(run, here, registry):
+    few = [("30", "5", "2024-01-02"), ("1.5", "7", "Bern")]
+    many = [few[0]] * LATE + few[1:]
+    Path("t.csv").write_text("age,income,visits,city\n" + "".join(f"{a},2,{v},{c}\n" for a, v, c in many))
+    lines = [f'{{"age": {a}, "income": 2, "visits": {v}, "city": "{c}"}}' for a, v, c in many]
+    Path("t.jsonl").write_text("\n".join(lines))
+    Path("t.json").write_text(f"[{', '.join(lines)}]")
+    run("score", "churn", "t.*", "-o", "out", "--try")
+    query = "SELECT TRY(predict('churn', {}, 2.0, {}, '{}'))"
+    answers = [expected(registry, query.format(*row))[0][0] for row in few]
+    for name, reader in (("t.csv", "read_csv"), ("t.jsonl", "read_json"), ("t.json", "read_json")):
+        types = "{age: 'DOUBLE', income: 'DOUBLE', visits: 'BIGINT', city: 'VARCHAR', score: 'BOOLEAN'}"
+        last = rows(f"SELECT age, visits, city, score FROM {reader}('out/{name}', columns = {types}) OFFSET {LATE - 1}")
+        assert last == [(30.0, 5, "2024-01-02", answers[0]), (1.5, 7, "Bern", answers[1])], name
+
+
+@pytest.fixture
+def whole_numbers(tmp_path):
+    """A registry with the model n, whose only feature is a BIGINT, and which adds one to it."""
+    model = "(int64[n, 1] n) => (int64[n, 1] y) <int64[1] one = {1}> { y = Add(n, one) }"
+    onnx.save(onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["": 18]> m {model}'), tmp_path / "n.onnx")
+    registry = sqlinfer.Registry(tmp_path / "numbers")
+    sqlinfer.register("n", tmp_path / "n.onnx", registry=registry)
+    return {"SQLINFER_HOME": str(registry.home)}
+
+
+@pytest.mark.parametrize("value", ["1.5", "99999999999999999999"])
+def test_a_number_that_an_integer_cannot_hold_is_refused(run, here, whole_numbers, value):
+    Path("x.csv").write_text(f"n\n{value}\n")
+    Path("x.json").write_text(f'{{"n": {value}}}')
+    for name in ("x.csv", "x.json"):
+        said = run("score", "n", name, "-o", "out", code=1, environment=whole_numbers).stderr
+        assert f"column 'n' has the value {value}, and the model takes BIGINT there" in said
+    assert names("out") == []
+
+
+def test_whole_numbers_and_nulls_are_what_they_are(run, here, whole_numbers):
+    Path("x.csv").write_text("n,m\n5.0,1\n9007199254740993,1\n")
+    Path("x.json").write_text('[{"n": 5.0, "m": 1}, {"m": 1, "n": 9007199254740993}]')
+    for name in ("x.csv", "x.json"):
+        run("score", "n", name, "-o", name[2:], "-f", "csv", environment=whole_numbers)
+        lines = sorted(Path(f"{name[2:]}/x.csv").read_text().splitlines())
+        assert lines == ["5,1,6", "9007199254740993,1,9007199254740994", "n,m,score"]
+
+
+@pytest.mark.parametrize(("column", "value"), [("age", '"x"'), ("age", "true"), ("city", "7")])
+def test_json_of_another_type_is_refused(run, here, column, value):
+    row = {"age": "30", "income": "null", "visits": "5", "city": '"Bern"', column: value}
+    Path("x.json").write_text("{" + ", ".join(f'"{name}": {text}' for name, text in row.items()) + "}")
+    said = run("score", "churn", "x.json", "-o", "out", code=1).stderr
+    assert f"column '{column}' has the value {value}, and the model takes" in said
+
+
+def test_other_columns_are_written_as_they_were(run, here):
+    odd = "9007199254740993.0,1.10,01/02/2024,007"
+    Path("x.csv").write_text(
+        "id,price,day,note,sl,sw,pl,pw\n" + f"{odd},5.0,3.0,1.0,0.0\n" * LATE + "1,2,n/a,n/a,5.0,3.0,1.0,0.0\n"
+    )
+    run("score", "iris", "x.csv", "-o", "out")
+    first, *lines = Path("x.csv").read_text().splitlines()
+    assert Path("out/x.csv").read_text().splitlines() == [f"{first},score", *(f"{line},setosa" for line in lines)]
+    row = '"sl":5.0,"sw":3.0,"pl":1.0,"pw":0.0'
+    others = ['"id":12345678901234567890123,"m":{"a":1},"day":"2024-01-02"', '"id":"x","m":{"b":[2,"c"]},"day":null']
+    Path("y.jsonl").write_text("".join(f"{{{other},{row}}}\n" for other in others))
+    run("score", "iris", "y.jsonl", "-o", "out", "--overwrite")
+    assert Path("out/y.jsonl").read_text() == "".join(f'{{{other},{row},"score":"setosa"}}\n' for other in others)
+    run("score", "iris", "y.jsonl", "-o", "parquet", "-f", "parquet")
+    assert rows("SELECT id, m, day FROM 'parquet/y.parquet'") == [
+        ("12345678901234567890123", '{"a":1}', "2024-01-02"),
+        ("x", '{"b":[2,"c"]}', None),
+    ]
+
+
+def test_a_code_that_is_a_folder_stays_text(run, here):
+    Path("codes/city=007").mkdir(parents=True)
+    Path("codes/city=007/a.csv").write_text("age,income,visits\n30,2,5\n")
+    run("score", "churn", "codes/*/*.csv", "-o", "out", "--columns", "city,score", "-f", "parquet", "--try")
+    assert rows("SELECT city FROM read_parquet('out/*/a.parquet', hive_partitioning = false)") == [("007",)]
 
 
 def test_folders_that_are_columns(run, here, registry):
