@@ -159,9 +159,10 @@ def score(
         folder = OutputFolder(output, job.asked)
         left = folder.left(mine, resume=resume, overwrite=overwrite)
         scoring.require_fit(left)
-        with folder.claimed(overwrite=overwrite) as drafts:
+        with folder.claimed(found, overwrite=overwrite) as drafts:
+            before = {file.name for file in left if os.path.lexists(output / file.name)}
             outcomes = _scored(scoring, folder, drafts, left, workers, quiet=quiet)
-    _tell(outcomes, done=len(mine) - len(left), output=output, model=job.model, quiet=quiet)
+    _tell(outcomes, before, done=len(mine) - len(left), output=output, model=job.model, quiet=quiet)
 
 
 def _scored(
@@ -192,18 +193,20 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _tell(outcomes: Sequence[Outcome], *, done: int, output: Path, model: str, quiet: bool) -> None:
+def _tell(outcomes: Sequence[Outcome], before: set[str], *, done: int, output: Path, model: str, quiet: bool) -> None:
+    """``before``: outputs that were there when it began."""
     failed = sorted((one for one in outcomes if one.error is not None), key=lambda one: one.file.name)
     if not quiet:
         rows = sum(one.rows for one in outcomes)
-        before = f"; {_files(done)} done before" if done else ""
+        skipped = f"; {_files(done)} done before" if done else ""
         scored = f"{_files(len(outcomes) - len(failed))}, {rows:,} row{'' if rows == 1 else 's'}"
-        click.echo(f"{scored} → {output} by {model}{before}", err=True)
+        click.echo(f"{scored} → {output} by {model}{skipped}", err=True)
     if failed:
         click.echo(f"{_files(len(failed))} failed; mend what is wrong, and go on with --resume:", err=True)
         for one in failed:
             message = _TRY.sub("add --try", for_the_terminal(one.error or ""))
-            click.echo(f"  {one.file.path}: {message}", err=True)
+            there = f" ({output / one.file.name} is still that of before)" if one.file.name in before else ""
+            click.echo(f"  {one.file.path}: {message}{there}", err=True)
         raise SystemExit(1)
 
 

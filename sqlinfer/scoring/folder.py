@@ -42,14 +42,15 @@ class OutputFolder:
     asked: Mapping[str, Any]
 
     @contextmanager
-    def claimed(self, *, overwrite: bool) -> Iterator[Path]:
-        """A folder for what is being written, as long as this is open; the outputs' is this job's then. Raises
-        ScoringFailed where that is another's, or cannot be written."""
+    def claimed(self, files: Sequence[InputFile], *, overwrite: bool) -> Iterator[Path]:
+        """A folder for what is being written, as long as this is open; the outputs' is this job's then, and another
+        job's outputs are gone from it. ``files``: all of the job. Raises ScoringFailed where the folder is another
+        job's, or cannot be written."""
         with ExitStack() as stack:
             try:
                 self._own.mkdir(parents=True, exist_ok=True)
                 drafts = stack.enter_context(self._drafts())
-                self._claim(drafts, overwrite=overwrite)
+                self._claim(drafts, files, overwrite=overwrite)
             except OSError as error:
                 raise ScoringFailed(f"the folder {self.path} cannot be written: {error}") from error
             yield drafts
@@ -72,7 +73,9 @@ class OutputFolder:
         return [file for file in files if file not in done]
 
     def finish(self, file: InputFile, before: list[int], draft: Path, rows: int) -> None:
-        """Let the draft be the output of a file that was as ``before`` when it was read."""
+        """Let the draft be the output of a file that was as ``before`` when it was read. Raises ScoringFailed where
+        the folder has become another job's."""
+        self._require_own()
         target = self.path / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("rb+") as written:
@@ -80,9 +83,23 @@ class OutputFolder:
         record = self._record(file)
         record.parent.mkdir(parents=True, exist_ok=True)
         # first, so that no output is without; until it is there, it is not the one that is recorded
-        fields = {"asked": self.asked, "input": before, "output": state_of(draft), "rows": rows, "from": file.path}
+        mine = state_of(draft)
+        fields = {"asked": self.asked, "input": before, "output": mine, "rows": rows, "from": file.path}
         _draft(draft.parent, fields).replace(record)
         draft.replace(target)
+        try:  # the other job may have looked for outputs before this one was there
+            self._require_own()
+        except ScoringFailed:
+            with suppress(FileNotFoundError):
+                if state_of(target) == mine:
+                    target.unlink()
+            raise
+
+    def _require_own(self) -> None:
+        known = _read(self._own / _JOB)
+        if known != self.asked:
+            other = "is no job's any more" if known is None else f"has become that of a job by {known.get('model')}"
+            raise ScoringFailed(f"the folder {self.path} {other}: name another folder with -o")
 
     def _drafts(self) -> AbstractContextManager[Path]:
         host = re.sub(r"[^\w-]", "_", socket.gethostname())
@@ -93,7 +110,7 @@ class OutputFolder:
                     shutil.rmtree(other, ignore_errors=True)
         return temporary_folder(self._own, f"run-{host}-")
 
-    def _claim(self, drafts: Path, *, overwrite: bool) -> None:
+    def _claim(self, drafts: Path, files: Sequence[InputFile], *, overwrite: bool) -> None:
         record, draft = self._own / _JOB, _draft(drafts, self.asked)
         try:
             os.link(draft, record)
@@ -108,7 +125,23 @@ class OutputFolder:
         if known != self.asked:
             if not overwrite:
                 raise self._other(known)
+            self._clear(files)
             draft.replace(record)
+
+    def _clear(self, files: Sequence[InputFile]) -> None:
+        """Remove the outputs of other jobs, but for what was changed since: that is no job's."""
+        done = self._own / _DONE
+        records = {path: _read(path) for path in sorted(done.rglob(f"*{_RECORD}"))}
+        others = {path: fields for path, fields in records.items() if fields and fields.get("asked") != self.asked}
+        outputs = {path: self.path / str(path.relative_to(done)).removesuffix(_RECORD) for path in others}
+        inputs = {os.path.realpath(file.path) for file in files}
+        if used := [output for output in outputs.values() if os.path.realpath(output) in inputs]:
+            raise ScoringFailed(f"{used[0]} is an output that --overwrite removes: name another folder with -o")
+        for path, output in outputs.items():
+            with suppress(FileNotFoundError):
+                if state_of(output) == others[path].get("output"):
+                    output.unlink()
+            path.unlink(missing_ok=True)
 
     @property
     def _own(self) -> Path:

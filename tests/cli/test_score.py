@@ -14,6 +14,9 @@ import psutil
 import pytest
 
 import sqlinfer
+from sqlinfer.errors import ScoringFailed
+from sqlinfer.scoring.files import InputFile
+from sqlinfer.scoring.folder import OutputFolder
 from tests.processes import HANG
 
 # More rows than a fast machine scores before it is stopped.
@@ -107,6 +110,43 @@ def test_resume_leaves_out_what_is_done(run, here, registry):
     Path("out/.sqlinfer/done/b.csv.record").unlink()
     assert "a file is in the place of outputs, as out/b.csv" in run(*score, "--resume", code=1).stderr
     assert "1 file, 2 rows" in run(*score, "--resume", "--overwrite").stderr
+
+
+def test_a_folder_has_the_answers_of_one_job(run, here):
+    for name in ("a", "b", "c"):
+        Path(f"in/{name}.csv").write_text("sl,sw,pl,pw\n5,3,1,0\n")
+    run("score", "iris/1", "in/*.csv", "-o", "out")
+    Path("out/c.csv").write_text("by hand")
+    run("score", "iris/2", "in/a.csv", "-o", "out", "--overwrite")
+    assert names("out") == ["a.csv", "c.csv"] and names("out/.sqlinfer/done") == ["a.csv.record"]
+    before = Path("out/a.csv").read_text()
+    Path("in/a.csv").write_text("sl,sw,pl,pw\n5,x,1,0\n")
+    said = run("score", "iris/2", "in/a.csv", "in/b.csv", "-o", "out", "--overwrite", code=1).stderr
+    assert "(out/a.csv is still that of before)" in said and Path("out/a.csv").read_text() == before
+    said = run("score", "iris/1", "out/b.csv", "-o", "out", "-f", "json", "--overwrite", "--as", "x", code=1).stderr
+    assert "out/b.csv is an output that --overwrite removes" in said and Path("out/b.csv").exists()
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_job_whose_folder_became_anothers_fails(run, here, monkeypatch, late):
+    asked, other = {"model": "m/1"}, {"model": "m/2"}
+    file = InputFile("in/a.csv", "a.csv", "csv", 1)
+    folder = OutputFolder(here / "out", asked)
+
+    def taken():
+        with OutputFolder(here / "out", other).claimed([], overwrite=True):
+            pass
+
+    with folder.claimed([], overwrite=False) as drafts:
+        draft = drafts / "a.draft"
+        draft.write_text("1")
+        if late:  # after the first look at whose it is
+            monkeypatch.setattr("sqlinfer.scoring.folder.os.fsync", lambda number: taken())
+        else:
+            taken()
+        with pytest.raises(ScoringFailed, match="has become that of a job by m/2: name another folder"):
+            folder.finish(file, [0, 0], draft, 1)
+    assert names("out") == []
 
 
 def test_a_promotion_meanwhile_is_another_job(run, here, tmp_path):
