@@ -438,9 +438,10 @@ class ModelFailed(SqlinferError, RuntimeError):
 class ScoringFailed(SqlinferError, RuntimeError):
     @classmethod
     def taken(cls, name: str, columns: Iterable[str]) -> ScoringFailed:
-        taken = {column.lower() for column in columns}
+        taken = {column.lower(): column for column in columns}
         free = next(f"{name}_{i}" for i in range(2, len(taken) + 3) if f"{name}_{i}".lower() not in taken)
-        return cls(f"the rows have a column {name!r} already; call the answers otherwise: --as {free}")
+        own = taken.get(name.lower(), name)
+        return cls(f"the rows have a column {own!r} already; call the answers otherwise: --as {free}")
 
     @classmethod
     def other_job(cls, place: object, model: str, other: str, differences: Iterable[str]) -> ScoringFailed:
@@ -461,6 +462,10 @@ class ScoringFailed(SqlinferError, RuntimeError):
             f"{what} in the place of outputs, as {first}, that no job has written: move them away, name another "
             "folder with -o, or replace them with --overwrite"
         )
+
+
+class ScoringAskedWrongly(ScoringFailed):
+    """The fault is in what is asked, and not in a file."""
 
 
 class EngineError(SqlinferError, RuntimeError):

@@ -17,6 +17,7 @@ import click
 from sqlinfer.cli.ending import ending
 from sqlinfer.cli.options import existing_registry, reference_argument, registry_option
 from sqlinfer.cli.words import for_the_terminal
+from sqlinfer.errors import CallError, ScoringAskedWrongly
 
 if TYPE_CHECKING:
     from sqlinfer.scoring.files import InputFile
@@ -152,9 +153,11 @@ def score(
         raise click.UsageError(f"--class is for --call predict_proba: {call} has no probabilities")
     store = existing_registry(registry)
     how = {"column": column, "columns": columns, "form": form, "tolerant": tolerant}
-    job = Job.of(store.get(model), call, class_, **how)
+    with _asked():
+        job = Job.of(store.get(model), call, class_, **how)
     with Scoring(job, store, engine) as scoring, ending(scoring.con, None):
-        found = find_files(scoring.con, files, output, form)
+        with _asked():
+            found = find_files(scoring.con, files, output, form)
         mine = shard_of(found, *shard)
         folder = OutputFolder(output, job.asked)
         left = folder.left(mine, resume=resume, overwrite=overwrite)
@@ -163,6 +166,15 @@ def score(
             before = {file.name for file in left if os.path.lexists(output / file.name)}
             outcomes = _scored(scoring, folder, drafts, left, workers, quiet=quiet)
     _tell(outcomes, before, done=len(mine) - len(left), output=output, model=job.model, quiet=quiet)
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """What is asked wrongly ends as click's own errors do."""
+    try:
+        yield
+    except (CallError, ScoringAskedWrongly) as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _scored(

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 import duckdb
 
 from sqlinfer.connection import Connection
-from sqlinfer.errors import ScoringFailed, named
+from sqlinfer.errors import ScoringAskedWrongly, ScoringFailed, named
 from sqlinfer.models.signature import quoted
 from sqlinfer.sql.literals import text_literal
 
@@ -69,7 +69,8 @@ class InputFile:
 def find_files(con: Connection, patterns: Sequence[str], output: Path, form: str | None) -> list[InputFile]:
     """In the order of the outputs' names. ``form``: that of all outputs, else each has that of its input.
 
-    Raises ScoringFailed where there are none, where two would have one output, and where one would be written over.
+    Raises ScoringAskedWrongly for a folder and an address, and ScoringFailed where there are none, where two would
+    have one output, and where one would be written over.
     """
     found: list[InputFile] = []
     for pattern in map(os.path.expanduser, patterns):
@@ -100,9 +101,11 @@ def is_file_name(name: str) -> bool:
 
 def _glob(con: Connection, pattern: str) -> list[str]:
     if _ADDRESS.match(pattern):
-        raise ScoringFailed(f"{pattern} is an address: a job reads files of this machine; mount or copy them")
+        raise ScoringAskedWrongly(f"{pattern} is an address: a job reads files of this machine; mount or copy them")
     if Path(pattern).is_dir():
-        raise ScoringFailed(f"{pattern} is a folder: write which of its files, as in '{pattern.rstrip('/')}/*.parquet'")
+        raise ScoringAskedWrongly(
+            f"{pattern} is a folder: write which of its files, as in '{pattern.rstrip('/')}/*.parquet'"
+        )
     if Path(pattern).is_file():  # whatever is in its name
         return [pattern]
     try:

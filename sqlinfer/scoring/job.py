@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from sqlinfer.connection import connect
-from sqlinfer.errors import RegistryError, ScoringFailed, SqlinferError, named, suggest
+from sqlinfer.errors import RegistryError, ScoringAskedWrongly, ScoringFailed, SqlinferError, named, suggest
 from sqlinfer.models.labels import label_of
 from sqlinfer.models.registry import Registry, StoredModel
 from sqlinfer.models.signature import Label, quoted
@@ -31,6 +31,22 @@ _COPY = {
     "jsonl": "FORMAT json",
 }
 _KIND = re.compile(r"^[A-Z][A-Za-z ]* Error: ")
+# What the library and DuckDB tell whoever writes SQL, and what is to be done about a file.
+_IN_SQL = (
+    (r"but the argument is ", "but the file's column is "),
+    (
+        r"write CAST\(round\(.*?\) AS (\w+)\) if that is what you mean",
+        r"write the file with whole numbers that \1 holds",
+    ),
+    (r"write CAST\(.*? AS ([^()]+)\)", r"write the file with a column of \1"),
+    (
+        r"write the texts that the model knows, such as CASE WHEN .*? END",
+        "write the file with texts that the model knows",
+    ),
+    (r"take the number you mean, such as epoch\(.*?\) or month\(.*?\)", "write the file with the number you mean"),
+    (r"filter with WHERE .*? IS NOT NULL", "leave such rows out of the file"),
+    (r"\s*\bTry (?:increasing|setting|using)\b.*", ""),
+)
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 
@@ -52,14 +68,14 @@ class Job:
 
     @classmethod
     def of(cls, model: StoredModel, call: str, class_: str | None, **how: Any) -> Job:
-        """Raises ModelNotFound where the model has no such answer, CallError where it has no such class, ScoringFailed
-        for what cannot be asked."""
+        """Raises ModelNotFound where the model has no such answer, CallError where it has no such class,
+        ScoringAskedWrongly for what cannot be asked."""
         manifest = model.manifest
         model.call(call)
         label = None if class_ is None else label_of(manifest.name, manifest.signature.labels, call, class_)
         job = cls(f"{manifest.name}/{manifest.version}", manifest.sha256, manifest.digest, call, label, **how)
         if job.columns is not None and job.column.lower() not in {name.lower() for name in job.columns}:
-            raise ScoringFailed(
+            raise ScoringAskedWrongly(
                 f"the columns {named(job.columns)} are without the answers, {job.column}: add that to --columns, or "
                 "call them otherwise with --as NAME"
             )
@@ -202,6 +218,9 @@ class Scoring:
 
 
 def said(error: Exception) -> str:
-    """What happened, in a line; where it is in the SQL is nothing that the user has written."""
+    """What happened, in a line, and what to do about a file; where it is in the SQL is nothing that the user has
+    written, and neither are the reader's settings."""
     text = str(error).partition("\n\n")[0].strip()
-    return "; ".join(_KIND.sub("", text).splitlines())
+    for in_sql, in_file in _IN_SQL:
+        text = re.sub(in_sql, in_file, text)
+    return "; ".join(_KIND.sub("", line) for line in text.splitlines() if line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import signal
 import time
 from pathlib import Path
@@ -167,7 +168,7 @@ def test_a_promotion_meanwhile_is_another_job(run, here, tmp_path):
 BAD = [
     ("in/cut.parquet", "No magic bytes"),
     ("in/few.csv", "needs the features age, visits, city, not given"),
-    ("in/taken.csv", "column 'score' already; call the answers otherwise: --as score_2"),
+    ("in/taken.csv", "column 'Score' already; call the answers otherwise: --as score_2"),
     ("in/text.json", "column 'age' has the value \"30\", and the model takes DOUBLE there"),
     ("in/word.csv", 'Original Line: 3,many,2,5,Bern; Error when converting column "age". Could not convert'),
 ]
@@ -306,6 +307,29 @@ def test_a_code_that_is_a_folder_stays_text(run, here):
     assert rows("SELECT city FROM read_parquet('out/*/a.parquet', hive_partitioning = false)") == [("007",)]
 
 
+TOLD = [
+    (
+        "'old' AS age, 'Bern' AS city",
+        "feature 'age' is DOUBLE, but the file's column is VARCHAR; write the file with a",
+    ),
+    ("3.0::DOUBLE AS age, true AS city", "but the file's column is BOOLEAN; write the file with texts that the model"),
+    ("DATE '2024-01-02' AS age, 'Bern' AS city", "but the file's column is DATE; write the file with the number you"),
+]
+
+
+@pytest.mark.parametrize(("columns", "message"), TOLD)
+def test_errors_are_about_the_file(run, here, columns, message):
+    duckdb.sql(f"COPY (SELECT {columns}, 2.0::DOUBLE AS income, 5 AS visits) TO 'x.parquet'")
+    said = run("score", "churn", "x.parquet", "-o", "out", code=1).stderr
+    assert message in said and not any(word in said for word in ("CAST", "CASE", "epoch", "argument"))
+
+
+def test_no_setting_of_the_reader_is_advised(run, here):
+    Path("x.jsonl").write_text('{"sl": 1}\n' * LATE + "{broken\n")
+    said = run("score", "iris", "x.jsonl", "-o", "out", code=1).stderr
+    assert "x.jsonl: " in said and "Malformed" in said and not re.search(r"\bTry\b|sample_size|ignore_errors", said)
+
+
 def test_folders_that_are_columns(run, here, registry):
     for city in ("Bern", "7"):
         Path(f"hive/city={city}").mkdir(parents=True)
@@ -323,21 +347,21 @@ def test_folders_that_are_columns(run, here, registry):
 
 WRONG = [
     (["none/*.parquet", "-o", "out"], 1, "there are no files none/*.parquet"),
-    (["in", "-o", "out"], 1, "in is a folder: write which of its files, as in 'in/*.parquet'"),
-    (["s3://b/*.parquet", "-o", "out"], 1, "is an address"),
+    (["in", "-o", "out"], 2, "in is a folder: write which of its files, as in 'in/*.parquet'"),
+    (["s3://b/*.parquet", "-o", "out"], 2, "is an address"),
     (["in/*", "-o", "in"], 1, "the answers would be written over in/part 00.parquet"),
     (["in/part 00.parquet", "./in/../in/part 00.parquet", "-o", "out"], 1, "would both become out/part 00.parquet"),
     (["in/*", "-o", "one.parquet"], 2, "give a folder"),
-    (["in/*", "-o", "out", "--columns", "id"], 1, "are without the answers, score: add that to --columns"),
+    (["in/*", "-o", "out", "--columns", "id"], 2, "are without the answers, score: add that to --columns"),
     (
         ["in/*", "-o", "out", "--columns", "id,score,cyty"],
         1,
         "no column 'cyty', which --columns asks for; did you mean",
     ),
     (["in/*", "-o", "out", "--columns", "id,ID,score"], 2, "write each column once"),
-    (["in/*", "-o", "out", "--as", "City"], 1, "a column 'City' already"),
+    (["in/*", "-o", "out", "--as", "City"], 1, "a column 'city' already; call the answers otherwise: --as City_2"),
     (["in/*", "-o", "out", "--class", "true"], 2, "--class is for --call predict_proba"),
-    (["in/*", "-o", "out", "--call", "predict_proba", "--class", "maybe"], 1, "no class 'maybe'"),
+    (["in/*", "-o", "out", "--call", "predict_proba", "--class", "maybe"], 2, "no class 'maybe'"),
     (["in/*", "-o", "/proc/no"], 1, "cannot be written"),
 ]
 
