@@ -5,6 +5,7 @@ https://mlflow.org/docs/latest/deployment/deploy-model-locally: dataframe_split,
 
 from __future__ import annotations
 
+import codecs
 import io
 from typing import Any
 
@@ -81,7 +82,10 @@ def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
     features = {feature.name.lower(): feature for feature in version.signature.features}
     try:
         body.decode()
-        names = pa.csv.open_csv(io.BytesIO(body), parse_options=_PARSING).schema.names
+        content = body.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")
+        names = pa.csv.open_csv(io.BytesIO(content), parse_options=_PARSING).schema.names
+        # as DuckDB reads them: a blank line is a row of one column, and no row of several
+        parsing = _PARSING_ONE if len(names) == 1 else _PARSING
         kinds = {name: _csv_type(features.get(name.lower())) for name in names}
         how = pa.csv.ConvertOptions(
             column_types=kinds,
@@ -91,7 +95,7 @@ def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
             true_values=["true", "True", "TRUE", "1"],
             false_values=["false", "False", "FALSE", "0"],
         )
-        table = pa.csv.read_csv(io.BytesIO(body), parse_options=_PARSING, convert_options=how)
+        table = pa.csv.read_csv(io.BytesIO(content), parse_options=parsing, convert_options=how)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise FeatureError(f"the body is no CSV of rows that the model takes: {str(error)[:300]}") from error
     for place, name in enumerate(table.column_names):
@@ -103,6 +107,7 @@ def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
 
 
 _PARSING = pa.csv.ParseOptions(newlines_in_values=True)
+_PARSING_ONE = pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
 
 
 def _csv_type(feature: Feature | None) -> pa.DataType:

@@ -199,6 +199,21 @@ def test_csv(server):
         assert answer.status == 400 and says in answer.json()["message"]
 
 
+@pytest.mark.parametrize(
+    ("model", "csv", "predictions"),
+    [
+        ("same_double", "x\n1\n\n2\n", [1, None, 2]),
+        ("same_double", "x\r\n1\r\n\r\n2\r\n\r\n", [1, None, 2, None]),
+        ("same_double", "\ufeff\n\nx\n\n1", [None, 1]),
+        ("same_text", 'x\n""\n\n"a\n\nb"\n', ["", None, "a\n\nb"]),
+        ("same_double", "x,more\n1,a\n\n2,\n\n", [1, 2]),
+    ],
+)
+def test_a_blank_line_of_csv_is_a_row_of_one_column(server, model, csv, predictions):
+    answer = server.post(f"/models/{model}/invocations", csv.encode(), {"Content-Type": "text/csv"})
+    assert answer.json() == {"predictions": predictions}
+
+
 def test_which_model_and_which_call(server):
     rows = {"dataframe_records": [FLOWER]}
     answer = server.post("/invocations", rows)
