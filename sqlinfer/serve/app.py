@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from sqlinfer.errors import SqlinferError
 from sqlinfer.serve import mlflow, oip, page
 from sqlinfer.serve.answers import dumps
+from sqlinfer.serve.asked import asked_for
 from sqlinfer.serve.bodies import encoding_of, media_type, read_body, unpacked
 from sqlinfer.serve.errors import Refused, refused
 from sqlinfer.serve.guard import Guard
@@ -159,9 +160,10 @@ class App:
             kind,
             body,
         ):
-            version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
+            given = asked_for(request, ("call",) if kind == ARROW_STREAM else ())
+            version = await self._found(request, given.get("model"), given.get("version"))
             if kind == ARROW_STREAM:
-                return await self._arrow(request, version, request.query_params.get("call", "predict"), body)
+                return await self._arrow(request, version, given.get("call", "predict"), body)
             header_length = request.headers.get(oip.HEADER_LENGTH)
             inference = await self._work(len(body), oip.read_inference, version, body, header_length)
             request.scope["sqlinfer"].rows = inference.rows.num_rows
@@ -172,11 +174,12 @@ class App:
 
     async def _invocations(self, request: Request) -> Response:
         async with self._taken(request, ("application/json", "text/csv", ARROW_STREAM)) as (kind, body):
-            document, given = None, {**request.query_params, **request.path_params}
+            document, params = None, dict[str, str]()
             if kind == "application/json":
                 document = await self._work(len(body), mlflow.read_document, body)
-                given = {**request.query_params, **mlflow.parameters_of(document), **request.path_params}
-            version = await self._found(request, given.get("name") or given.get("model"), given.get("version"))
+                params = mlflow.parameters_of(document)
+            given = asked_for(request, mlflow.PARAMETERS, params)
+            version = await self._found(request, given.get("model"), given.get("version"))
             call = given.get("call", "predict")
             if kind == ARROW_STREAM:
                 return await self._arrow(request, version, call, body)
@@ -264,12 +267,14 @@ class App:
         return _json({"ready": self.served.is_ready}, 200 if self.served.is_ready else 503)
 
     async def _model(self, request: Request) -> Response:
-        version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
+        given = asked_for(request, ())
+        version = await self._found(request, given["model"], given.get("version"))
         versions = await asyncio.to_thread(self.served.versions, version.name)
         return _json(oip.metadata(version, versions))
 
     async def _model_ready(self, request: Request) -> Response:
-        version = await self._found(request, request.path_params["name"], request.path_params.get("version"))
+        given = asked_for(request, ())
+        version = await self._found(request, given["model"], given.get("version"))
         return _json({"name": version.name, "version": version.version, "ready": True})
 
     async def _index(self, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlinfer.errors import CallError, FeatureError, ModelFailed, ModelNotFound, SqlinferError, named, suggest
 
@@ -55,6 +55,20 @@ class Refused(SqlinferError):
     @classmethod
     def no_version(cls, name: str, version: str, served: Iterable[str]) -> Refused:
         return cls(404, f"no version {version[:20]!r} of {name!r} is served here; served: {named(served)}")
+
+    @classmethod
+    def parameter(cls, name: str, known: Sequence[str]) -> Refused:
+        knows = f"it knows {named(known)}" if known else "it has none for such a request; the path and the body say all"
+        return cls(400, f"the query has {name[:40]!r}, which this address does not know; {knows}")
+
+    @classmethod
+    def contradiction(cls, name: str, one: str, other: str) -> Refused:
+        return cls(400, f"the request asks for the {name} {one[:80]!r} and for {other[:80]!r}; say one of them")
+
+    @classmethod
+    def keys(cls, what: str, unknown: Iterable[str], known: Iterable[str]) -> Refused:
+        has = named(sorted(key[:40] for key in unknown), 8)
+        return cls(400, f"{what} has {has}, which is not known here; it may have {', '.join(known)}")
 
     @classmethod
     def which_model(cls, served: Iterable[str]) -> Refused:

@@ -21,11 +21,11 @@ from sqlinfer.serve.columns import from_base64, of_columns, of_positions, of_rec
 from sqlinfer.serve.errors import Refused
 from sqlinfer.serve.models import Version
 
-__all__ = ["FORMS", "parameters_of", "read_csv", "read_document", "rows_of", "written"]
+__all__ = ["FORMS", "PARAMETERS", "parameters_of", "read_csv", "read_document", "rows_of", "written"]
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-# What params say beside rows.
-_PARAMETERS = ("model", "version", "call")
+# What params, or the query, say beside rows.
+PARAMETERS = ("model", "version", "call")
 
 
 def read_document(body: bytes) -> dict[str, Any]:
@@ -49,9 +49,9 @@ def parameters_of(document: dict[str, Any]) -> dict[str, str]:
         return {}
     if not isinstance(given, dict):
         raise Refused.malformed('"params" is an object')
-    unknown = sorted(str(name)[:40] for name in given if name not in _PARAMETERS)
+    unknown = sorted(str(name)[:40] for name in given if name not in PARAMETERS)
     if unknown:
-        raise Refused.malformed(f"no parameter {unknown[0]!r} is known; parameters: {', '.join(_PARAMETERS)}")
+        raise Refused.malformed(f"no parameter {unknown[0]!r} is known; parameters: {', '.join(PARAMETERS)}")
     if any(isinstance(value, bool) or not isinstance(value, (str, int)) for value in given.values()):
         raise Refused.malformed('the values of "params" are texts')
     return {name: str(value) for name, value in given.items()}

@@ -211,6 +211,11 @@ class Served:
     async def find(self, name: str, version: str | None = None) -> Version:
         """What a name in a path means now, ``churn`` or ``churn@champion``, opened. Raises Refused, and what `open`
         raises."""
+        if "@" in name and version is not None:
+            meant = await self.find(name)
+            if meant.version != version:
+                raise Refused.contradiction("version", f"{name} (version {meant.version})", version)
+            return meant
         reference = await self._reference(name, version)
         while True:
             known = self._known.get(reference)
@@ -242,7 +247,7 @@ class Served:
 
     async def _reference(self, name: str, version: str | None) -> Reference:
         try:
-            asked = Reference.parse(name if version is None else f"{name.partition('@')[0]}/{version}")
+            asked = Reference.parse(name if version is None else f"{name}/{version}")
         except BadReference:
             raise await self._not_found(name, version) from None
         if asked.version is not None and version is None:  # a slash in a name is none of a path

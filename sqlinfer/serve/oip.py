@@ -33,6 +33,27 @@ _NOT_OFFERED = {
 }
 
 
+_REQUEST = ("id", "parameters", "inputs", "outputs")
+_INPUT = ("name", "shape", "datatype", "parameters", "data")
+_OUTPUT = ("name", "parameters")
+# What clients of Triton and MLServer send; only those of binary data and base64 say something about one request.
+_PARAMETERS = {
+    _REQUEST: (
+        "binary_data_output",
+        "content_type",
+        "headers",
+        "priority",
+        "sequence_end",
+        "sequence_id",
+        "sequence_start",
+        "timeout",
+        "triton_enable_empty_final_response",
+    ),
+    _INPUT: ("binary_data_size", "content_type"),
+    _OUTPUT: ("binary_data", "content_type"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Inference:
     """A request: its rows, and the tensors that it wants, each with whether as binary data."""
@@ -95,13 +116,13 @@ def read_inference(version: Version, body: bytes, header_length: str | None) -> 
     request = read_json(head)
     if not isinstance(request, dict):
         raise Refused.malformed('the body is an object with "inputs"')
+    parameters = _parameters("the request", request, _REQUEST)
     inputs = request.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(one, dict) for one in inputs):
         raise Refused.malformed('"inputs" is a list of tensors, each with a name, a shape, a datatype, and data')
-    parameters = _parameters("the request", request)
     tensors, place = [], 0
     for one in inputs:
-        size = _parameters(f"input {str(one.get('name'))[:80]!r}", one).get("binary_data_size")
+        size = _parameters(f"input {str(one.get('name'))[:80]!r}", one, _INPUT).get("binary_data_size")
         if size is None:
             tensors.append(read(one, None))
             continue
@@ -161,7 +182,10 @@ def _split(body: bytes, header_length: str | None) -> tuple[memoryview, memoryvi
     return whole[: int(header_length)], whole[int(header_length) :]
 
 
-def _parameters(what: str, fields: dict[str, Any]) -> dict[str, Any]:
+def _parameters(what: str, fields: dict[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    """What is not known may be meant to change the answers, or to choose who gives them. Raises Refused."""
+    if not fields.keys() <= set(known):
+        raise Refused.keys(what, fields.keys() - set(known), known)
     parameters = fields.get("parameters")
     if parameters is None:
         return {}
@@ -170,6 +194,9 @@ def _parameters(what: str, fields: dict[str, Any]) -> dict[str, Any]:
     for name, instead in _NOT_OFFERED.items():
         if name in parameters:
             raise Refused.malformed(f"{what}: the parameter {name!r} is not known here; {instead}")
+    allowed = _PARAMETERS[known]
+    if not parameters.keys() <= set(allowed):
+        raise Refused.keys(f'the "parameters" of {what}', parameters.keys() - set(allowed), allowed)
     return parameters
 
 
@@ -186,7 +213,7 @@ def _wanted(version: Version, outputs: Any, is_binary: bool) -> tuple[tuple[Offe
             raise Refused.malformed(
                 f"model {version.name!r} has no output {str(name)[:80]!r}; it has: {', '.join(offered)}"
             )
-        parameters = _parameters(f"output {name!r}", one)
+        parameters = _parameters(f"output {name!r}", one, _OUTPUT)
         binary = parameters.get("binary_data", is_binary)
         if not isinstance(binary, bool):
             raise Refused.malformed(f"output {name!r}: binary_data is true or false")

@@ -221,6 +221,7 @@ def test_which_model_and_which_call(server):
     expected = server.post("/models/iris/versions/2/invocations?call=predict_proba", rows).json()
     for path, params in (
         ("/invocations?model=iris&version=2&call=predict_proba", {}),
+        ("/models/iris@careful/versions/2/invocations?model=IRIS@careful&version=2", {"call": "predict_proba"}),
         ("/invocations", {"model": "iris@careful", "call": "predict_proba"}),
         ("/models/iris/invocations", {"version": 2, "call": "predict_proba"}),
     ):
@@ -229,6 +230,47 @@ def test_which_model_and_which_call(server):
     assert answer.status == 400 and "has no predict_proba()" in answer.json()["message"]
     answer = server.post("/models/width/invocations", {"instances": [1.5], "params": {"temperature": 1}})
     assert answer.status == 400 and "no parameter 'temperature'" in answer.json()["message"]
+
+
+ASKED_OTHERWISE = [
+    ("/models/iris/versions/1/invocations", {"version": 2}, "asks for the version '1' and for '2'"),
+    ("/models/iris/versions/1/invocations?version=2", {}, "asks for the version '1' and for '2'"),
+    ("/models/iris/invocations?version=1&version=2", {}, "asks for the version '1' and for '2'"),
+    ("/models/iris/invocations?version=1", {"version": "2"}, "asks for the version '1' and for '2'"),
+    ("/models/iris/invocations", {"model": "width"}, "asks for the model 'iris' and for 'width'"),
+    ("/models/iris/invocations?call=predict", {"call": "infer"}, "asks for the call 'predict' and for 'infer'"),
+    ("/models/iris@careful/versions/1/invocations", {}, "'iris@careful (version 2)' and for '1'"),
+    ("/models/iris@careful/invocations?version=1", {}, "'iris@careful (version 2)' and for '1'"),
+    ("/models/iris/invocations?vesion=2", {}, "'vesion', which this address does not know; it knows model, version"),
+    ("/models/iris/invocations?Version=2", {}, "has 'Version', which"),
+    ("/invocations?name=iris", {}, "has 'name', which"),
+    ("/v2/models/iris/infer?model_version=2", {}, "has 'model_version', which"),
+    ("/v2/models/iris/infer?call=predict_proba", {}, "has 'call', which"),
+]
+
+
+@pytest.mark.parametrize(("path", "params", "says"), ASKED_OTHERWISE)
+def test_what_is_asked_otherwise_is_refused(server, path, params, says):
+    is_oip = path.startswith("/v2")
+    rows = {"inputs": flowers(FLOWER)} if is_oip else {"dataframe_records": [FLOWER], "params": params}
+    answer = server.post(path, rows)
+    assert answer.status == 400 and says in answer.json()["error" if is_oip else "message"]
+
+
+def test_a_tensor_request_has_nothing_that_is_not_known(server):
+    path, rows = "/v2/models/iris/infer", {"inputs": flowers(FLOWER)}
+    for more, says in (
+        ({"parameters": {"version": "2"}}, "of the request has version, which"),
+        ({"model_version": "2"}, "model_version, which is not known here; it may have id, parameters, inputs, outputs"),
+        ({"output": [{"name": "predict"}]}, "the request has output, which"),
+        ({"outputs": [{"name": "predict", "version": "2"}]}, "output 'predict' has version, which"),
+        ({"inputs": [{**one, "units": "cm"} for one in rows["inputs"]]}, "input 'sl' has units, which"),
+    ):
+        answer = server.post(path, {**rows, **more})
+        assert answer.status == 400 and says in answer.json()["error"]
+    of_triton = {"sequence_id": 7, "sequence_start": True, "priority": 1, "timeout": 10**6, "binary_data_output": False}
+    answer = server.post(path, {**rows, "parameters": of_triton, "id": None, "outputs": []})
+    assert outputs(answer) == outputs(server.post(path, rows))
 
 
 def test_rows_without_names(server):
