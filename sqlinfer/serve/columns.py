@@ -108,11 +108,14 @@ def column(feature: Feature, values: Sequence[Any]) -> pa.Array:
 def values_of(name: str, values: Sequence[Any]) -> pa.Array:
     """An Arrow array of what is of one kind."""
     try:
-        return pa.array(values)
+        found = pa.array(values)
     except UnicodeEncodeError as error:
         raise Refused.malformed(f"{name!r}: a text has half of a surrogate pair, and is no Unicode") from error
     except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return _large_numbers(name, values)
+    if pa.types.is_floating(_innermost(found.type)):  # where Arrow takes True for 1.0
+        _require_numbers(name, values)
+    return found
 
 
 def from_base64(name: str, values: Sequence[Any]) -> pa.Array:
@@ -140,8 +143,27 @@ def _large_numbers(name: str, values: Sequence[Any]) -> pa.Array:
             f"feature {name!r}: {str(inexact)[:40]} stands beside fractions, and DOUBLE does not hold it; send such "
             "integers without fractions beside them"
         )
+    raise _several_kinds(name, kinds)
+
+
+def _require_numbers(name: str, values: Sequence[Any]) -> None:
+    """Of numbers, and of lists of them."""
+    kinds = set(map(type, values))
+    if bool in kinds:
+        raise _several_kinds(name, kinds - {type(None)})
+    if list in kinds:
+        _require_numbers(name, list(chain.from_iterable(value for value in values if value is not None)))
+
+
+def _several_kinds(name: str, kinds: set[type]) -> FeatureError:
     kinds_of = named(sorted({_KINDS.get(kind, kind.__name__) for kind in kinds}))
-    raise FeatureError(f"feature {name!r} has values of several kinds: {kinds_of}; send one kind in a column")
+    return FeatureError(f"feature {name!r} has values of several kinds: {kinds_of}; send one kind in a column")
+
+
+def _innermost(type: pa.DataType) -> pa.DataType:
+    while pa.types.is_list(type):
+        type = type.value_type
+    return type
 
 
 _KINDS: dict[type, str] = {
