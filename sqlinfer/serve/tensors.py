@@ -248,19 +248,26 @@ def _as_datatype(name: str, datatype: str, flat: pa.Array) -> pa.Array:
     is_number = pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given)
     if datatype in ("BYTES", "BOOL") or not is_number:
         raise FeatureError(f"input {name!r} is {datatype}, and its data has {_kind(given)}")
+    if datatype == "FP64" and not pa.types.is_decimal(given):
+        return flat.cast(arrow, safe=False)
+    if dtype.kind == "f":
+        return _rounded(name, datatype, flat, dtype)
     try:
-        if dtype.kind != "f":
-            return flat.cast(arrow)
-        numbers = flat if pa.types.is_float64(given) else flat.cast(pa.float64(), safe=False)
+        return flat.cast(arrow)
     except pa.ArrowInvalid as error:
         raise FeatureError(
             f"input {name!r} is {datatype}, and its data has a number that does not fit: {error}"
         ) from error
-    return numbers if datatype == "FP64" else _rounded(name, datatype, numbers, dtype)
 
 
 def _rounded(name: str, datatype: str, numbers: pa.Array, dtype: np.dtype) -> pa.Array:
-    exact = numbers.to_numpy(zero_copy_only=False)
+    """Each to the nearest of its datatype, at once."""
+    filled = numbers.fill_null(0)  # NumPy would have integers beside nulls as doubles
+    if pa.types.is_decimal(filled.type):
+        to_double = float if datatype == "FP64" else _to_odd
+        exact = np.array([to_double(int(value)) for value in filled.to_pylist()], np.float64)
+    else:
+        exact = filled.to_numpy(zero_copy_only=False)
     with np.errstate(over="ignore"):
         rounded = exact.astype(dtype)
     lost = np.isinf(rounded) & np.isfinite(exact)
@@ -270,6 +277,16 @@ def _rounded(name: str, datatype: str, numbers: pa.Array, dtype: np.dtype) -> pa
     single = rounded.astype(np.float32) if dtype.itemsize == 2 else rounded
     gone = None if not numbers.null_count else numbers.is_null().to_numpy(zero_copy_only=False)
     return pa.array(single, mask=gone)
+
+
+def _to_odd(value: int) -> float:
+    """The neighbour among doubles whose last bit is set, where there is none that is equal: what is rounded again, to
+    fewer bits, is then as if rounded once."""
+    nearest = float(value)
+    beyond = int(nearest) - value
+    if beyond == 0 or int(math.frexp(nearest)[0] * 2**53) % 2 == 1:
+        return nearest
+    return math.nextafter(nearest, -math.inf if beyond > 0 else math.inf)
 
 
 def _kind(given: pa.DataType) -> str:

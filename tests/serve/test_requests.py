@@ -162,6 +162,21 @@ def test_a_tensor_has_the_precision_that_it_declares(server):
         assert found["predict"]["data"] == [value]
 
 
+def nearest_single(value: int) -> float:
+    near = np.float32(float(value))
+    three = [np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))]
+    return float(min(three, key=lambda one: (abs(int(one) - value), one.view(np.int32) % 2)))
+
+
+def test_a_large_integer_is_rounded_once(server):
+    middles = [29853638709293274148, 2**65 + 2**12 + 1, 10**38 - 1, 2**64 + 2**40 + 1, 2**64 + 2**40 - 1]
+    for values in (middles, [-value for value in middles], [2**53 + 1, -(2**53) - 3, 2**62 + 2**38 + 1], [2**64 - 1]):
+        for datatype, rounded in (("FP64", float), ("FP32", nearest_single)):
+            tensor = column("x", *values, None, datatype=datatype)
+            found = outputs(server.post("/v2/models/same_double/infer", {"inputs": [tensor]}))
+            assert found["predict"]["data"] == [*map(rounded, values), None]
+
+
 def test_whole_numbers_of_either_kind_are_integers(server):
     assert server.post("/models/same_int/invocations", {"inputs": {"x": [2.0, 3]}}).json()["predictions"] == [2, 3]
     answer = server.post("/models/same_int/invocations", {"inputs": {"x": [1.5]}})
