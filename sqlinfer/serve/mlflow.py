@@ -10,6 +10,7 @@ import io
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from sqlinfer import types
@@ -96,6 +97,7 @@ def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
             false_values=["false", "False", "FALSE", "0"],
         )
         table = pa.csv.read_csv(io.BytesIO(content), parse_options=parsing, convert_options=how)
+        _require_held(content, parsing, table)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise FeatureError(f"the body is no CSV of rows that the model takes: {str(error)[:300]}") from error
     for place, name in enumerate(table.column_names):
@@ -104,6 +106,23 @@ def read_csv(version: Version, body: bytes) -> pa.RecordBatch:
             column = from_base64(feature.name, table.column(place).to_pylist())
             table = table.set_column(place, name, column)
     return one_batch(table)
+
+
+def _require_held(content: bytes, parsing: pa.csv.ParseOptions, table: pa.Table) -> None:
+    """What is infinite is written so: Arrow reads 1e400 as infinity. Raises FeatureError."""
+    places = [i for i, column in enumerate(table.columns) if not is_finite(column)]
+    if not places:
+        return
+    as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(table.column_names, pa.string()))
+    texts = pa.csv.read_csv(io.BytesIO(content), parse_options=parsing, convert_options=as_text)
+    for place in places:
+        infinite = texts.column(place).filter(pc.is_inf(table.column(place)))
+        for text in infinite.unique().to_pylist():
+            if any(letter.isdigit() for letter in text):
+                raise FeatureError(
+                    f"feature {table.column_names[place]!r}: {text[:40]} is no number that a double holds; write inf "
+                    "if that is what you mean"
+                )
 
 
 _PARSING = pa.csv.ParseOptions(newlines_in_values=True)

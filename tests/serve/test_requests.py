@@ -229,6 +229,16 @@ def test_a_blank_line_of_csv_is_a_row_of_one_column(server, model, csv, predicti
     assert answer.json() == {"predictions": predictions}
 
 
+def test_infinity_in_csv_is_written_so(server):
+    path, kind = "/models/same_double/invocations", {"Content-Type": "text/csv"}
+    answer = server.post(path, b"more,x\n1e400,inf\n,-inf\n,1e308\n", kind)
+    assert answer.body == b'{"predictions":[Infinity,-Infinity,1e+308]}'
+    for value in (b"1e400", b"-1e999", b"1" * 400):
+        answer = server.post(path, b"more,x\na,inf\nb," + value + b"\n", kind)
+        assert answer.status == 400
+        assert f"'x': {value[:40].decode()} is no number that a double holds" in answer.json()["message"]
+
+
 def test_which_model_and_which_call(server):
     rows = {"dataframe_records": [FLOWER]}
     answer = server.post("/invocations", rows)
