@@ -22,7 +22,7 @@ from sqlinfer.errors import SqlinferError
 from sqlinfer.serve import mlflow, oip, page
 from sqlinfer.serve.answers import dumps
 from sqlinfer.serve.asked import asked_for
-from sqlinfer.serve.bodies import encoding_of, media_type, read_body, unpacked
+from sqlinfer.serve.bodies import Arriving, encoding_of, media_type, read_body, unpacked
 from sqlinfer.serve.errors import Refused, refused
 from sqlinfer.serve.guard import Guard
 from sqlinfer.serve.metrics import CONTENT_TYPE, Metrics
@@ -41,6 +41,9 @@ _MANY = 1 << 17
 # Bodies of the largest size that are in memory at a time.
 _BODIES = 4
 _CLIENT_WENT_AWAY = 499
+_CLIENT_IS_SLOW = 408
+# Bytes beyond the largest body that are read of one that is refused.
+_MOST_DROPPED = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +120,20 @@ class App:
                     message["headers"] = [*message["headers"], *asked.version.headers]
             await send(message)
 
-        request = Request(scope, receive)
+        body = Arriving(receive)
+        request = Request(scope, body.receive)
         try:
             self._guard.require(request)
-            await self._router(scope, receive, tell)
+            await self._router(scope, body.receive, tell)
         except ClientDisconnect:
             asked.code = _CLIENT_WENT_AWAY
         except Exception as error:
             if asked.code:  # the answer has begun: nothing but its end can say that it is not whole
                 raise
-            await self._refuse(request, error)(scope, receive, tell)
+            answer = self._refuse(request, error)
+            if answer.status_code != _CLIENT_IS_SLOW:
+                await body.drop(request, self.limits.size + _MOST_DROPPED, self.limits.seconds)
+            await answer(scope, receive, tell)
         finally:
             model, number = ("", "") if asked.version is None else (asked.version.name, asked.version.version)
             self._metrics.request(model, number, asked.code, time.perf_counter() - started, asked.rows)

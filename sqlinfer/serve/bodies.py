@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import orjson
 from starlette.requests import Request
+from starlette.types import Message, Receive
 
 from sqlinfer.serve.errors import Refused
 
-__all__ = ["encoding_of", "media_type", "read_body", "read_json", "unpacked"]
+__all__ = ["Arriving", "encoding_of", "media_type", "read_body", "read_json", "unpacked"]
 
 # orjson makes a double of what no 64 bits hold, and takes no NaN.
 _LONG_INTEGER = re.compile(rb"(?<![\d.eE+])\d{19,}(?![\d.eE])")
@@ -22,6 +25,33 @@ _NOT_FINITE = re.compile(rb"[\[,:\s-](?:NaN|Infinity)\b")
 # As orjson has it.
 _MOST_LEVELS = 1024
 _WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
+
+
+class Arriving:
+    """A body as it comes. What is left of one that is refused is read and dropped: a connection that is closed before
+    that is reset, and many clients then see nothing of the answer."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._is_whole = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+    async def drop(self, request: Request, most: int, seconds: float) -> None:
+        """No more than ``most`` bytes, and for no longer than ``seconds``."""
+        headers = request.headers
+        length = headers.get("content-length", "")
+        is_long = length.isdigit() and int(length) > most
+        if is_long or "expect" in headers or not (length or "transfer-encoding" in headers):
+            return  # none comes, or too much
+        size = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not self._is_whole and size <= most:
+                    size += len((await self.receive()).get("body", b""))
 
 
 def media_type(request: Request) -> str:

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from contextlib import ExitStack, suppress
 
 import psutil
@@ -91,6 +93,20 @@ def test_limits(registry):
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert raw(server, head + b"Content-Length: 99\r\n\r\n{").startswith(b"HTTP/1.1 408 ")
         assert server.post("/invocations", ROWS).status == 200
+
+
+def test_a_client_that_sends_all_first_sees_why_it_is_refused(server):
+    """urllib asks for the connection to be closed, and reads nothing before it has sent everything."""
+    url, large = f"http://{server.host}:{server.port}", b" " * (68 << 20)
+    for path, headers, status in (
+        ("/models/width/invocations", JSON, 413),
+        ("/models/width/invocations", {"Content-Type": "text/plain"}, 415),
+        ("/nothing", JSON, 404),
+        ("/models/width/invocations", {**JSON, "Host": "rebound.example"}, 403),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as told:
+            urllib.request.urlopen(urllib.request.Request(url + path, large, headers), timeout=HANG)
+        assert told.value.code == status
 
 
 def test_an_answer_that_takes_too_long_is_given_up(registry):
