@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import secrets
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,10 +101,8 @@ def serve(
     app, pool = application(store, models, Settings(token, max_batch, max_wait / 1000, limits))
     try:
         listening = bound(host, port)
-    except OSError as error:
-        raise SqlinferError(
-            f"{host}:{port} cannot be listened at ({error.strerror or error}); choose a --port that is free"
-        ) from error
+    except (OSError, UnicodeError) as error:
+        raise _not_bound(host, port, error) from error
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     run(app, pool, listening, lambda: _introduce(store, models, address, None if token_file else token))
 
@@ -127,11 +128,26 @@ def _introduce(store: Registry, models: tuple[str, ...], address: str, token: st
     click.echo(f"or {address}/v2 by Open Inference Protocol. Ctrl-C ends it.", err=True)
 
 
+def _not_bound(host: str, port: int, error: OSError | UnicodeError) -> SqlinferError:
+    why = (error.strerror if isinstance(error, OSError) else None) or error
+    if isinstance(error, (socket.gaierror, UnicodeError)) or error.errno == errno.EADDRNOTAVAIL:
+        return SqlinferError(
+            f"{host!r} is no address of this machine ({why}); choose a --host that is, such as 127.0.0.1, or 0.0.0.0 "
+            "for all of them"
+        )
+    return SqlinferError(f"{host}:{port} cannot be listened at ({why}); choose a --port that is free")
+
+
 def _token(file: Path | None, *, needed: bool) -> str | None:
     if file is not None:
-        token = file.read_text(encoding="utf-8").strip()
+        token = file.read_text(encoding="utf-8", errors="replace").strip()
         if not token:
             raise SqlinferError(f"{file} holds no token")
+        if not re.fullmatch("[!-~]+", token):
+            raise SqlinferError(
+                f"the token in {file} has a space, a line break, or what is not ASCII, which no header can send; "
+                "write one token of letters and digits"
+            )
         return token
     return secrets.token_urlsafe(32) if needed else None
 

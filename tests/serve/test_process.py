@@ -62,17 +62,17 @@ def test_pages_of_other_sites_may_not_ask(server, headers, status):
 
 
 def test_a_token_is_asked_for(registry, tmp_path):
-    (tmp_path / "token").write_text("a secret\n")
+    (tmp_path / "token").write_text("a-secret\n")
     with serving(registry, "width", "--token-file", str(tmp_path / "token")) as server:
-        assert "a secret" not in "".join(server.said)
+        assert "a-secret" not in "".join(server.said)
         for path in ("/v2/health/live", "/v2/health/ready", "/ping", "/health"):
             assert server.get(path, {"Host": "any.example"}).status in (200, 503)
-        for given in ({}, {"Authorization": "Bearer another"}, {"Authorization": "Basic a secret"}):
+        for given in ({}, {"Authorization": "Bearer another"}, {"Authorization": "Basic a-secret"}):
             for answer in (server.get("/v2/models/width", given), server.get("/metrics", given)):
                 assert answer.status == 401 and answer.headers["www-authenticate"] == "Bearer"
                 assert "Authorization: Bearer" in answer.json()["error"]
             assert server.post("/invocations", ROWS, given).json()["error_code"] == "UNAUTHENTICATED"
-        assert server.post("/invocations", ROWS, {"Authorization": "bearer a secret"}).status == 200
+        assert server.post("/invocations", ROWS, {"Authorization": "bearer a-secret"}).status == 200
 
 
 def test_a_token_is_made_up_where_others_can_ask(registry):
@@ -294,11 +294,19 @@ def test_many_clients_at_once(server):
 def test_what_cannot_be_served_is_said_at_the_start(registry, server, tmp_path):
     home = str(registry.home)
     (tmp_path / "empty").touch()
+    for name, token in (("spaced", "two words"), ("lines", "one\ntwo"), ("foreign", "Schlüssel")):
+        (tmp_path / name).write_text(token, encoding="latin-1")
     for arguments, code, says in (
         (["iriss", "--registry", home], 1, "did you mean 'iris'?"),
         (["--registry", str(tmp_path / "none")], 1, "there is no registry"),
         (["--registry", home, "--port", str(server.port)], 1, "choose a --port that is free"),
         (["--registry", home, "--token-file", str(tmp_path / "empty")], 1, "holds no token"),
+        (["--registry", home, "--token-file", str(tmp_path / "spaced")], 1, "a line break"),
+        (["--registry", home, "--token-file", str(tmp_path / "lines")], 1, "a line break"),
+        (["--registry", home, "--token-file", str(tmp_path / "foreign")], 1, "a line break"),
+        (["--registry", home, "--host", "999.1.1.1", "--port", "0"], 1, "'999.1.1.1' is no address of this machine"),
+        (["--registry", home, "--host", "192.0.2.1", "--port", "0"], 1, "'192.0.2.1' is no address of this machine"),
+        (["--registry", home, "--host", "a..b", "--port", "0"], 1, "'a..b' is no address of this machine"),
         (["--registry", home, "--max-request-size", "many"], 2, "is no size, such as 64MB"),
     ):
         ran = CliRunner().invoke(main, ["serve", *arguments])
