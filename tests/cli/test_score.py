@@ -325,9 +325,11 @@ def test_errors_are_about_the_file(run, here, columns, message):
 
 
 def test_no_setting_of_the_reader_is_advised(run, here):
-    Path("x.jsonl").write_text('{"sl": 1}\n' * LATE + "{broken\n")
-    said = run("score", "iris", "x.jsonl", "-o", "out", code=1).stderr
-    assert "x.jsonl: " in said and "Malformed" in said and not re.search(r"\bTry\b|sample_size|ignore_errors", said)
+    row = '{"sl": 5, "sw": 3, "pl": 1, "pw": 0'
+    Path("late.jsonl").write_text(f"{row}}}\n" * LATE + f'{row[:-1]}"x"}}\n')
+    said = run("score", "iris", "late.jsonl", "-o", "out", code=1).stderr
+    assert "column 'pw' has the value \"x\"" in said
+    assert not re.search(r"\bTry\b|sample_size|ignore_errors", said)
 
 
 def test_folders_that_are_columns(run, here, registry):
