@@ -145,8 +145,8 @@ def _token(file: Path | None, *, needed: bool) -> str | None:
             raise SqlinferError(f"{file} holds no token")
         if not re.fullmatch("[!-~]+", token):
             raise SqlinferError(
-                f"the token in {file} has a space, a line break, or what is not ASCII, which no header can send; "
-                "write one token of letters and digits"
+                f"the token in {file} has a space, a line break, or what is not ASCII; "
+                "write one word, such as of letters and digits"
             )
         return token
     return secrets.token_urlsafe(32) if needed else None

@@ -144,13 +144,13 @@ def hostile(tmp_path_factory):
 
 
 def test_a_token_is_asked_for_and_names_are_no_markup(chromium, hostile, tmp_path):
-    (tmp_path / "token").write_text("it is secret\n")
+    (tmp_path / "token").write_text("it-is-secret\n")
     with serving(hostile, "--token-file", str(tmp_path / "token")) as server:
         page = Page(chromium, f"http://{server.host}:{server.port}")
         page.open()
         page.one("#token").send_keys("wrong\n")
         assert "token" in page.until(lambda: page.one("#status").text)
-        page.one("#token").send_keys("it is secret\n")
+        page.one("#token").send_keys("it-is-secret\n")
         assert page.predict() in CLASSES
         assert set(page.probabilities()) == set(CLASSES)
         assert [one.text for one in page.all(".field label b")] == FEATURES
