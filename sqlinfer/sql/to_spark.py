@@ -29,7 +29,7 @@ _CALLS = {_PREDICT, *CALLS}
 # What means the same in both.
 _SAME = (
     *(exp.Select, exp.From, exp.Where, exp.Group, exp.Having, exp.Order, exp.Limit, exp.Offset, exp.Join),
-    *(exp.Subquery, exp.TableAlias, exp.CTE, exp.Union, exp.Intersect, exp.Except, exp.Values, exp.Tuple, exp.Exists),
+    *(exp.Subquery, exp.TableAlias, exp.CTE, exp.Union, exp.Values, exp.Tuple, exp.Exists),
     *(exp.Column, exp.Identifier, exp.Literal, exp.Null, exp.Boolean, exp.Alias, exp.Paren, exp.Dot, exp.Var),
     *(exp.And, exp.Or, exp.Not, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.Between),
     *(exp.NullSafeEQ, exp.NullSafeNEQ, exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Add, exp.Sub, exp.Mul, exp.Neg),
@@ -44,13 +44,25 @@ _KINDS = {_TYPE.DOUBLE: "double", _TYPE.BOOLEAN: "boolean"} | dict.fromkeys(_INT
 _KINDS |= dict.fromkeys(_TEXTS, "text")
 _COMPARING: tuple[Any, ...] = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In)
 _COMPARING += (exp.NullSafeEQ, exp.NullSafeNEQ)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}( \d{2}:\d{2}:\d{2}(\.\d{1,6})?)?")
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?|nan|[-+]?inf(inity)?", re.IGNORECASE)
+# Of Spark's types, by the names that typeof() has, those that are computed with, or put in order, as DuckDB's are.
+_SMALL_DECIMALS = r"decimal[(]([0-9]|1[0-8]),[0-9]+[)]"
+_EXACT = rf"void|int|bigint|double|{_SMALL_DECIMALS}"
+_DIVIDED = r"void|tinyint|smallint|int|bigint|double|decimal.*"
+_AVERAGED = "void|tinyint|smallint|int|bigint|double"
+_SUMMED = f"void|tinyint|smallint|int|bigint|double|{_SMALL_DECIMALS}"
+_IN_ORDER = f"{_SUMMED}|float|boolean|string|date|timestamp.*"
 _BOOLEANS = (*_COMPARING, exp.And, exp.Or, exp.Not, exp.Is, exp.Like, exp.Exists, exp.Boolean)
-# What puts values of several types together.
-_MIXING = (*_COMPARING, exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.Coalesce, exp.Nullif, exp.If, exp.Case)
+# What computes with numbers, and what puts values of several types together.
+_COMPUTING = (exp.Add, exp.Sub, exp.Mul, exp.Mod, exp.Neg, exp.Abs, exp.Sqrt, exp.Sum)
+_MIXING = (exp.Coalesce, exp.If, exp.Case, exp.Array)
 
 
 def to_spark(sql: str) -> str:
     """``predict(…)`` and its like are as they were, in Spark's notation. Raises CallError."""
+    if found := re.search(r"\$\w+|\$\{[^}]*\}?", sql):
+        raise CallError(f"{found[0]} is not translated for Spark: it puts other texts for what begins with a dollar")
     trees = ordinary_trees(sql, DUCKDB)
     if len(trees) != 1 or not isinstance(trees[0], exp.Query):
         raise CallError(
@@ -132,8 +144,13 @@ def _cast(node: Any) -> str | None:
     to = node.to.this
     if node.args.get("format") or node.to.expressions:
         return "the two round DECIMALs by other rules"
-    if to in (_TYPE.DATE, _TYPE.TIMESTAMP, _TYPE.BOOLEAN):
+    if to in (_TYPE.DATE, _TYPE.TIMESTAMP):
+        is_date = isinstance(node.this, exp.Literal) and _DATE.fullmatch(node.this.name)
+        return None if is_date else "write a date whole, as DATE '2024-02-29'"
+    if to == _TYPE.BOOLEAN:
         return None if isinstance(node.this, exp.Literal) else _UNKNOWN
+    if isinstance(node.this, exp.Literal) and node.this.is_string and to not in _TEXTS:
+        return None if _NUMBER.fullmatch(node.this.name) else "the two read other texts as numbers"
     return None if to in _KINDS or to == _TYPE.FLOAT else _UNKNOWN
 
 
@@ -160,6 +177,37 @@ def _place(key: Any) -> int | None:
     return (-int(literal.name) if negative else int(literal.name)) + 1
 
 
+def _ordered(node: Any) -> str | None:
+    if isinstance(node.this, exp.Literal) and node.this.is_string:
+        return "a text orders nothing"
+    query = node.find_ancestor(exp.Select)
+    aliases = {one.alias.lower() for one in query.expressions if isinstance(one, exp.Alias)} if query else set()
+    if not isinstance(node.this, exp.Column):
+        for column in node.this.find_all(exp.Column):
+            if not column.table and column.name.lower() in aliases:
+                return "Spark takes the name for what the query calls so, and DuckDB for the table's: name the table"
+    return None
+
+
+def _count(node: Any) -> str | None:
+    return "DuckDB counts one expression" if node.expressions else None
+
+
+def _struct(node: Any) -> str | None:
+    names = [one.name.lower() for one in node.expressions]
+    return "two fields have one name" if len(set(names)) < len(names) else None
+
+
+def _part_of_date(node: Any) -> str | None:
+    return "a text is no date: cast it" if isinstance(node.this, exp.Literal) else None
+
+
+def _join(node: Any) -> str | None:
+    if node.args.get("using") and not (node.method or ""):
+        return "Spark compares a FLOAT with others otherwise there: write ON"
+    return _why_not(node)
+
+
 def _like(node: Any) -> str | None:
     pattern = node.expression
     is_plain = isinstance(pattern, exp.Literal) and "\\" not in pattern.name
@@ -169,7 +217,14 @@ def _like(node: Any) -> str | None:
 
 
 def _in(node: Any) -> str | None:
-    return None if not node.args.get("unnest") and not node.args.get("field") else _UNKNOWN
+    if node.args.get("unnest") or node.args.get("field"):
+        return _UNKNOWN
+    if not node.args.get("query"):
+        return None
+    above = node.parent
+    while isinstance(above, (exp.And, exp.Or, exp.Not, exp.Paren)):
+        above = above.parent
+    return None if isinstance(above, exp.Where) else "as a value, Spark takes a NULL among the rows for another"
 
 
 def _distinct(node: Any) -> str | None:
@@ -206,13 +261,19 @@ _RULES: dict[type[Any], Callable[[Any], str | None]] = {
     exp.Mod: _none,
     exp.Avg: _none,
     exp.With: lambda node: "Spark 4.1 has it, and other rules for it" if node.recursive else None,
-    exp.Ordered: _none,
+    exp.Ordered: _ordered,
+    exp.Count: _count,
+    exp.Struct: _struct,
+    exp.Join: _join,
+    **dict.fromkeys((exp.Year, exp.Month, exp.Day), _part_of_date),
     exp.IntDiv: lambda node: "Spark's DIV answers a BIGINT, whatever it divides",
     exp.Floor: lambda node: "Spark answers a BIGINT, also for NaN and infinities",
     exp.Ceil: lambda node: "Spark answers a BIGINT, also for NaN and infinities",
     exp.Lower: lambda node: "letters such as 'İ' become others there",
     exp.Upper: lambda node: "letters such as 'ß' become others there",
     exp.ILike: lambda node: "letters such as 'İ' are others there: write LIKE",
+    exp.Intersect: lambda node: "Spark compares a FLOAT with others otherwise there: write WHERE EXISTS",
+    exp.Except: lambda node: "Spark compares a FLOAT with others otherwise there: write WHERE NOT EXISTS",
     exp.Qualify: lambda node: "write it as a WHERE around a subquery",
     exp.Try: lambda node: None if isinstance(node.this, exp.Anonymous) else "Spark has no TRY() but that of predict()",
 }
@@ -243,12 +304,23 @@ def _changed(node: Any) -> Any:
     if isinstance(node, exp.Anonymous):
         node.set("this", "predict" if node.name.lower() == _PREDICT else node.this)
         node.set("expressions", list(_arguments(node)))
+    elif isinstance(node, (*_COMPARING, exp.Nullif)) or (isinstance(node, exp.Case) and node.this):
+        return _compared(node)
+    elif isinstance(node, _COMPUTING):
+        for side in ("this", "expression"):
+            if node.args.get(side) is not None:
+                node.set(side, _of_types(node.args[side], _SUMMED if isinstance(node, exp.Sum) else _EXACT))
+    elif isinstance(node, (exp.Ordered, exp.Min, exp.Max)):
+        _require_order(node)
+    elif isinstance(node, exp.SetOperation):
+        _guard_columns(node.left)
+        _guard_columns(node.right)
     elif isinstance(node, _MIXING):
         _guard_floats(node)
     elif isinstance(node, exp.Try):
         return exp.Anonymous(this="TRY", expressions=[node.this])
     elif isinstance(node, exp.Div):
-        left, right = (_double(_without_floats(side)) for side in (node.left, node.right))
+        left, right = (_double(_of_types(side, _DIVIDED)) for side in (node.left, node.right))
         return exp.Div(this=left, expression=right, typed=False, safe=False)
     elif isinstance(node, exp.Avg):
         node.set("this", _averaged(node.this))
@@ -278,6 +350,76 @@ def _guard_floats(node: Any) -> None:
             value.replace(_without_floats(value.copy()))
 
 
+def _compared(node: Any) -> Any:
+    """A comparison, or an error where the types are such that Spark compares otherwise. That stands around it: what
+    stands in it, Spark may reason away."""
+    if isinstance(node, exp.Case):
+        values = [node.this, *(when.this for when in node.args["ifs"])]
+        _guard_floats(node)
+    else:
+        values = [one for one in node.iter_expressions() if isinstance(one, exp.Expression)]
+    query = node.args.get("query")
+    if query is not None:
+        values.remove(query)
+        _guard_columns(query)
+    for value in values:
+        if isinstance(value, exp.Subquery):
+            _guard_columns(value)
+    texts = [one for one in values if isinstance(one, exp.Literal) and one.is_string]
+    is_number = any(_NUMBER.match(one.name) and not _DATE.fullmatch(one.name) for one in texts)
+    conditions = []
+    for value in values:
+        if _kind(value) is not None or isinstance(value, (exp.Literal, exp.Null, exp.Subquery)):
+            continue
+        others = [other for other in values if other is not value]
+        known = _IN_ORDER if not any(map(_may_be_number, others)) and query is None else _IN_ORDER_WITHOUT_FLOATS
+        conditions.append(f"{_of(value)} NOT RLIKE {SPARK.text(f'^({_TEXT_ALONE if is_number else known})$')}")
+    return _unless(" OR ".join(dict.fromkeys(conditions)), _OTHERWISE, node) if conditions else node
+
+
+_IN_ORDER_WITHOUT_FLOATS = _IN_ORDER.replace("|float", "")
+_TEXT_ALONE = "void|string"
+_OTHERWISE = "DuckDB compares these types otherwise; cast FLOATs to DOUBLE, and texts to numbers"
+
+
+def _require_order(node: Any) -> None:
+    value = node.this
+    if _kind(value) is None and not isinstance(value, (exp.Literal, exp.Null)):
+        condition = f"{_of(value)} NOT RLIKE {SPARK.text(f'^({_IN_ORDER})$')}"
+        node.set("this", _unless(condition, "DuckDB puts values of this type in another order", value))
+
+
+def _guard_columns(query: Any) -> None:
+    """What a query gives, which is put together with what the text does not tell the type of."""
+    while isinstance(query, (exp.Subquery, exp.Paren)):
+        query = query.this
+    if isinstance(query, exp.SetOperation):
+        return  # each of its parts is already
+    for one in list(query.expressions) if isinstance(query, exp.Select) else []:
+        if one.find(exp.Star):
+            raise CallError(f"{_shown(one)} is not translated for Spark here: name the columns, whose types matter")
+        value = one.this if isinstance(one, exp.Alias) else one
+        guarded = _without_floats(value.copy())
+        if guarded != value:
+            name = one.alias if isinstance(one, exp.Alias) else value.output_name
+            one.replace(exp.alias_(guarded, name, quoted=True) if name else guarded)
+
+
+def _of_types(value: Any, types: str) -> Any:
+    """A number that is computed with. What is computed of such is one."""
+    inner = value
+    while isinstance(inner, exp.Paren):
+        inner = inner.this
+    if isinstance(inner, exp.Literal) and inner.is_string:
+        raise CallError(f"{_shown(inner)} is not translated for Spark: it is a text, and is computed with")
+    if _kind(inner) in ("integer", "double") or isinstance(inner, (exp.Literal, exp.Null, *_COMPUTING, exp.Div)):
+        return value
+    return _unless(f"{_of(value)} NOT RLIKE {SPARK.text(f'^({types})$')}", _COMPUTED, value)
+
+
+_COMPUTED = "DuckDB computes otherwise with this type; cast it to DOUBLE, or to BIGINT"
+
+
 def _values(node: Any) -> Iterator[Any]:
     if isinstance(node, exp.Case):
         whens = [when.args["true"] for when in node.args["ifs"]]
@@ -297,7 +439,7 @@ def _may_be_number(value: Any) -> bool:
 
 
 def _without_floats(value: Any) -> Any:
-    if _kind(value) is not None or isinstance(value, (exp.Literal, exp.Null, exp.Query)):
+    if _kind(value) is not None or isinstance(value, (exp.Literal, exp.Null, exp.Query, *_COMPUTING)):
         return value
     return _unless(f"{_of(value)} = 'float'", "DuckDB computes FLOATs otherwise: cast it to DOUBLE", value)
 
@@ -343,7 +485,7 @@ def _averaged(node: Any) -> Any:
     if isinstance(node, exp.Distinct):
         return exp.Distinct(expressions=[_averaged(one) for one in node.expressions])
     if _kind(node) is None:
-        node = _unless(f"{_of(node)} LIKE 'decimal%'", "DuckDB averages a DECIMAL otherwise: cast it to DOUBLE", node)
+        node = _of_types(node, _AVERAGED)
     return _double(node)
 
 

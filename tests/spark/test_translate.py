@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import sqlinfer
@@ -59,6 +61,9 @@ ROWS = pa.table(
         "b": [True, False, None, True],
         "l": [[1, 2], [], None, [3]],
         "pl": [1.4, 4.5, 5.1, None],
+        "day": [date(2024, 2, 29)] * 4,
+        "tiny": pa.array([127] * 4, pa.int8()),
+        "wide": pa.array([Decimal(1)] * 4, pa.decimal128(30, 10)),
     }
 )
 SAME = """
@@ -79,10 +84,10 @@ SELECT CASE WHEN i > 0 THEN 'p' WHEN i < 0 THEN 'n' END, coalesce(i, 9), nullif(
 SELECT CASE s WHEN 'a' THEN 1 WHEN 'b' THEN 2 ELSE 3 END, round(d), round(m), sqrt(id), abs(i) FROM t ORDER BY id
 SELECT sum(i) OVER (ORDER BY id), row_number() OVER (ORDER BY d DESC), lag(i) OVER (ORDER BY id) FROM t ORDER BY id
 SELECT b, count(*) AS n, count(*) FILTER (i > 0), sum(i) FILTER (id > 1) FROM t GROUP BY ALL HAVING n > 0 ORDER BY b
-FROM t SELECT * EXCLUDE (l, f) WHERE id = 1
+FROM t SELECT * EXCLUDE (l, f, day, wide) WHERE id = 1
 SELECT a.id, c.n FROM t a LEFT JOIN (SELECT i, count(*) n FROM t GROUP BY i) c ON a.i = c.i ORDER BY a.id
-SELECT id, n FROM t JOIN (SELECT id, i AS n FROM t) USING (id) WHERE EXISTS (FROM t x WHERE x.b) ORDER BY id
-WITH u AS (SELECT id FROM t WHERE b UNION ALL SELECT 9), v AS (FROM u EXCEPT SELECT 1) FROM v ORDER BY 1 DESC
+SELECT t.id, n FROM t JOIN (SELECT id, i AS n FROM t) u ON t.id = u.id WHERE EXISTS (FROM t x WHERE x.b) ORDER BY t.id
+WITH u AS (SELECT id FROM t WHERE b UNION ALL SELECT 9), v AS (FROM u WHERE id > 1) FROM v ORDER BY 1 DESC
 SELECT DISTINCT b, year(DATE '2024-02-29') FROM t ORDER BY b LIMIT 2 OFFSET 1
 SELECT x, y FROM (VALUES (1, 'a'), (2, NULL)) v(x, y) ORDER BY x
 SELECT predict('width', pl), predict('width', pl := pl), predict('width', {'PL': pl}) FROM t ORDER BY id
@@ -93,8 +98,11 @@ SELECT predict_proba('digit', id, id, id, id)[1], predict_iris(1, 2, 3, 4) FROM 
 
 
 @pytest.fixture(scope="module")
-def both(spark, registry):
-    spark.createDataFrame(ROWS).createOrReplaceTempView("t")
+def both(spark, registry, tmp_path_factory):
+    """Spark reasons about what comes from files."""
+    file = tmp_path_factory.mktemp("rows") / "t.parquet"
+    pq.write_table(ROWS, file)
+    spark.read.parquet(str(file)).createOrReplaceTempView("t")
     with sqlinfer.connect(registry=registry) as con:
         con.register("t", ROWS)
         yield con, spark
@@ -124,7 +132,22 @@ def shown(value: Any) -> Any:
         ("SELECT strftime(d, '%Y') FROM t", r"STRFTIME\(d, '%Y'\) is not translated for Spark"),
         ("SELECT a FROM t ASOF JOIN u USING (a)", "Spark has no ASOF JOIN"),
         ("SELECT a FROM t NATURAL JOIN u", "Spark has no NATURAL JOIN"),
-        ("SELECT * FROM t JOIN u USING (a)", "name the columns"),
+        ("SELECT * FROM t JOIN u USING (a)", "write ON|name the columns"),
+        ("SELECT b FROM t JOIN u USING (a)", "write ON"),
+        ("SELECT '$x'", r"\$x is not translated"),
+        ("SELECT 'a ${spark.app.name}'", r"\$\{spark.app.name\} is not translated"),
+        ("SELECT id IN (SELECT i FROM t) FROM t", "a NULL among the rows"),
+        ("SELECT -id AS id FROM t ORDER BY id + 0", "name the table"),
+        ("SELECT id FROM t ORDER BY 'x'", "orders nothing"),
+        ("FROM t UNION ALL FROM u", "name the columns"),
+        ("SELECT a FROM t INTERSECT SELECT a FROM u", "WHERE EXISTS"),
+        ("SELECT a FROM t EXCEPT SELECT a FROM u", "WHERE NOT EXISTS"),
+        ("SELECT '1.5f'::DOUBLE", "read other texts as numbers"),
+        ("SELECT '2024'::DATE", "write a date whole"),
+        ("SELECT year('2024-01-05')", "cast it"),
+        ("SELECT '5' / 2", "is a text, and is computed with"),
+        ("SELECT count(a, b) FROM t", "counts one expression"),
+        ("SELECT {'a': 1, 'A': 2}", "two fields"),
         ("SELECT [x for x in l] FROM t", "x FOR x IN l"),
         ("SELECT DISTINCT ON (a) b FROM t", "row_number"),
         ("SELECT a FROM t QUALIFY rank() OVER () = 1", "subquery"),
@@ -149,9 +172,38 @@ def test_what_is_refused_is_named(registry, sql, says):
         sqlinfer.spark.translate(sql, registry=registry)
 
 
-@pytest.mark.parametrize(
-    "sql", ["SELECT f > 0.7 FROM t", "SELECT f / 3 FROM t", "SELECT d || 'x' FROM t", "SELECT avg(m) FROM t"]
-)
+OTHER_TYPES = """
+SELECT f > 0.7 FROM t
+SELECT f / 3 FROM t
+SELECT d || 'x' FROM t
+SELECT avg(m) FROM t
+SELECT id FROM t WHERE f = 0.7
+SELECT CASE WHEN f = 0.7 THEN 'y' ELSE 'n' END FROM t
+SELECT sum(CASE WHEN f = 0.7 THEN 1 END) FROM t
+SELECT id FROM t WHERE f IN (0.7, 0.1)
+SELECT t.id FROM t JOIN (SELECT 0.1 AS g UNION ALL SELECT 0.7) z ON t.f = z.g
+SELECT CASE f WHEN 0.1 THEN 1 ELSE 0 END FROM t
+SELECT id FROM t WHERE 0.1 IN (SELECT f FROM t)
+SELECT (SELECT max(f) FROM t) = 0.7
+SELECT f FROM t UNION ALL SELECT id FROM t
+SELECT f FROM t UNION SELECT 0.1
+SELECT [f, 0.1] FROM t
+SELECT id FROM t ORDER BY l
+SELECT max(l) FROM t
+SELECT l < [1, 2] FROM t
+SELECT id FROM t WHERE m = '1.254'
+SELECT day - day FROM t
+SELECT tiny + 100 FROM t
+SELECT s + 1, -s FROM t
+SELECT abs(s) FROM t
+SELECT sum(s) FROM t
+SELECT avg(b) FROM t
+SELECT wide * wide FROM t
+SELECT wide = id FROM t
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("sql", OTHER_TYPES)
 def test_a_type_that_the_text_does_not_tell(both, sql):
     _, spark = both
     with pytest.raises(Exception, match=r"sqlinfer: .* is not what it is on DuckDB"):
