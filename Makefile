@@ -9,7 +9,7 @@ RUST := udfs/build.py udfs/Cargo.toml udfs/Cargo.lock $(shell find udfs/src -nam
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 PYTEST := -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 # What meets each of the packages that have a lowest version.
-OLDEST := tests/estimators tests/cli tests/faces tests/serve tests/unit/test_convert.py \
+OLDEST := tests/estimators tests/cli tests/faces $(addprefix tests/serve/test_,clients.py openapi.py requests.py) tests/unit/test_convert.py \
 	$(addprefix tests/sql/test_,answers.py texts.py images.py nulls.py operators.py relations.py rows.py types.py)
 # cargo compiles while pip downloads and installs
 MAKEFLAGS += --jobs=2
