@@ -27,4 +27,5 @@ def test_each_page_shows_an_answer_and_is_run_in_ci():
     ci = (ROOT / ".ci" / "tools").read_text()
     assert list(PAGES) == list(PACKAGES)
     assert [name for name, page in PAGES.items() if not page.steps[-1][1]] == []
-    assert [package for package in PACKAGES.values() if package not in ci] == []
+    # Ray's start waits for minutes where other tests compute
+    assert [package for package in PACKAGES.values() if package not in ci] == ["ray"]
