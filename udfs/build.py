@@ -71,7 +71,11 @@ def version() -> str:
 
 
 def write(content: bytes, output: Path) -> None:
-    """In one step: a database may have the old file loaded, and must keep it."""
+    """In one step: a database may have the old file loaded, and must keep it. What is the same stays the same file, of
+    which no process loads a second."""
+    if output.exists() and output.read_bytes() == content:
+        os.utime(output)
+        return
     output.parent.mkdir(parents=True, exist_ok=True)
     draft = output.with_name(f".{output.name}.{os.getpid()}")
     draft.write_bytes(content)
