@@ -16,7 +16,7 @@ MAKEFLAGS += --jobs=2
 # The tests' processes have all cores already: threads that wait for one another double the time of small models.
 test test-fast floors pythons compiled tools browser spark: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-fast check floors wheel pythons compiled tools browser spark native bench clean
+.PHONY: ready demo test test-fast check floors wheel pythons compiled tools browser spark native bench clean
 
 # with the native extension where it is built; it takes longer to build than all the rest
 demo: $(VENV)/demo
@@ -24,6 +24,9 @@ demo: $(VENV)/demo
 
 test: $(VENV)/ready $(NATIVE)
 	$(BIN)/python $(PYTEST) tests
+
+# what all of it needs
+ready: $(VENV)/ready $(NATIVE)
 
 # something of everything, on the engines in turn, in about a minute
 test-fast: $(VENV)/ready $(NATIVE)

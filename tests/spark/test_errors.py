@@ -119,5 +119,6 @@ def test_null_policies(plain, tmp_path, onnx_file):
 
 
 def test_what_is_no_session():
+    pytest.importorskip("pyspark")
     with pytest.raises(EngineError, match="wants a SparkSession, and this is str"):
         sqlinfer.spark.attach("local[2]")
