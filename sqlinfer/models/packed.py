@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import tempfile
@@ -13,21 +14,22 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from sqlinfer.errors import RegistryError
 from sqlinfer.models.files import read_plain
-from sqlinfer.models.registry import Registry, StoredModel
+from sqlinfer.models.registry import ALIASES_FILE, Registry, StoredModel
 from sqlinfer.temporary import temporary_folder
 
 __all__ = ["digest_of", "pack", "unpacked"]
 
 
 def pack(model: StoredModel) -> bytes:
-    """All files of a version, in the places that a registry has for them. Raises RegistryError where one is not what it
-    was when it was registered."""
-    packed = BytesIO()
-    folder = f"models/{model.manifest.name}/{model.manifest.version}"
+    """All files of a version, in the places that a registry has for them, where it is the default one. Raises
+    RegistryError where one is not what it was when it was registered."""
+    manifest, packed = model.manifest, BytesIO()
+    files = {f"{manifest.version}/{name}": content for name, content in sorted(model.contents().items())}
+    files[ALIASES_FILE] = json.dumps({"default": manifest.version}).encode()
     with ZipFile(packed, "w") as archive:
-        for name, content in sorted(model.contents().items()):
+        for name, content in files.items():
             # a ZipInfo has no time of its own: the same version is the same bytes
-            archive.writestr(ZipInfo(f"{folder}/{name}"), content, ZIP_DEFLATED)
+            archive.writestr(ZipInfo(f"models/{manifest.name}/{name}"), content, ZIP_DEFLATED, compresslevel=1)
     return packed.getvalue()
 
 

@@ -7,7 +7,6 @@ unpacks it knows what it is.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import tempfile
@@ -17,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlinfer.errors import RegistryError
-from sqlinfer.models.files import read_intact
-from sqlinfer.models.registry import ALIASES_FILE, MANIFEST_FILE, Registry, StoredModel
+from sqlinfer.models.packed import digest_of
+from sqlinfer.models.packed import pack as packed_model
+from sqlinfer.models.registry import Registry, StoredModel
 
 __all__ = ["Package", "pack", "unpacked"]
 
-# The same version is the same file, whoever packs it, and when.
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 _CHUNK = 1 << 20
 
 
@@ -41,23 +39,11 @@ class Package:
 
 def pack(model: StoredModel, folder: Path) -> tuple[Package, Path]:
     """Write a version into a file in a folder. Raises RegistryError where it is not what was registered."""
-    manifest = model.manifest
-    model.require_intact()
-    files = {path.name: path for path in (*model.files, *(model.folder / name for name in manifest.files))}
+    packed, manifest = packed_model(model), model.manifest
+    package = Package(f"{manifest.name}/{manifest.version}", digest_of(packed))
     draft = folder / f".{manifest.name}-{manifest.version}-{os.getpid()}"
-    place = f"models/{manifest.name}"
-    with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        _add(archive, f"{place}/{ALIASES_FILE}", json.dumps({"default": manifest.version}).encode())
-        described = read_intact(model.folder / MANIFEST_FILE, manifest.digest)
-        _add(archive, f"{place}/{manifest.version}/{MANIFEST_FILE}", described)
-        for name, path in sorted(files.items()):
-            _add(archive, f"{place}/{manifest.version}/{name}", path.read_bytes())
-    package = Package(f"{manifest.name}/{manifest.version}", _sha256(draft))
+    draft.write_bytes(packed)
     return package, draft.replace(folder / package.file)
-
-
-def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 def unpacked(package: Package, file: Path) -> Registry:
