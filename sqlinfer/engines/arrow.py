@@ -46,7 +46,7 @@ class ArrowEngine:
 
     def __init__(self, registry: Registry, con: duckdb.DuckDBPyConnection) -> None:
         self.registry = registry
-        self._home = _home(registry)
+        self._home = registry.place
         self._maker = con.cursor()
         self._made: dict[str, tuple[Udf, FileState | None]] = {}
         self._of_rows: dict[str, RowsUdf] = {}
@@ -69,7 +69,7 @@ class ArrowEngine:
     def _of(cls, con: duckdb.DuckDBPyConnection, registry: Registry) -> ArrowEngine:
         with suppress(duckdb.CatalogException):
             ((home,),) = con.cursor().execute(f"SELECT {HOME}()").fetchall()
-            if home != _home(registry):
+            if home != registry.place:
                 raise OtherRegistry.of(home, registry.home)
             engine = cls._begun(registry, con)
             engine._others = _present(engine._maker)
@@ -286,10 +286,6 @@ def _runs(udf: Udf, model: StoredModel) -> bool:
     if not isinstance(own, StoredModel):
         return False
     return own is model or (own.manifest.digest == model.manifest.digest and own.folder == model.folder)
-
-
-def _home(registry: Registry) -> str:
-    return str(registry.home.expanduser().absolute().resolve())
 
 
 @cache

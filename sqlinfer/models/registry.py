@@ -151,6 +151,11 @@ class Registry:
         """A registry as it is, or that of a folder; None is the default one."""
         return registry if isinstance(registry, Registry) else cls(registry)
 
+    @property
+    def place(self) -> str:
+        """Where the folder is, by whichever path it was named."""
+        return str(self.home.expanduser().absolute().resolve())
+
     def __repr__(self) -> str:
         return f"Registry({str(self.home)!r})"
 

@@ -16,7 +16,7 @@ from sqlglot.tokens import Token, TokenType
 from sqlinfer.sql.notation import DUCKDB, SPARK, Notation
 from sqlinfer.sql.tokens import matching, names_model, remembering, tokens_of, words
 
-__all__ = ["is_stored", "makes_index", "ordinary_trees", "relation_names", "split_statements"]
+__all__ = ["is_stored", "makes_index", "ordinary_trees", "relation_names", "split_statements", "unheard"]
 
 _ORDINARY = "predict__"
 _WORTH_READING = re.compile("index", re.IGNORECASE)
@@ -82,7 +82,8 @@ def _statements(tokens: Sequence[Token]) -> Iterator[Sequence[Token]]:
 
 def _trees(tokens: Sequence[Token], sql: str, notation: Notation) -> list[Any]:
     try:
-        with _unheard():
+        # of what it cannot parse: DuckDB runs the statement all the same
+        with unheard(logging.getLogger("sqlglot")):
             trees: list[Any] = notation.dialect().parser().parse(list(_ordinary(_filled(tokens, notation))), sql)
     except (SqlglotError, RecursionError):
         return []
@@ -107,14 +108,13 @@ def _ordinary(tokens: Sequence[Token]) -> Iterator[Token]:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """sqlglot's warnings of what it cannot parse: DuckDB runs the statement all the same."""
+def unheard(log: logging.Logger) -> Iterator[None]:
+    """What a log says on this thread is dropped; other threads are heard."""
     thread = threading.get_ident()
 
     def is_of_others(record: logging.LogRecord) -> bool:
         return record.thread != thread
 
-    log = logging.getLogger("sqlglot")
     log.addFilter(is_of_others)
     try:
         yield

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,13 +17,13 @@ from sqlinfer.models.signature import Signature
 from sqlinfer.sql.bind import Function
 from sqlinfer.sql.notation import SPARK
 from sqlinfer.sql.rewrite import rewrite
-from sqlinfer.sql.statements import is_stored
+from sqlinfer.sql.statements import is_stored, unheard
 from sqlinfer.sql.to_spark import to_spark
 from sqlinfer.sql.tokens import tokens_of, words
 
 __all__ = ["Session", "translate"]
 
-# Of the session\'s settings, the registry that its functions are of.
+# Of the session's settings, the registry that its functions are of.
 _HOME = "spark.sqlinfer.registry"
 
 
@@ -70,6 +67,7 @@ class Session:
         """As Spark's, with ``predict('churn', …)`` and its like in the text. A name alone is a column, as everywhere in
         Spark, and else the rows of the table that is called so. Raises SqlinferError before any row is scored."""
         from pyspark.errors import AnalysisException
+        from pyspark.logger import PySparkLogger
 
         if self.registry.state != self._seen:
             self.refresh()
@@ -80,7 +78,8 @@ class Session:
             result = run(by_rows)
         else:
             try:
-                with _unheard():
+                # it says of a text that is about to be written otherwise what is wrong with it
+                with unheard(PySparkLogger.getLogger("SQLQueryContextLogger")):
                     result = run(by_columns)
             except AnalysisException as error:  # nothing has run
                 if not str(error.getCondition()).startswith("UNRESOLVED_COLUMN"):
@@ -165,7 +164,7 @@ class _Pinned(Resolver):
 
 def _require_own(session: Any, registry: Registry) -> None:
     """The names of functions are the session's. Raises OtherRegistry where they are another registry's already."""
-    home = str(registry.home.expanduser().absolute().resolve())
+    home = registry.place
     found = session.conf.get(_HOME, home)
     if found != home:
         raise OtherRegistry.of_spark(found, home)
@@ -189,24 +188,6 @@ def _in_order(model: str, signature: Signature, columns: Sequence[Any], named: M
     if missing:
         raise MissingFeature.of(model, missing, names)
     return [given[name.lower()] for name in names]
-
-
-@contextmanager
-def _unheard() -> Iterator[None]:
-    """Of Spark's log, what it says about a text that is about to be written otherwise."""
-    from pyspark.logger import PySparkLogger
-
-    thread = threading.get_ident()
-
-    def is_of_others(record: logging.LogRecord) -> bool:
-        return record.thread != thread
-
-    log = PySparkLogger.getLogger("SQLQueryContextLogger")
-    log.addFilter(is_of_others)
-    try:
-        yield
-    finally:
-        log.removeFilter(is_of_others)
 
 
 def _is_script(sql: str) -> bool:
