@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import os
 import re
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import click
 
 from sqlinfer.cli.ending import ending
 from sqlinfer.cli.options import existing_registry, reference_argument, registry_option
+from sqlinfer.cli.progress import EVERY_SECONDS, bar, is_looked_at, share_done, tell_share, watched
 from sqlinfer.cli.words import for_the_terminal
 from sqlinfer.errors import CallError, ScoringAskedWrongly
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["score"]
 
-_EVERY_SECONDS = 0.25
-_WIDTH = 30
 _TRY = re.compile(r"write TRY\([^()]*\([^()]*\)\)")
 
 
@@ -231,34 +230,26 @@ def _bar(
     scoring: Scoring | None, files: Sequence[InputFile], outcomes: Sequence[Outcome], *, quiet: bool
 ) -> Iterator[None]:
     """How far it is, on stderr, if somebody is looking at that. ``scoring``: whoever has the files one by one."""
-    shown = not quiet and sys.stderr is not None and sys.stderr.isatty()
-    if not shown:
+    if quiet or not is_looked_at():
         yield
         return
     if scoring is not None:
-        scoring.con.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
-    done = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(scoring, files, outcomes, done), daemon=True)
-    watcher.start()
-    try:
+        tell_share(scoring.con)
+    with watched(partial(_watch, scoring, files, outcomes)):
         yield
-    finally:
-        done.set()
-        watcher.join()
 
 
 def _watch(
     scoring: Scoring | None, files: Sequence[InputFile], outcomes: Sequence[Outcome], done: threading.Event
 ) -> None:
     line, total = "", sum(file.size for file in files) or 1
-    while not done.wait(_EVERY_SECONDS):
+    while not done.wait(EVERY_SECONDS):
         come = list(outcomes)
         size = float(sum(one.file.size for one in come))
         if scoring is not None and len(come) < len(files):
-            size += files[len(come)].size * max(0.0, min(100.0, scoring.con.raw.query_progress())) / 100
-        bar = ("█" * round(size / total * _WIDTH)).ljust(_WIDTH, "░")
+            size += files[len(come)].size * share_done(scoring.con)
         rows = sum(one.rows for one in come)
-        last, line = line, f"{bar} {len(come)} of {_files(len(files))}, {rows:,} rows"
+        last, line = line, f"{bar(size / total)} {len(come)} of {_files(len(files))}, {rows:,} rows"
         click.echo(f"\r{line.ljust(len(last))}", err=True, nl=False)
     if line:
         click.echo(f"\r{' ' * len(line)}\r", err=True, nl=False)
