@@ -111,20 +111,21 @@ class _Manner:
 
 def _tried(score: Callable[[pa.Table], pa.Array], proof: pa.Table) -> _Manner:
     started, random, quickest = time.monotonic(), np.random.default_rng(0), math.inf
-    rows = proof.slice(0, _ROWS_AT_A_TIME)
+    rows, alone = proof.slice(0, _ROWS_AT_A_TIME), False
     for _ in range(_TIMES_TRIED):
-        if time.monotonic() - started > _SECONDS_TO_TRY:
-            return _Manner(alone=True, quick=quickest < _QUICK)
+        if alone := time.monotonic() - started > _SECONDS_TO_TRY:
+            break
         try:
-            alone, seconds = _one_by_one(score, rows)
+            answers, seconds = _one_by_one(score, rows)
             together = score(rows)
         except (FeatureError, ModelFailed):  # values of several rows need not go together
-            return _Manner(alone=True, quick=quickest < _QUICK)
+            alone = True
+            break
         quickest = min(quickest, seconds)
-        if repr(together.to_pylist()) != repr(alone.to_pylist()):
-            return _Manner(alone=True, quick=quickest < _QUICK)
+        if alone := repr(together.to_pylist()) != repr(answers.to_pylist()):
+            break
         rows = _mixed(proof, random)
-    return _Manner(alone=False, quick=quickest < _QUICK)
+    return _Manner(alone, quickest < _QUICK)
 
 
 def _one_by_one(score: Callable[[pa.Table], pa.Array], rows: pa.Table) -> tuple[pa.Array, float]:
