@@ -52,10 +52,16 @@ class Scorer:
         missing = [name for name, column in zip(self.features, found, strict=True) if column is None]
         if missing:
             raise MissingFeature.of(self._called, missing, self.features)
-        return self.columns([column for column in found if column is not None])
+        return self._answers([column for column in found if column is not None])
 
     def columns(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Array:
-        """As a call, with one column for each feature, in order."""
+        """As a call, with one column for each feature, in order, or with one list for all of them."""
+        is_list = len(columns) == 1 and self.model.manifest.signature.takes_list and types.is_list(columns[0].type)
+        if is_list or len(columns) != len(self.features):  # the reference takes it, or says what is wrong
+            return self._by_reference(columns)
+        return self._answers(columns)
+
+    def _answers(self, columns: Sequence[pa.Array | pa.ChunkedArray]) -> pa.Array:
         if self._core is not None:
             forms = [in_core_form(column) for column in columns]
             if all(form is not None for form in forms):

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 import sqlinfer
-from sqlinfer.errors import MissingFeature, ModelNotFound, UnknownFeature
+from sqlinfer.errors import FeatureCount, MissingFeature, ModelNotFound, UnknownFeature
 from sqlinfer.runtime.core import core
 from sqlinfer.runtime.scorer import Scorer
 
@@ -48,3 +48,12 @@ def test_what_a_scorer_takes_and_refuses(scorer):
         churn(pa.RecordBatch.from_arrays([pa.array([1.0])] * 4, names=["age", "AGE", "income", "visits"]))
     with pytest.raises(ModelNotFound):
         scorer("progress", "predict_proba")
+
+
+def test_one_list_for_all_features(scorer, iris):
+    flowers = pa.Table.from_pandas(iris, preserve_index=False)
+    rows = pa.array(iris.to_numpy().tolist())
+    for column in (rows, pa.chunked_array([rows.slice(0, 9), rows.slice(9)])):
+        assert scorer("iris").columns([column]).to_pylist() == scorer("iris")(flowers).to_pylist()
+    with pytest.raises(FeatureCount, match="takes 4 features, 2 given"):
+        scorer("iris").columns([flowers["sl"], flowers["sw"]])

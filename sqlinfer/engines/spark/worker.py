@@ -18,7 +18,6 @@ from sqlinfer.engines.spark.package import Package, unpacked
 from sqlinfer.errors import FeatureError, ModelFailed, SqlinferError
 from sqlinfer.models.signature import Signature
 from sqlinfer.runtime.batches import plan
-from sqlinfer.runtime.predictor import ROWS_PER_BATCH, open_predictor
 from sqlinfer.runtime.scorer import Scorer
 
 __all__ = ["Job", "answers", "require_types"]
@@ -77,15 +76,7 @@ def _scored(job: Job, scorer: Scorer, given: tuple[pa.Array, ...]) -> pa.Array:
         # the row's own NULL is that of its fields
         fields = [pc.struct_field(given[0], i) for i in range(given[0].type.num_fields)]
         return scorer(pa.RecordBatch.from_arrays(fields, names=[field.name for field in given[0].type]))
-    if len(given) == len(scorer.features) and not _is_list_of_features(scorer, given):
-        return scorer.columns(given)
-    predict = open_predictor(job.called, scorer.model, job.call)
-    starts = range(0, len(given[0]), ROWS_PER_BATCH) or [0]
-    return pa.concat_arrays([predict(*(one.slice(start, ROWS_PER_BATCH) for one in given)) for start in starts])
-
-
-def _is_list_of_features(scorer: Scorer, given: tuple[pa.Array, ...]) -> bool:
-    return len(given) == 1 and scorer.model.manifest.signature.takes_list and types.is_list(given[0].type)
+    return scorer.columns(given)
 
 
 def require_types(called: str, signature: Signature, given: list[pa.DataType]) -> None:
