@@ -19,6 +19,7 @@ __all__ = [
     "fresh_name",
     "node_with_numbers",
     "opset_of",
+    "tensor_types",
     "with_bodies",
 ]
 
@@ -151,12 +152,17 @@ def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
     """By value, its element type, as far as ONNX can tell."""
+    return {name: tensor.elem_type for name, tensor in tensor_types(model).items()}
+
+
+def tensor_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
+    """By value, its element type and shape, as far as ONNX can tell."""
     values = list(model.graph.input)
     try:
         values += onnx.shape_inference.infer_shapes(model).graph.value_info
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         values += model.graph.value_info
-    return {value.name: value.type.tensor_type.elem_type for value in values}
+    return {value.name: value.type.tensor_type for value in values}
 
 
 def fresh_name(graph: onnx.GraphProto, name: str) -> str:

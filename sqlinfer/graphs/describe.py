@@ -89,7 +89,8 @@ def describe(
     label_type = (label_type or label_type_of(roles.labels)) if roles.labels else None
     fixed = {tensor.shape[0] for tensor in graph.inputs} - {None}
     apart = _must_run_apart(graph, outputs)
-    batch = Batch(fixed=fixed.pop() if len(fixed) == 1 else None, most=1 if apart else None)
+    fixed_rows = fixed.pop() if len(fixed) == 1 else None
+    batch = Batch(fixed=fixed_rows, most=1 if apart else None, multiple=graph.row_multiple)
     calls = _calls(outputs, roles, label_type)
     return Signature(tuple(features), graph.inputs, outputs, calls, roles.labels, label_type, batch)
 

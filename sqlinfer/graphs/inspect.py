@@ -30,6 +30,8 @@ from sqlinfer.graphs.classes import Classes, classes_of
 from sqlinfer.graphs.dynamic_shapes import data_dependent_outputs
 from sqlinfer.graphs.linear import formula_of
 from sqlinfer.graphs.refused_nodes import guard_divisions, random_node
+from sqlinfer.graphs.row_multiple import row_multiple
+from sqlinfer.graphs.sums import sum_in_one_order
 from sqlinfer.graphs.tree_classifiers import Replaced, classify_by_sums
 from sqlinfer.graphs.tree_limits import refusal
 from sqlinfer.models.formula import Formula
@@ -73,6 +75,7 @@ class Graph:
     ``formula``: the weighted sums that are all of it, if it is such a graph.
     ``replaced``: the classifiers that are written as sums of trees.
     ``apart``: the outputs that end in a sigmoid: shares that do not exclude one another.
+    ``row_multiple``: of how many rows a run must be a multiple.
     ``takes_nan``: some node handles missing values (an Imputer, or trees that track them).
     """
 
@@ -89,6 +92,7 @@ class Graph:
     formula: Formula | None
     replaced: tuple[Replaced, ...]
     apart: frozenset[str]
+    row_multiple: int
     takes_nan: bool
     tolerance: float
     neighbour_tolerance: float
@@ -155,6 +159,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
     widen_outputs(model)
     declared = {output.name: _declared(output) for output in model.graph.output}
     inputs, row_axes = inputs_rows_first(model, layout, origin)
+    sum_in_one_order(model)
     return Graph(
         content=model.SerializeToString(),
         inputs=inputs,
@@ -169,6 +174,7 @@ def inspect_graph(model: onnx.ModelProto, origin: object, layout: Layout = _PLAI
         formula=formula_of(model.graph),
         replaced=tuple(replaced),
         apart=frozenset(output.name for output in model.graph.output if _is_sigmoid(model.graph, output.name)),
+        row_multiple=row_multiple(model),
         takes_nan=any(_handles_missing(node) for node in model.graph.node),
         tolerance=_tolerance(model.graph),
         neighbour_tolerance=_DOUBLE if _quantizes_by_batch(model.graph) else _tolerance(model.graph),

@@ -66,7 +66,9 @@ The fields, in the order in which they are written:
                  with copies,
                  "neighbours": by how much answers change with the rows beside them, relative to their size, or 0;
                          1 where they may, and it was not measured how much,
-                 "cost": how many times longer a row takes because of "most"; both for people}
+                 "cost": how many times longer a row takes because of "most"; both for people,
+                 "multiple": n: of how many rows a run is a multiple, filled up as a fixed batch is, and on one thread
+                         where n is more than 1, for answers that are the same to the last bit in any company}
     kernel      "onnx", or, of a graph that is nothing but weighted sums, what a reader may compute in its place, in the
                 type of the graph's one input, whose columns are the features in their order:
                 {"weights": [[…] of each column of the answer], "intercepts": [… of each column of the answer]}
@@ -304,7 +306,13 @@ def _require(fields: dict[str, Any], shape: dict[str, Any]) -> None:
 
 
 def _batch(fields: dict[str, Any]) -> Batch:
-    return Batch(fields["fixed"], fields["most"], fields.get("neighbours", 0.0), fields.get("cost", 1.0))
+    return Batch(
+        fields["fixed"],
+        fields["most"],
+        fields.get("neighbours", 0.0),
+        fields.get("cost", 1.0),
+        fields.get("multiple", 1),
+    )
 
 
 def _formula(field: Any) -> Formula | None:

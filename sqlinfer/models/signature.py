@@ -209,12 +209,21 @@ class Batch:
     ``most``: more rows at once would change the answers, or are not possible. ``neighbours``: by how much answers
     were seen to change, relative to their size, when other rows were beside; 1 where it was not measured how much
     they may, 0 where they do not.
-    ``cost``: how many times longer a row takes because of ``most``."""
+    ``cost``: how many times longer a row takes because of ``most``. ``multiple``: last bits are the same wherever a row
+    lies in runs of multiples of so many."""
 
     fixed: int | None = None
     most: int | None = None
     neighbours: float = 0.0
     cost: float = 1.0
+    multiple: int = 1
+
+    def filled(self, rows: int) -> int:
+        """How many rows a run has that answers ``rows``: copies of the last one fill it up. One that is never beside
+        another is always in the same place."""
+        if self.fixed is not None:
+            return max(self.fixed, rows)
+        return rows if self.most == 1 else -(-rows // self.multiple) * self.multiple
 
 
 @dataclass(frozen=True, slots=True)

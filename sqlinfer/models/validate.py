@@ -306,11 +306,11 @@ def _holds_labels(output: Output, signature: Signature) -> bool:
 
 
 def _require_batch(signature: Signature) -> None:
-    """A fixed batch is filled up, whatever is asked."""
+    """A run is filled up, whatever is asked."""
     batch = signature.batch
-    counted = all(rows is None or 0 < rows <= _MOST_ROWS for rows in (batch.fixed, batch.most))
+    counted = all(rows is None or 0 < rows <= _MOST_ROWS for rows in (batch.fixed, batch.most, batch.multiple))
     _must(counted, "a batch of no rows, or of too many")
-    filled = (batch.fixed or 1) * sum(_values(tensor) for tensor in signature.inputs)
+    filled = batch.filled(1) * sum(_values(tensor) for tensor in signature.inputs)
     _must(filled <= _MOST_VALUES, "a batch of too many values")
 
 

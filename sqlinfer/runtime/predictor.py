@@ -125,11 +125,11 @@ class Predictor:
             if not np.isfinite(sums).all():
                 self._refuse([Group(feeds, rows)])
             return [sums]
-        fixed = self.signature.batch.fixed
-        if fixed is not None and rows < fixed:
-            feeds = {name: np.concatenate([x, np.repeat(x[-1:], fixed - rows, axis=0)]) for name, x in feeds.items()}
-        tensors = self.session.run(self._outputs, feeds, rows)
-        odd = next((tensor for tensor in tensors if len(tensor) != (fixed or rows)), None)
+        filled = self.signature.batch.filled(rows)
+        if rows < filled:
+            feeds = {name: np.concatenate([x, np.repeat(x[-1:], filled - rows, axis=0)]) for name, x in feeds.items()}
+        tensors = self.session.run(self._outputs, feeds, filled)
+        odd = next((tensor for tensor in tensors if len(tensor) != filled), None)
         if odd is not None:
             raise ModelFailed(f"model {self.model!r} answers a tensor of shape {list(odd.shape)} for {rows} rows")
         return [tensor[:rows] for tensor in tensors]

@@ -135,6 +135,7 @@ class Session:
         """Of files as they were when they were registered. Raises RegistryError, InvalidModel."""
         session = cls.__new__(cls)
         session._load(model.file(MODEL_FILE), model.manifest.name, model.file, lambda: model.file(MODEL_FILE))
+        session._one_thread |= model.manifest.signature.batch.multiple > 1
         return session
 
     def _load(
@@ -154,7 +155,7 @@ class Session:
         self.seconds_per_row = 0.0
         try:
             self._narrow, own = _open(content, 1)
-            # another number of threads would add in another order
+            # another number of threads would add in another order, or have each thread's part end elsewhere
             self._one_thread = trees.classifier or (trees.any and not own)
         except MissingExtra:
             raise

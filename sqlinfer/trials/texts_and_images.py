@@ -76,7 +76,7 @@ def prepared_rules(
     batch = trial.batch(even, tolerance, together=together)
     longest = max(feeds[text.tensor].shape[1] for feeds in rows)
     padded = [_padded(feeds, text, longest) for feeds in rows]
-    may_pad = _masks(text) and batch == Batch() and _are_alike(trial, rows, padded, tolerance)
+    may_pad = _masks(text) and batch == Batch(multiple=batch.multiple) and _are_alike(trial, rows, padded, tolerance)
     features = [_without_padding(f) if f is text and not may_pad else f for f in signature.features]
     return replace(signature, features=tuple(features), batch=batch)
 

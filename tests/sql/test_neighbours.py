@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import SVR, LinearSVC
 
 import sqlinfer
 from sqlinfer.models.signature import Batch
@@ -142,4 +147,70 @@ def test_what_is_written_here_is_run_on_many_rows_at_once(tmp_path):
     """It sums over all rows to refuse them, which says nothing of another row."""
     rows = pd.DataFrame({"a": np.arange(40.0), "b": np.arange(40.0) % 7})
     model = LogisticRegression(max_iter=1000).fit(rows, np.arange(40) > 20)
-    assert sqlinfer.register("m", model, sample=rows, registry=tmp_path).manifest.signature.batch == Batch()
+    assert sqlinfer.register("m", model, sample=rows, registry=tmp_path).manifest.signature.batch == Batch(multiple=4)
+
+
+# ONNX Runtime computes these on registers of several numbers, and what remains at the end one by one.
+ON_REGISTERS = {
+    **{f"{op} of doubles": ("double", 3, f"y = {op}(x)") for op in ("Cos", "Exp", "Log", "Sigmoid", "Sin", "Tanh")},
+    **{f"{op} of doubles": ("double", 3, f"y = {op}(x)") for op in ("LogSoftmax", "Mish", "Softmax")},
+    **{f"{op} of floats": ("float", 3, f"y = {op}(x)") for op in ("Acos", "Asin", "Atan", "Cos", "Log", "Mish", "Sin")},
+    "Softplus of floats": ("float", 3, "y = Softplus(x)"),
+    "Softmax of doubles, of whole registers": ("double", 8, "y = Softmax(x)"),
+    "ReduceSum of doubles": ("double", 7, "y = ReduceSum(x, last)"),
+    "ReduceSum of doubles, of whole registers": ("double", 8, "y = ReduceSum(x, last)"),
+    "ReduceSum of floats": ("float", 9, "z = Neg(x)  s = ReduceSum<keepdims = 0>(z, last)  y = Unsqueeze(s, last)"),
+    "ReduceMean of floats": ("float", 6, "z = Neg(x)  y = ReduceMean(z, last)"),
+    "ReduceMean of doubles": ("double", 5, "z = Neg(x)  m = ReduceMean<keepdims = 0>(z, last)  y = Unsqueeze(m, last)"),
+}
+# Rows of few, from a first one on; none twice.
+PLACES = [(1, 0), (1, 1), (2, 5), (3, 8), (5, 13), (8, 21), (13, 33), (1, 50), (250, 101), (1, 777), (3, 899)]
+
+
+def answers_alone_and_together(home, engine, call):
+    """Of rows in company of few others by 'm', and of the same among all by 'same', which remembers no answer of the
+    other. ``call``: with the number of a row as ``i``."""
+    whole_call = call.replace("'m'", "'same'")
+    with sqlinfer.connect(registry=home, engine=engine) as con:
+        con.execute("SET threads = 1")
+        whole = con.sql(f"SELECT {whole_call} FROM range(1001) t(i)").fetchall()
+        parts = [con.sql(f"SELECT {call} FROM range({i}, {i + rows}) t(i)").fetchall() for rows, i in PLACES]
+    return parts, [whole[first : first + rows] for rows, first in PLACES]
+
+
+@pytest.mark.parametrize("kind", ON_REGISTERS)
+def test_last_bits_of_graphs(kind, onnx_file, tmp_path):
+    dtype, width, body = ON_REGISTERS[kind]
+    graph = f"({dtype}[n, {width}] x) => ({dtype}[n, k] y) <int64[1] last = {{1}}> {{ {body} }}"
+    for name in ("m", "same"):
+        sqlinfer.register(name, onnx_file(graph, opset=18), registry=tmp_path / "models", trials=0)
+    numbers = ", ".join(f"(hash(i, {k}) % 999_983 / 1e6)::{dtype}" for k in range(width))
+    for engine in ENGINES:
+        parts, wholes = answers_alone_and_together(tmp_path / "models", engine, f"predict('m', {numbers})")
+        assert parts == wholes, engine
+
+
+ESTIMATORS = {
+    "calibrated": CalibratedClassifierCV(LinearSVC()),
+    "gradient boosting": GradientBoostingClassifier(n_estimators=5),
+    "histograms": HistGradientBoostingClassifier(max_iter=5),
+    "logistic regression": LogisticRegression(),
+    "layers": MLPClassifier((5,), max_iter=20),
+    "neighbours": KNeighborsRegressor(weights="distance"),
+    "support vectors": SVR(),
+}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_last_bits_of_estimators(kind, tmp_path):
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(random.normal(size=(200, 3)), columns=["a", "b", "c"])
+    fitted = ESTIMATORS[kind].fit(rows, np.digitize(rows.sum(axis=1), [-1, 1]))
+    for name in ("m", "same"):
+        sqlinfer.register(name, fitted, sample=rows, registry=tmp_path / "models", trials=0)
+    call = "predict_proba" if hasattr(fitted, "predict_proba") else "predict"
+    numbers = ", ".join(f"hash(i, {k}) % 999_983 / 3e5 - 1.5" for k in range(3))
+    for engine in ENGINES:
+        parts, wholes = answers_alone_and_together(tmp_path / "models", engine, f"{call}('m', {numbers})")
+        assert parts == wholes, engine

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, Weak};
 
@@ -138,12 +139,24 @@ impl State {
         self.run_graph(tensors, count)
     }
 
+    /// On several threads where a run must keep to one.
     fn run_graph(&self, tensors: &[Packed], count: usize) -> Result<Vec<(usize, Vec<Tensor>)>> {
+        let batch = self.predictor.plan.manifest.batch;
+        let threads = if batch.is_one_thread() { self.session.sharers(count).min(count / FIRST_ROWS) } else { 1 };
+        if threads < 2 {
+            return self.run_rows(tensors, 0..count);
+        }
+        let share = batch.filled(count.div_ceil(threads));
+        let rows = |thread: usize| (thread * share).min(count)..((thread + 1) * share).min(count);
+        self.session.shared(threads, |thread| self.run_rows(tensors, rows(thread)))
+    }
+
+    fn run_rows(&self, tensors: &[Packed], range: Range<usize>) -> Result<Vec<(usize, Vec<Tensor>)>> {
         let mut parts = Vec::new();
-        let mut start = 0;
-        while start < count {
+        let Range { mut start, end } = range;
+        while start < end {
             self.runs.interrupt.check()?;
-            let rows = self.rows_per_run(tensors, count).min(count - start);
+            let rows = self.rows_per_run(tensors, end - start).min(end - start);
             parts.push((start, self.run_slice(tensors, start, rows)?));
             start += rows;
         }
@@ -152,12 +165,12 @@ impl State {
 
     fn run_slice(&self, tensors: &[Packed], start: usize, rows: usize) -> Result<Vec<Tensor>> {
         let outputs: Vec<&CStr> = self.predictor.outputs.iter().map(CString::as_c_str).collect();
-        let padded = self.predictor.plan.manifest.batch.fixed.filter(|fixed| *fixed > rows);
-        if let Some(fixed) = padded {
+        let filled = self.predictor.plan.manifest.batch.filled(rows);
+        if rows < filled {
             let last = (start + rows - 1) as u32;
-            let places: Vec<u32> = (start as u32..last + 1).chain(std::iter::repeat(last)).take(fixed).collect();
+            let places: Vec<u32> = (start as u32..last + 1).chain(std::iter::repeat(last)).take(filled).collect();
             let full: Vec<Packed> = tensors.iter().map(|tensor| tensor.pick(&places)).collect();
-            let mut answers = self.session.run(&self.feeds(&full, 0, fixed), &outputs, fixed, &self.runs)?;
+            let mut answers = self.session.run(&self.feeds(&full, 0, filled), &outputs, filled, &self.runs)?;
             answers.iter_mut().for_each(|tensor| tensor.truncate(rows));
             return Ok(answers);
         }

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::column::{Column, Rows};
-use super::error::{Error, Result};
+use super::error::Result;
 use super::keys::key;
 use super::manifest::preprocess::Prepare;
 use super::pack::kept;
@@ -13,7 +13,6 @@ use super::packed::Group;
 use super::plan::Reader;
 use super::predictor::{Sink, State, joined};
 use super::preprocess::{Preparer, text};
-use crate::sys::caught::guard;
 use crate::sys::tensor::Tensor;
 
 /// What is prepared at a time; a single row may take more.
@@ -101,29 +100,14 @@ fn run_groups(state: &State, groups: &[Group], first: u32, rows: usize) -> Resul
         let parts: Vec<_> = groups.iter().map(|group| run_group(state, group, first)).collect::<Result<_>>()?;
         return Ok(parts.into_iter().flatten().collect());
     }
-    let _shared = state.session.shared();
     let next = AtomicUsize::new(0);
-    let work = || {
-        guard(|| {
-            let mut parts = Vec::new();
-            // the longest texts first, so that nobody waits for them in the end
-            while let Some(group) = groups.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed)) {
-                parts.extend(run_group(state, group, first)?);
-            }
-            Ok(parts)
-        })
-    };
-    std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let mut parts = work();
-        for other in others {
-            let theirs = other.join().unwrap_or_else(|_| Err(Error::new("a run of the model panicked".to_string())));
-            parts = parts.and_then(|mut parts| {
-                parts.extend(theirs?);
-                Ok(parts)
-            });
+    state.session.shared(threads, |_| {
+        let mut parts = Vec::new();
+        // the longest texts first, so that nobody waits for them in the end
+        while let Some(group) = groups.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed)) {
+            parts.extend(run_group(state, group, first)?);
         }
-        parts
+        Ok(parts)
     })
 }
 

@@ -15,6 +15,7 @@ use super::manifest::Manifest;
 use super::operators::OPERATORS;
 use super::preprocess::{Preparer, preparers};
 use super::tree_limits::Trees;
+use crate::sys::caught::guard;
 use crate::sys::interrupt::{Interrupt, interrupted};
 use crate::sys::library::Runner;
 use crate::sys::onnxruntime::{Feed, Graph, RunOptions};
@@ -50,7 +51,7 @@ pub struct Session {
     bytes: u64,
     runner: Runner,
     narrow: Graph,
-    /// Another number of threads would add in another order.
+    /// Another number of threads would add in another order, or have each thread's part end elsewhere.
     one_thread: bool,
     wide: OnceLock<Option<Graph>>,
     running: AtomicUsize,
@@ -78,10 +79,10 @@ impl Session {
         })?;
         Ok(Session {
             name: name.to_string(),
-            manifest,
             bytes: BYTES_OF_NONE + BYTES_PER_BYTE * content.len() as u64,
             runner: runner.clone(),
-            one_thread: trees.classifier || trees.any && !narrow.has_own_operators(),
+            one_thread: trees.classifier || trees.any && !narrow.has_own_operators() || manifest.batch.is_one_thread(),
+            manifest,
             narrow,
             wide: OnceLock::new(),
             running: AtomicUsize::new(0),
@@ -137,9 +138,23 @@ impl Session {
         if pays && alone { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 }
     }
 
-    /// For as long as this lives, each run keeps to its own thread.
-    pub fn shared(&self) -> impl Drop + '_ {
-        Running::new(&self.running)
+    /// What `threads` of them make, each called with its number, in that order. Each run keeps to its own thread.
+    pub fn shared<T: Send>(&self, threads: usize, work: impl Fn(usize) -> Result<Vec<T>> + Sync) -> Result<Vec<T>> {
+        let _running = Running::new(&self.running);
+        let work = |thread| guard(|| work(thread));
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || work(thread))).collect();
+            let mut parts = work(0);
+            for other in others {
+                let theirs =
+                    other.join().unwrap_or_else(|_| Err(Error::new("a run of the model panicked".to_string())));
+                parts = parts.and_then(|mut parts| {
+                    parts.extend(theirs?);
+                    Ok(parts)
+                });
+            }
+            parts
+        })
     }
 
     /// The same graph for all cores; what runs is what was verified, so only of a file that is still the same.

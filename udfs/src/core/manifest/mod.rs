@@ -110,11 +110,30 @@ pub struct FormulaFields {
     pub intercepts: Vec<f64>,
 }
 
-/// How rows may be put together: exactly `fixed` at a time, and at most `most` different ones.
+/// How rows may be put together: exactly `fixed` at a time, and at most `most` different ones; last bits are the same
+/// wherever a row lies in runs of multiples of `multiple`.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 pub struct Batch {
     pub fixed: Option<usize>,
     pub most: Option<usize>,
+    pub multiple: Option<usize>,
+}
+
+impl Batch {
+    /// How many rows a run has that answers `rows`: copies of the last one fill it up. One that is never beside another
+    /// is always in the same place.
+    pub fn filled(&self, rows: usize) -> usize {
+        match (self.fixed, self.most) {
+            (Some(fixed), _) => fixed.max(rows),
+            (None, Some(1)) => rows,
+            (None, _) => rows.next_multiple_of(self.multiple.unwrap_or(1)),
+        }
+    }
+
+    /// Whether threads that share a run would end their parts where another number of them does not.
+    pub fn is_one_thread(&self) -> bool {
+        self.multiple.is_some_and(|multiple| multiple > 1)
+    }
 }
 
 /// Said of a file that is not what it should be.

@@ -231,13 +231,13 @@ fn holds_labels(dtype: Dtype, labels: &Labels) -> bool {
     }
 }
 
-/// A fixed batch is filled up, whatever is asked.
+/// A run is filled up, whatever is asked.
 fn require_batch(manifest: &Manifest) -> Result<()> {
     let batch = manifest.batch;
-    let counted = [batch.fixed, batch.most].iter().flatten().all(|rows| (1..=MOST_ROWS).contains(rows));
+    let counted = [batch.fixed, batch.most, batch.multiple].iter().flatten().all(|rows| (1..=MOST_ROWS).contains(rows));
     must(counted, &"a batch of no rows, or of too many")?;
     let values: Option<usize> =
         manifest.inputs.iter().try_fold(0usize, |sum, input| sum.checked_add(values(&input.axes)?));
-    let filled = values.and_then(|values| values.checked_mul(batch.fixed.unwrap_or(1)));
+    let filled = values.and_then(|values| values.checked_mul(batch.filled(1)));
     must(filled.is_some_and(|filled| filled <= MOST_VALUES), &"a batch of too many values")
 }

@@ -1,0 +1,80 @@
+"""Sums that are taken in one order wherever in memory a row begins.
+
+ONNX Runtime adds the values of a row on registers of 16 bytes, and those before the first and behind the last whole
+register one by one: which these are depends on the row's place in memory, so on its place in a run, unless a row is
+whole registers long. A product with ones adds in one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from sqlinfer.graphs.build import GraphBuilder, constants_of, node_with_numbers, tensor_types
+
+__all__ = ["sum_in_one_order"]
+
+_SUMS = {"ReduceMean", "ReduceSum"}
+_KINDS: dict[int, type[np.floating]] = {TensorProto.FLOAT: np.float32, TensorProto.DOUBLE: np.float64}
+_REGISTER = 4  # floats
+_PREFIX = "sqlinfer sum "
+# From it on Squeeze has its axes as an input.
+_SQUEEZES_BY_INPUT = 13
+
+
+def sum_in_one_order(model: onnx.ModelProto) -> None:
+    """Let sums and means along the last axis be products with ones, where it is neither free nor whole registers long.
+    Those inside of If, Loop and Scan stay."""
+    if not any(node.op_type in _SUMS for node in model.graph.node):
+        return
+    constants, tensors = constants_of(model), tensor_types(model)
+    # these begin wherever their first row does
+    given = {value.name for value in model.graph.input}
+    builder = GraphBuilder(_PREFIX, {name for node in model.graph.node for name in node.output})
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        length = _summed(node, tensors, constants) if node.op_type in _SUMS else 0
+        if length > 2 and (length % _REGISTER or node.input[0] in given):
+            builder.nodes, builder.constants = [], []
+            last = _product(model, builder, node, tensors[node.input[0]], length)
+            nodes += [*builder.nodes_alone(), last]
+        else:
+            nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _summed(
+    node: onnx.NodeProto, tensors: Mapping[str, onnx.TypeProto.Tensor], constants: Mapping[str, onnx.TensorProto]
+) -> int:
+    """How many values make one; 0 where that is not known, or they are not those of the last axis."""
+    tensor = tensors.get(node.input[0])
+    if tensor is None or tensor.elem_type not in _KINDS or len(tensor.shape.dim) < 2:
+        return 0
+    axes = _numbers(node, "axes")
+    if len(node.input) > 1 and node.input[1]:
+        axes = numpy_helper.to_array(constants[node.input[1]]).tolist() if node.input[1] in constants else None
+    if axes not in ([-1], [len(tensor.shape.dim) - 1]):
+        return 0
+    return int(tensor.shape.dim[-1].dim_value)
+
+
+def _product(
+    model: onnx.ModelProto, builder: GraphBuilder, node: onnx.NodeProto, tensor: onnx.TypeProto.Tensor, length: int
+) -> onnx.NodeProto:
+    """The last node of it; the others are the builder's."""
+    kind, last = _KINDS[tensor.elem_type], len(tensor.shape.dim) - 1
+    value = builder.add("MatMul", node.input[0], builder.constant(np.ones((length, 1), kind)))
+    if node.op_type == "ReduceMean":
+        value = builder.add("Div", value, builder.constant(kind(length)))
+    if _numbers(node, "keepdims") == 0:
+        return node_with_numbers(model, "Squeeze", value, node.output[0], _SQUEEZES_BY_INPUT, axes=[last])
+    return helper.make_node("Identity", [value], [node.output[0]])
+
+
+def _numbers(node: onnx.NodeProto, name: str) -> Any:
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), None)
