@@ -146,8 +146,18 @@ def constants_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            found.update((name, a.t) for a in node.attribute if a.name == "value" for name in node.output)
+            found.update((name, tensor) for tensor in map(_constant, node.attribute) if tensor for name in node.output)
     return found
+
+
+def _constant(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
+    """What a Constant node with this attribute is; None for texts and sparse tensors."""
+    if attribute.name == "value":
+        return attribute.t
+    types = {"value_int": np.int64, "value_ints": np.int64, "value_float": np.float32, "value_floats": np.float32}
+    if attribute.name not in types:
+        return None
+    return numpy_helper.from_array(np.array(helper.get_attribute_value(attribute), types[attribute.name]))
 
 
 def element_types(model: onnx.ModelProto) -> dict[str, int]:
@@ -157,7 +167,7 @@ def element_types(model: onnx.ModelProto) -> dict[str, int]:
 
 def tensor_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
     """By value, its element type and shape, as far as ONNX can tell."""
-    values = list(model.graph.input)
+    values = [*model.graph.input, *model.graph.output]
     try:
         values += onnx.shape_inference.infer_shapes(model).graph.value_info
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):

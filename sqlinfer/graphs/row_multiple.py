@@ -1,47 +1,68 @@
 """Of how many rows a run must be a multiple, so that a row's last bits do not depend on where it lies in it.
 
 ONNX Runtime computes some functions on registers of 16 bytes, and what remains at the end of a tensor one by one, by
-another formula: the last bit of tanh(x) may then depend on how many values there are. Linear models go another way for
-a single row. Where a run has a multiple of four rows nothing remains. tests/unit/test_row_multiple.py shows both.
+another formula: the last bit of tanh(x) may then depend on how many values there are. Some products go another way for
+a single row. Where a run has a multiple of four rows nothing remains; tests/sql/test_neighbours.py tries it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import onnx
 from onnx import TensorProto
 
-from sqlinfer.graphs.build import tensor_types, with_bodies
+from sqlinfer.graphs.build import constants_of, tensor_types, with_bodies
 
 __all__ = ["row_multiple"]
 
 # Registers of four floats, or of two doubles.
 _MULTIPLE = 4
 _SINGLE = {"Acos", "Asin", "Atan", "Cos", "Log", "Mish", "Sin", "Softplus"}
-_DOUBLE = {"Cos", "Exp", "Log", "Mish", "Sigmoid", "Sin", "Tanh"}
+_DOUBLE = {"Cos", "Exp", "Gelu", "Log", "Mish", "Sigmoid", "Sin", "Swish", "Tanh"}
 # Those that keep a number for each row while they compute.
 _DOUBLE_BY_ROW = {"LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"}
-_LINEAR = {"LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"}
+# Those that go another way for a single row.
+_ALONE = {"LinearClassifier", "LinearRegressor", "RNN", "SVMClassifier", "SVMRegressor"}
+# Of two matrices, unless the second one is known and packed beforehand; of more there is a product for each row.
+_PRODUCTS = {"Einsum", "Gemm", "MatMul"}
 
 
 def row_multiple(model: onnx.ModelProto) -> int:
     """1 where it makes no difference. Of a value whose type ONNX cannot tell it is taken to make one."""
-    parts = [part for whole in (model.graph, *model.functions) for part in with_bodies(whole)]
-    nodes = [node for part in parts for node in part.node]
-    if not any(node.op_type in _SINGLE | _DOUBLE | _DOUBLE_BY_ROW | _LINEAR for node in nodes):
+    nodes = [node for part in with_bodies(model.graph) for node in part.node]
+    others = [node for function in model.functions for part in with_bodies(function) for node in part.node]
+    wanted = _SINGLE | _DOUBLE | _DOUBLE_BY_ROW | _ALONE | _PRODUCTS
+    if not any(node.op_type in wanted for node in (*nodes, *others)):
         return 1
-    tensors = tensor_types(model)
-    return _MULTIPLE if any(_leaves_a_rest(node, tensors) for node in nodes) else 1
+    tensors, constants = tensor_types(model), _without_rows(model)
+    # a function has names of its own
+    found = any(_leaves_a_rest(node, tensors, constants) for node in nodes)
+    found = found or any(_leaves_a_rest(node, {}, {}) for node in others)
+    return _MULTIPLE if found else 1
 
 
-def _leaves_a_rest(node: onnx.NodeProto, tensors: Mapping[str, onnx.TypeProto.Tensor]) -> bool:
+def _without_rows(model: onnx.ModelProto) -> set[str]:
+    """The values that no input changes: constants, and what is computed from them alone."""
+    found = set(constants_of(model))
+    for node in model.graph.node:
+        if node.input and found.issuperset(name for name in node.input if name):
+            found.update(node.output)
+    return found
+
+
+def _leaves_a_rest(
+    node: onnx.NodeProto, tensors: Mapping[str, onnx.TypeProto.Tensor], constants: Collection[str]
+) -> bool:
     """Where a row has a multiple of four values, so has a run; a free axis has whole ones."""
-    if node.op_type in _LINEAR:
+    if node.op_type in _ALONE:
         return True
     tensor = tensors.get(node.input[0]) if node.input else None
     kind = tensor.elem_type if tensor is not None else TensorProto.UNDEFINED
+    if node.op_type in _PRODUCTS:
+        is_packed = node.op_type != "Einsum" and node.input[1] in constants
+        return not is_packed and tensor is not None and kind == TensorProto.FLOAT and len(tensor.shape.dim) < 3
     if node.op_type in _DOUBLE_BY_ROW:
         return kind in (TensorProto.DOUBLE, TensorProto.UNDEFINED)
     singles = node.op_type in _SINGLE and kind in (TensorProto.FLOAT, TensorProto.UNDEFINED)

@@ -27,7 +27,7 @@ _SQUEEZES_BY_INPUT = 13
 
 
 def sum_in_one_order(model: onnx.ModelProto) -> None:
-    """Let sums and means along the last axis be products with ones, where it is neither free nor whole registers long.
+    """Let sums and means along the last axis be products with ones, where it is not known to be whole registers long.
     Those inside of If, Loop and Scan stay."""
     if not any(node.op_type in _SUMS for node in model.graph.node):
         return
@@ -37,8 +37,8 @@ def sum_in_one_order(model: onnx.ModelProto) -> None:
     builder = GraphBuilder(_PREFIX, {name for node in model.graph.node for name in node.output})
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        length = _summed(node, tensors, constants) if node.op_type in _SUMS else 0
-        if length > 2 and (length % _REGISTER or node.input[0] in given):
+        length = _summed(node, tensors, constants) if node.op_type in _SUMS else 1
+        if length == 0 or (length > 2 and (length % _REGISTER or node.input[0] in given)):
             builder.nodes, builder.constants = [], []
             last = _product(model, builder, node, tensors[node.input[0]], length)
             nodes += [*builder.nodes_alone(), last]
@@ -51,15 +51,15 @@ def sum_in_one_order(model: onnx.ModelProto) -> None:
 def _summed(
     node: onnx.NodeProto, tensors: Mapping[str, onnx.TypeProto.Tensor], constants: Mapping[str, onnx.TensorProto]
 ) -> int:
-    """How many values make one; 0 where that is not known, or they are not those of the last axis."""
+    """How many values make one; 0 where each run has its own number, 1 where they are not those of the last axis."""
     tensor = tensors.get(node.input[0])
     if tensor is None or tensor.elem_type not in _KINDS or len(tensor.shape.dim) < 2:
-        return 0
+        return 1
     axes = _numbers(node, "axes")
     if len(node.input) > 1 and node.input[1]:
         axes = numpy_helper.to_array(constants[node.input[1]]).tolist() if node.input[1] in constants else None
     if axes not in ([-1], [len(tensor.shape.dim) - 1]):
-        return 0
+        return 1
     return int(tensor.shape.dim[-1].dim_value)
 
 
@@ -68,9 +68,17 @@ def _product(
 ) -> onnx.NodeProto:
     """The last node of it; the others are the builder's."""
     kind, last = _KINDS[tensor.elem_type], len(tensor.shape.dim) - 1
-    value = builder.add("MatMul", node.input[0], builder.constant(np.ones((length, 1), kind)))
+    if length:
+        ones, count = builder.constant(np.ones((length, 1), kind)), builder.constant(kind(length))
+    else:
+        axis = builder.add("Gather", builder.add("Shape", node.input[0]), builder.constant(np.array([last])))
+        shape = builder.add("Concat", axis, builder.constant(np.array([1])), axis=0)
+        ones = builder.add("ConstantOfShape", shape, value=numpy_helper.from_array(np.ones(1, kind)))
+        # the mean of no values is 0 in ONNX Runtime
+        count = builder.add("Max", builder.add("Cast", axis, to=tensor.elem_type), builder.constant(kind(1)))
+    value = builder.add("MatMul", node.input[0], ones)
     if node.op_type == "ReduceMean":
-        value = builder.add("Div", value, builder.constant(kind(length)))
+        value = builder.add("Div", value, count)
     if _numbers(node, "keepdims") == 0:
         return node_with_numbers(model, "Squeeze", value, node.output[0], _SQUEEZES_BY_INPUT, axes=[last])
     return helper.make_node("Identity", [value], [node.output[0]])

@@ -160,6 +160,17 @@ ON_REGISTERS = {
     "ReduceSum of doubles": ("double", 7, "y = ReduceSum(x, last)"),
     "ReduceSum of doubles, of whole registers": ("double", 8, "y = ReduceSum(x, last)"),
     "ReduceSum of floats": ("float", 9, "z = Neg(x)  s = ReduceSum<keepdims = 0>(z, last)  y = Unsqueeze(s, last)"),
+    "ReduceSum of floats, of which all is an answer": (
+        "float",
+        5,
+        "other = Neg(x)  b = Constant<value_ints = [1]>()  s = ReduceSum(other, b)  y = Add(other, s)",
+    ),
+    "Einsum of floats": (
+        "float",
+        5,
+        "w = Constant<value: tensor = float[5, 2] {0.1, 0.7, 1.3, 1.9, 2.3, 0.2, 0.4, 0.6, 0.8, 1.1}>()"
+        '  y = Einsum<equation = "ij,jk->ik">(x, w)',
+    ),
     "ReduceMean of floats": ("float", 6, "z = Neg(x)  y = ReduceMean(z, last)"),
     "ReduceMean of doubles": ("double", 5, "z = Neg(x)  m = ReduceMean<keepdims = 0>(z, last)  y = Unsqueeze(m, last)"),
 }
@@ -185,6 +196,18 @@ def test_last_bits_of_graphs(kind, onnx_file, tmp_path):
     for name in ("m", "same"):
         sqlinfer.register(name, onnx_file(graph, opset=18), registry=tmp_path / "models", trials=0)
     numbers = ", ".join(f"(hash(i, {k}) % 999_983 / 1e6)::{dtype}" for k in range(width))
+    for engine in ENGINES:
+        parts, wholes = answers_alone_and_together(tmp_path / "models", engine, f"predict('m', {numbers})")
+        assert parts == wholes, engine
+
+
+@pytest.mark.parametrize("how", ["ReduceMean", "ReduceSum"])
+def test_last_bits_of_lists(how, onnx_file, tmp_path):
+    """Of lengths that the graph does not know."""
+    graph = f"(float[n, len] x) => (float[n] y) <int64[1] last = {{1}}> {{ y = {how}<keepdims = 0>(x, last) }}"
+    for name in ("m", "same"):
+        sqlinfer.register(name, onnx_file(graph, opset=18), registry=tmp_path / "models")
+    numbers = "list_transform(range(1, 2 + i % 9), lambda k: (hash(i, k) % 999_983 / 1e6)::FLOAT)"
     for engine in ENGINES:
         parts, wholes = answers_alone_and_together(tmp_path / "models", engine, f"predict('m', {numbers})")
         assert parts == wholes, engine

@@ -112,11 +112,16 @@ pub struct FormulaFields {
 
 /// How rows may be put together: exactly `fixed` at a time, and at most `most` different ones; last bits are the same
 /// wherever a row lies in runs of multiples of `multiple`.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 pub struct Batch {
     pub fixed: Option<usize>,
     pub most: Option<usize>,
-    pub multiple: Option<usize>,
+    #[serde(default = "one")]
+    pub multiple: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Batch {
@@ -126,13 +131,13 @@ impl Batch {
         match (self.fixed, self.most) {
             (Some(fixed), _) => fixed.max(rows),
             (None, Some(1)) => rows,
-            (None, _) => rows.next_multiple_of(self.multiple.unwrap_or(1)),
+            (None, _) => rows.next_multiple_of(self.multiple),
         }
     }
 
     /// Whether threads that share a run would end their parts where another number of them does not.
     pub fn is_one_thread(&self) -> bool {
-        self.multiple.is_some_and(|multiple| multiple > 1)
+        self.multiple > 1
     }
 }
 

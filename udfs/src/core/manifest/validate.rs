@@ -234,7 +234,8 @@ fn holds_labels(dtype: Dtype, labels: &Labels) -> bool {
 /// A run is filled up, whatever is asked.
 fn require_batch(manifest: &Manifest) -> Result<()> {
     let batch = manifest.batch;
-    let counted = [batch.fixed, batch.most, batch.multiple].iter().flatten().all(|rows| (1..=MOST_ROWS).contains(rows));
+    let counted =
+        [batch.fixed, batch.most, Some(batch.multiple)].iter().flatten().all(|rows| (1..=MOST_ROWS).contains(rows));
     must(counted, &"a batch of no rows, or of too many")?;
     let values: Option<usize> =
         manifest.inputs.iter().try_fold(0usize, |sum, input| sum.checked_add(values(&input.axes)?));
