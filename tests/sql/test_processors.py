@@ -324,6 +324,6 @@ def test_images_of_many_sizes_run_together(asked):
 @pytest.mark.slow
 def test_what_is_too_large_between_two_passes_is_named(asked):
     high = Image.new("RGB", (1, 120_000))
-    assert not asked(named("ViT", size=600, do_normalize=False), images=[high])[0].any()
+    assert not asked(named("ViT", size=size(8, 600), do_normalize=False), images=[high])[0].any()
     with pytest.raises(FeatureError, match="resized by way of 600 x 120000 pixels, more than the 67108864 that are"):
-        asked({"image_processor_type": "ViTImageProcessorFast", "size": size(600, 600)}, images=[high])
+        asked({"image_processor_type": "ViTImageProcessorFast", "size": size(8, 600)}, images=[high])
