@@ -205,7 +205,8 @@ def test_hundreds_of_models_on_many_threads(tmp_path, engine):
     sample = pd.DataFrame(random.normal(size=(60, 2)), columns=["a", "b"])
     for number in range(120):
         kind = DecisionTreeRegressor(max_depth=3, random_state=number) if number % 2 else LinearRegression()
-        sqlinfer.register(f"m{number}", kind.fit(sample, random.normal(size=60)), sample=sample, registry=registry)
+        fitted = kind.fit(sample, random.normal(size=60))
+        sqlinfer.register(f"m{number}", fitted, sample=sample, registry=registry, trials=0)
     with sqlinfer.connect(registry=registry, engine=engine, threads=4) as con:
         rows = "SELECT 'm' || (hash(i) % 120) AS m, sin(i) AS a, cos(i) AS b FROM range(260_000) r(i)"
         con.execute(f"CREATE TABLE t AS {rows}")
