@@ -29,7 +29,7 @@ _SQUEEZES_BY_INPUT = 13
 def sum_in_one_order(model: onnx.ModelProto) -> None:
     """Let sums and means along the last axis be products with ones, where it is not known to be whole registers long.
     Those inside of If, Loop and Scan stay."""
-    if not any(node.op_type in _SUMS for node in model.graph.node):
+    if not any(map(_is_sum, model.graph.node)):
         return
     constants, tensors = constants_of(model), tensor_types(model)
     # these begin wherever their first row does
@@ -37,7 +37,7 @@ def sum_in_one_order(model: onnx.ModelProto) -> None:
     builder = GraphBuilder(_PREFIX, {name for node in model.graph.node for name in node.output})
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        length = _summed(node, tensors, constants) if node.op_type in _SUMS else 1
+        length = _summed(node, tensors, constants) if _is_sum(node) else 1
         if length == 0 or (length > 2 and (length % _REGISTER or node.input[0] in given)):
             builder.nodes, builder.constants = [], []
             last = _product(model, builder, node, tensors[node.input[0]], length)
@@ -46,6 +46,11 @@ def sum_in_one_order(model: onnx.ModelProto) -> None:
             nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def _is_sum(node: onnx.NodeProto) -> bool:
+    """ONNX's own: what another domain calls so may be anything."""
+    return node.op_type in _SUMS and node.domain in ("", "ai.onnx") and len(node.input) > 0
 
 
 def _summed(

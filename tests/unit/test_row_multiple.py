@@ -6,6 +6,7 @@ import onnx.parser
 import pytest
 
 from sqlinfer.graphs.row_multiple import row_multiple
+from sqlinfer.graphs.sums import sum_in_one_order
 
 CASES = {
     "(float[n, 3] x) => (float[n, 3] y) { y = Tanh(x) }": 1,
@@ -45,6 +46,12 @@ def test_multiples(graph):
 
 def test_names_inside_a_function_are_its_own():
     assert row_multiple(parsed(FUNCTION)) == 4
+
+
+def test_a_sum_of_another_domain_stays():
+    model = parsed("(float[n, 3] x) => (float[n, 1] y) { y = com.other.ReduceSum<axes = [1]>(x) }")
+    sum_in_one_order(model)
+    assert [(node.domain, node.op_type) for node in model.graph.node] == [("com.other", "ReduceSum")]
 
 
 def parsed(graph: str) -> onnx.ModelProto:
