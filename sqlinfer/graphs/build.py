@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, count
 from typing import Any
 
@@ -19,6 +19,7 @@ __all__ = [
     "fresh_name",
     "node_with_numbers",
     "opset_of",
+    "rewrite_nodes",
     "tensor_types",
     "with_bodies",
 ]
@@ -198,6 +199,21 @@ def node_with_numbers(
     ]
     model.graph.initializer.extend(tensors)
     return helper.make_node(operator, [source, *names], [target])
+
+
+def rewrite_nodes(
+    model: onnx.ModelProto, prefix: str, rewritten: Callable[[GraphBuilder, onnx.NodeProto], onnx.NodeProto]
+) -> None:
+    """Change ``model``: each node of its graph is what ``rewritten`` gives back for it, behind the nodes that it adds
+    to the builder. Nodes inside of If, Loop and Scan stay."""
+    builder = GraphBuilder(prefix, {name for node in model.graph.node for name in node.output})
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        builder.nodes, builder.constants = [], []
+        last = rewritten(builder, node)
+        nodes += [*builder.nodes_alone(), onnx.NodeProto.FromString(last.SerializeToString())]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def with_bodies(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.GraphProto | onnx.FunctionProto]:

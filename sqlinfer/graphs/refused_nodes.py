@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from sqlinfer.graphs.build import GraphBuilder, constants_of, element_types, opset_of, with_bodies
+from sqlinfer.graphs.build import GraphBuilder, constants_of, element_types, opset_of, rewrite_nodes, with_bodies
 
 __all__ = ["guard_divisions", "random_node"]
 
@@ -51,17 +51,14 @@ def guard_divisions(model: onnx.ModelProto) -> None:
     if (opset_of(model) or _OPSET) < _OPSET or not divisions:
         return
     kinds = element_types(model) | {name: tensor.data_type for name, tensor in constants.items()}
-    builder = GraphBuilder(_PREFIX, {name for node in model.graph.node for name in node.output})
-    nodes: list[onnx.NodeProto] = []
-    for node in model.graph.node:
+
+    def guarded(builder: GraphBuilder, node: onnx.NodeProto) -> onnx.NodeProto:
         whole = _WHOLE.get(next((kinds[name] for name in node.input if name in kinds), 0))
         if whole is not None and not divisions.isdisjoint(node.output):
-            builder.nodes, builder.constants = [], []
             node.input[1] = _divisor(builder, node, whole)
-            nodes += builder.nodes_alone()
-        nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+        return node
+
+    rewrite_nodes(model, _PREFIX, guarded)
 
 
 def _divides(node: onnx.NodeProto, constants: Collection[str]) -> bool:

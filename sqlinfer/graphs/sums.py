@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from sqlinfer.graphs.build import GraphBuilder, constants_of, node_with_numbers, tensor_types
+from sqlinfer.graphs.build import GraphBuilder, constants_of, node_with_numbers, rewrite_nodes, tensor_types
 
 __all__ = ["sum_in_one_order"]
 
@@ -34,18 +34,14 @@ def sum_in_one_order(model: onnx.ModelProto) -> None:
     constants, tensors = constants_of(model), tensor_types(model)
     # these begin wherever their first row does
     given = {value.name for value in model.graph.input}
-    builder = GraphBuilder(_PREFIX, {name for node in model.graph.node for name in node.output})
-    nodes: list[onnx.NodeProto] = []
-    for node in model.graph.node:
+
+    def ordered(builder: GraphBuilder, node: onnx.NodeProto) -> onnx.NodeProto:
         length = _summed(node, tensors, constants) if _is_sum(node) else 1
         if length == 0 or (length > 2 and (length % _REGISTER or node.input[0] in given)):
-            builder.nodes, builder.constants = [], []
-            last = _product(model, builder, node, tensors[node.input[0]], length)
-            nodes += [*builder.nodes_alone(), last]
-        else:
-            nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+            return _product(model, builder, node, tensors[node.input[0]], length)
+        return node
+
+    rewrite_nodes(model, _PREFIX, ordered)
 
 
 def _is_sum(node: onnx.NodeProto) -> bool:
