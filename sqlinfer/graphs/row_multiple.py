@@ -8,7 +8,7 @@ a single row. Where a run has a multiple of four rows nothing remains; tests/sql
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator, Mapping
 
 import onnx
 from onnx import TensorProto
@@ -27,20 +27,22 @@ _DOUBLE_BY_ROW = {"LogSoftmax", "ReduceLogSum", "ReduceLogSumExp", "Softmax"}
 _ALONE = {"LinearClassifier", "LinearRegressor", "RNN", "SVMClassifier", "SVMRegressor"}
 # Of two matrices, unless the second one is known and packed beforehand; of more there is a product for each row.
 _PRODUCTS = {"Einsum", "Gemm", "MatMul"}
+_SUSPECTS = _SINGLE | _DOUBLE | _DOUBLE_BY_ROW | _ALONE | _PRODUCTS
 
 
 def row_multiple(model: onnx.ModelProto) -> int:
     """1 where it makes no difference. Of a value whose type ONNX cannot tell it is taken to make one."""
-    nodes = [node for part in with_bodies(model.graph) for node in part.node]
-    others = [node for function in model.functions for part in with_bodies(function) for node in part.node]
-    wanted = _SINGLE | _DOUBLE | _DOUBLE_BY_ROW | _ALONE | _PRODUCTS
-    if not any(node.op_type in wanted for node in (*nodes, *others)):
-        return 1
-    tensors, constants = tensor_types(model), _without_rows(model)
+    constants = _without_rows(model)
+    nodes = [node for node in _nodes(model.graph) if _may_leave_a_rest(node, constants)]
     # a function has names of its own
-    found = any(_leaves_a_rest(node, tensors, constants) for node in nodes)
-    found = found or any(_leaves_a_rest(node, {}, {}) for node in others)
+    others = [node for function in model.functions for node in _nodes(function) if _may_leave_a_rest(node, set())]
+    tensors = tensor_types(model) if nodes else {}
+    found = any(_leaves_a_rest(node, tensors) for node in nodes) or any(_leaves_a_rest(node, {}) for node in others)
     return _MULTIPLE if found else 1
+
+
+def _nodes(graph: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.NodeProto]:
+    return (node for part in with_bodies(graph) for node in part.node)
 
 
 def _without_rows(model: onnx.ModelProto) -> set[str]:
@@ -52,17 +54,20 @@ def _without_rows(model: onnx.ModelProto) -> set[str]:
     return found
 
 
-def _leaves_a_rest(
-    node: onnx.NodeProto, tensors: Mapping[str, onnx.TypeProto.Tensor], constants: Collection[str]
-) -> bool:
+def _may_leave_a_rest(node: onnx.NodeProto, constants: set[str]) -> bool:
+    """As far as it can be told without the types of its values, which take a look at the whole graph."""
+    is_packed = node.op_type in ("Gemm", "MatMul") and constants.issuperset(node.input[1:2])
+    return node.op_type in _SUSPECTS and not is_packed
+
+
+def _leaves_a_rest(node: onnx.NodeProto, tensors: Mapping[str, onnx.TypeProto.Tensor]) -> bool:
     """Where a row has a multiple of four values, so has a run; a free axis has whole ones."""
     if node.op_type in _ALONE:
         return True
     tensor = tensors.get(node.input[0]) if node.input else None
     kind = tensor.elem_type if tensor is not None else TensorProto.UNDEFINED
     if node.op_type in _PRODUCTS:
-        is_packed = node.op_type != "Einsum" and node.input[1] in constants
-        return not is_packed and tensor is not None and kind == TensorProto.FLOAT and len(tensor.shape.dim) < 3
+        return tensor is not None and kind == TensorProto.FLOAT and len(tensor.shape.dim) < 3
     if node.op_type in _DOUBLE_BY_ROW:
         return kind in (TensorProto.DOUBLE, TensorProto.UNDEFINED)
     singles = node.op_type in _SINGLE and kind in (TensorProto.FLOAT, TensorProto.UNDEFINED)
