@@ -91,6 +91,7 @@ The types of the fields are listed in fields.json. Both readers check them there
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -306,13 +307,7 @@ def _require(fields: dict[str, Any], shape: dict[str, Any]) -> None:
 
 
 def _batch(fields: dict[str, Any]) -> Batch:
-    return Batch(
-        fields["fixed"],
-        fields["most"],
-        fields.get("neighbours", 0.0),
-        fields.get("cost", 1.0),
-        fields.get("multiple", 1),
-    )
+    return Batch(**{one.name: fields[one.name] for one in dataclasses.fields(Batch) if one.name in fields})
 
 
 def _formula(field: Any) -> Formula | None:
