@@ -134,12 +134,23 @@ class Session:
     def of(cls, model: StoredModel) -> Session:
         """Of files as they were when they were registered. Raises RegistryError, InvalidModel."""
         session = cls.__new__(cls)
-        session._load(model.file(MODEL_FILE), model.manifest.name, model.file, lambda: model.file(MODEL_FILE))
-        session._one_thread |= model.manifest.signature.batch.multiple > 1
+        session._load(
+            model.file(MODEL_FILE),
+            model.manifest.name,
+            model.file,
+            lambda: model.file(MODEL_FILE),
+            one_thread=model.manifest.signature.batch.multiple > 1,
+        )
         return session
 
     def _load(
-        self, content: bytes, name: str, file: Callable[[str], bytes], content_again: Callable[[], bytes]
+        self,
+        content: bytes,
+        name: str,
+        file: Callable[[str], bytes],
+        content_again: Callable[[], bytes],
+        *,
+        one_thread: bool = False,
     ) -> None:
         self.name = name
         self.size = len(content)
@@ -156,7 +167,7 @@ class Session:
         try:
             self._narrow, own = _open(content, 1)
             # another number of threads would add in another order, or have each thread's part end elsewhere
-            self._one_thread = trees.classifier or (trees.any and not own)
+            self._one_thread = one_thread or trees.classifier or (trees.any and not own)
         except MissingExtra:
             raise
         except Exception as error:
