@@ -22,8 +22,6 @@ from sqlinfer.models.registry import Registry, StoredModel
 
 __all__ = ["Package", "pack", "unpacked"]
 
-_CHUNK = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class Package:
@@ -80,8 +78,5 @@ def _require(package: Package, file: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while content := file.read(_CHUNK):
-            digest.update(content)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
